@@ -1,0 +1,89 @@
+/**
+ * The acceptor's half of a CASPaxos register (arXiv 1802.07000): data in, data out.
+ *
+ * Invariant: a state that was returned must be durable before its reply leaves the node. Everything else, above all
+ * when to send what, is the caller's.
+ */
+import { type Ballot, compareBallots, NO_BALLOT, sameBallot } from "./ballot.ts";
+import type { Manifest } from "./manifest.ts";
+
+/** What a register can hold. A tombstone keeps the version, so that versions never repeat. */
+export type Content = { readonly kind: "object"; readonly manifest: Manifest } | { readonly kind: "tombstone" };
+
+export interface RegisterValue {
+  /** 1 for the first committed change of a name, one more for each after it; also the fencing token. */
+  readonly version: number;
+  /** Of the commit, ms since the epoch; never before that of the version it replaced. */
+  readonly modifiedMs: number;
+  /** Names the change that made this value, however many ballots carried it. */
+  readonly changeId: string;
+  /** The changes before it, newest first, so that a proposer whose value was built upon learns that it took effect. */
+  readonly ancestors: readonly string[];
+  readonly content: Content;
+}
+
+/** Enough for a proposer that was overtaken that often while it waited for one answer; beyond it says "unknown". */
+export const ANCESTORS_MAX = 16;
+
+export interface AcceptorState {
+  readonly promised: Ballot;
+  readonly accepted: Ballot;
+  readonly value: RegisterValue | null;
+}
+
+export const EMPTY_ACCEPTOR: AcceptorState = { promised: NO_BALLOT, accepted: NO_BALLOT, value: null };
+
+export type PrepareReply =
+  | { readonly kind: "promised"; readonly accepted: Ballot; readonly value: RegisterValue | null }
+  | { readonly kind: "refused"; readonly promised: Ballot };
+
+export type AcceptReply = { readonly kind: "accepted" } | {
+  readonly kind: "refused";
+  readonly promised: Ballot;
+};
+
+/** Phase 1b. Strictly greater only: see ballot.ts. */
+export function prepare(state: AcceptorState, ballot: Ballot): { state: AcceptorState; reply: PrepareReply } {
+  if (compareBallots(ballot, state.promised) <= 0) {
+    return { state, reply: { kind: "refused", promised: state.promised } };
+  }
+  return {
+    state: { ...state, promised: ballot },
+    reply: { kind: "promised", accepted: state.accepted, value: state.value },
+  };
+}
+
+/** Phase 2b. The same accept delivered again changes nothing and is answered alike. */
+export function accept(
+  state: AcceptorState,
+  ballot: Ballot,
+  value: RegisterValue,
+): { state: AcceptorState; reply: AcceptReply } {
+  if (compareBallots(ballot, state.promised) < 0) {
+    return { state, reply: { kind: "refused", promised: state.promised } };
+  }
+  if (sameBallot(ballot, state.accepted)) return { state, reply: { kind: "accepted" } };
+  return { state: { promised: ballot, accepted: ballot, value }, reply: { kind: "accepted" } };
+}
+
+/** The value that a change makes of the current one. */
+export function successor(
+  current: RegisterValue | null,
+  change: { changeId: string; content: Content; nowMs: number },
+): RegisterValue {
+  return {
+    version: (current?.version ?? 0) + 1,
+    modifiedMs: Math.max(change.nowMs, current?.modifiedMs ?? 0),
+    changeId: change.changeId,
+    ancestors: current ? [current.changeId, ...current.ancestors].slice(0, ANCESTORS_MAX) : [],
+    content: change.content,
+  };
+}
+
+/** The version at which a change took effect in the lineage of `value`, if it is known to have. */
+export function versionOfChange(value: RegisterValue | null, changeId: string): number | undefined {
+  if (!value) return undefined;
+  if (value.changeId === changeId) return value.version;
+  const depth = value.ancestors.indexOf(changeId);
+  return depth === -1 ? undefined : value.version - depth - 1;
+}

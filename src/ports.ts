@@ -1,0 +1,224 @@
+/**
+ * The doors through which `node/` reaches the world. Production adapters and simulated ones obey the same contracts,
+ * which the suites in test/conformance hold both to.
+ */
+import type { Ballot } from "./core/ballot.ts";
+import type { Layout } from "./core/layout.ts";
+import type { ChunkId } from "./core/manifest.ts";
+import type { Name } from "./core/names.ts";
+import type { AcceptorState, AcceptReply, PrepareReply, RegisterValue } from "./core/register.ts";
+
+export interface Clock {
+  /** Ms since the epoch, for headers, TTLs and logs; may jump. Nothing's order depends on it. */
+  wallMs(): number;
+  /** Ms that never go back; only differences mean anything. */
+  monotonicMs(): number;
+  /** Calls once after `delayMs`, unless the returned function was called before. Does not keep a process alive. */
+  after(delayMs: number, run: () => void): () => void;
+}
+
+export interface Random {
+  /** Lower-case hex of so many unpredictable bytes. */
+  hex(bytes: number): string;
+  /** Uniform in [0, 1). */
+  fraction(): number;
+}
+
+export type DigestAlgorithm = "sha256" | "sha512" | "md5";
+
+export interface RunningDigest {
+  update(bytes: Uint8Array): void;
+  /** Once; lower-case hex. */
+  digestHex(): string;
+}
+
+export interface Hashing {
+  /** SHA-256 in lower-case hex, on the caller's thread: for small inputs. */
+  sha256(bytes: Uint8Array): string;
+  /** The same, beside the event loop where the runtime can: for whole chunks. `bytes` must not change meanwhile. */
+  sha256Aside(bytes: Uint8Array): Promise<string>;
+  running(algorithm: DigestAlgorithm): RunningDigest;
+}
+
+// --- What is durable -------------------------------------------------------------------------------------------------
+
+export interface RegisterRow {
+  readonly name: Name;
+  readonly state: AcceptorState;
+}
+
+export interface CatalogChange {
+  readonly registers?: readonly RegisterRow[];
+  /** Small chunks, by content; one that is there already stays. */
+  readonly chunks?: readonly { readonly id: ChunkId; readonly bytes: Uint8Array }[];
+  /** Registers whose chunks are known to be incomplete here, at which version; `null` takes a name off the list. */
+  readonly incomplete?: readonly { readonly name: Name; readonly version: number | null }[];
+  /** Small documents of the node itself. */
+  readonly documents?: readonly { readonly key: string; readonly text: string }[];
+}
+
+/** A stretch of names in order of their UTF-8 bytes. */
+export interface ScanRange {
+  /** Only names that begin with it. */
+  readonly prefix: Name;
+  /** Only names greater than this; "" for all. */
+  readonly after: Name;
+  /** Names that begin with this are passed over too: for leaping past a common prefix. */
+  readonly afterPrefix?: Name;
+  readonly limit: number;
+}
+
+/**
+ * The index of everything a node holds, in one transactional store.
+ * A commit is atomic, and durable when its promise resolves; commits that are waiting together may share one sync.
+ * A read sees every commit that was resolved before it began. Rejects with `storage-full` when the disk is full.
+ */
+export interface Catalog {
+  commit(change: CatalogChange): Promise<void>;
+  register(name: Name): Promise<AcceptorState | undefined>;
+  /** Registers with an accepted value, tombstones too. Fewer than `limit` rows means that the range ended. */
+  scan(range: ScanRange): Promise<RegisterRow[]>;
+  /** A small chunk's bytes, unverified. */
+  chunk(id: ChunkId): Promise<Uint8Array | undefined>;
+  hasChunks(ids: readonly ChunkId[]): Promise<boolean[]>;
+  deleteChunk(id: ChunkId): Promise<void>;
+  /** In the order in which they were put, at most `limit`. */
+  incomplete(limit: number): Promise<{ name: Name; version: number }[]>;
+  document(key: string): Promise<string | undefined>;
+  /** Waits for what is under way, then lets go of the files. */
+  close(): Promise<void>;
+}
+
+/**
+ * Chunks as files. Their names are their digests; the caller has checked that the bytes match.
+ * `put` is durable when it resolves: file synced, renamed, directory synced. Rejects with `storage-full`.
+ */
+export interface ChunkFiles {
+  put(id: ChunkId, bytes: Uint8Array): Promise<void>;
+  /** Verified bytes; `corrupt` when there is a file whose bytes are not what was put. */
+  get(id: ChunkId): Promise<{ kind: "found"; bytes: Uint8Array } | { kind: "missing" } | { kind: "corrupt" }>;
+  has(id: ChunkId): Promise<boolean>;
+  /** Moves a corrupt file out of the way; kept for whoever wants to look. */
+  setAside(id: ChunkId): Promise<void>;
+  delete(id: ChunkId): Promise<void>;
+}
+
+/** A bounded store of copies that may vanish at any time: the disk cache. Nothing in it is synced. */
+export interface ChunkCache {
+  put(id: ChunkId, bytes: Uint8Array): Promise<void>;
+  /** Verified bytes; a copy that fails is dropped. */
+  get(id: ChunkId): Promise<Uint8Array | undefined>;
+  readonly usedBytes: number;
+}
+
+// --- Other nodes -----------------------------------------------------------------------------------------------------
+
+/** What a node says of itself, in every ping and every answer to one. */
+export interface NodeCard {
+  readonly id: string;
+  readonly region: string;
+  readonly zone: string;
+  /** Where peers reach it. */
+  readonly peerUrl: string;
+  /** Where clients reach it. */
+  readonly publicUrl: string;
+  /** New at each start, so that a restart is seen as one. */
+  readonly incarnation: string;
+  /** Undefined until it belongs to a ring. */
+  readonly ringId?: string | undefined;
+  readonly layoutNumber: number;
+  /** Nodes expected before the first layout is made; 0 when it will not found a ring. */
+  readonly bootstrapExpect: number;
+}
+
+export type PeerRequest =
+  | { readonly type: "ping"; readonly card: NodeCard; readonly known: readonly NodeCard[] }
+  | { readonly type: "layout" }
+  | { readonly type: "found-prepare"; readonly ballot: Ballot }
+  | { readonly type: "found-accept"; readonly ballot: Ballot; readonly layout: Layout }
+  | {
+    readonly type: "prepare";
+    readonly name: Name;
+    readonly ballot: Ballot;
+    /** A small object's one chunk travels with the promise and is durable before it is given. */
+    readonly chunk?: { readonly id: ChunkId; readonly bytes: Uint8Array } | undefined;
+  }
+  | { readonly type: "accept"; readonly name: Name; readonly ballot: Ballot; readonly value: RegisterValue }
+  /** `known`: the ballot whose value the asker holds; it is not sent again. */
+  | { readonly type: "read"; readonly name: Name; readonly known?: Ballot | undefined }
+  | { readonly type: "chunk-put"; readonly id: ChunkId; readonly bytes: Uint8Array }
+  | { readonly type: "chunk-get"; readonly id: ChunkId }
+  | { readonly type: "scan"; readonly range: ScanRange }
+  | { readonly type: "notice"; readonly commits: readonly { name: Name; version: number }[] };
+
+export interface ScanEntry {
+  readonly name: Name;
+  readonly accepted: Ballot;
+  readonly version: number;
+  /** Undefined for a tombstone. */
+  readonly object?: {
+    readonly size: number;
+    readonly sha256: string;
+    readonly modifiedMs: number;
+    readonly contentType: string;
+    readonly expiresMs?: number | undefined;
+  } | undefined;
+}
+
+export type PeerReply =
+  | { readonly type: "pong"; readonly card: NodeCard; readonly known: readonly NodeCard[] }
+  | { readonly type: "layout"; readonly layout?: Layout | undefined }
+  | { readonly type: "found-prepare"; readonly reply: FoundPrepareReply }
+  | { readonly type: "found-accept"; readonly reply: AcceptReply }
+  /** `stored`: the digest the replica computed of the chunk it made durable. */
+  | { readonly type: "prepare"; readonly reply: PrepareReply; readonly stored?: ChunkId | undefined }
+  | { readonly type: "accept"; readonly reply: AcceptReply }
+  /** `value` is absent when `accepted` is the ballot the asker knows. */
+  | { readonly type: "read"; readonly accepted: Ballot; readonly value?: RegisterValue | null | undefined }
+  | { readonly type: "chunk-put"; readonly stored: ChunkId }
+  | { readonly type: "chunk-get"; readonly bytes?: Uint8Array | undefined }
+  | { readonly type: "scan"; readonly entries: readonly ScanEntry[]; readonly done: boolean }
+  | { readonly type: "notice" }
+  /** The node could not do it: `code` as in errors.ts. */
+  | { readonly type: "error"; readonly code: string; readonly message: string };
+
+export type FoundPrepareReply =
+  | { readonly kind: "promised"; readonly accepted: Ballot; readonly layout: Layout | null }
+  | { readonly kind: "refused"; readonly promised: Ballot };
+
+export interface CallOptions {
+  /** Ms until the call fails with `peer-timeout`, whatever the peer does. */
+  readonly timeoutMs: number;
+  /** Who should answer; anybody else is `wrong-node`. */
+  readonly expect?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** W3C traceparent to continue. */
+  readonly trace?: string | undefined;
+}
+
+/**
+ * Calls to other nodes, at most one answer each and never a retry: retrying is the coordinator's decision alone.
+ * A reply is of the request's kind or a fault: `peer-unreachable` (surely not carried out), `peer-timeout`,
+ * `peer-garbage`, `peer-refused`, `wrong-ring`, `wrong-node`, `wrong-protocol`, or the code the peer named.
+ */
+export interface Peers {
+  call<R extends PeerRequest>(url: string, request: R, options: CallOptions): Promise<ReplyTo<R>>;
+}
+
+export type ReplyTo<R extends PeerRequest> = Extract<PeerReply, { type: R["type"] extends "ping" ? "pong" : R["type"] }>;
+
+/** Answers peers' requests; the other end of `Peers`. */
+export type PeerHandler = (
+  from: { readonly node: string; readonly trace?: string | undefined },
+  request: PeerRequest,
+) => Promise<PeerReply>;
+
+// --- Being seen ------------------------------------------------------------------------------------------------------
+
+export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
+
+export interface Log {
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+}
