@@ -1,0 +1,231 @@
+/** Configuration: environment variables, read once, checked together, every wrong one named. */
+import { z } from "zod";
+import { AtollError } from "./errors.ts";
+
+export interface Config {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  readonly peerHost: string;
+  readonly peerPort: number;
+  /** Undefined: from where the listeners really listen. */
+  readonly peerUrl: string | undefined;
+  readonly publicUrl: string | undefined;
+  readonly dataDir: string;
+  /** Undefined: the one in the data directory, or a new one. */
+  readonly nodeId: string | undefined;
+  /** What a new data directory calls its node, when the platform has a name for the machine. */
+  readonly machineId: string | undefined;
+  readonly region: string;
+  readonly zone: string;
+  readonly seeds: readonly string[];
+  readonly bootstrapExpect: number;
+  readonly replicas: number;
+  readonly clusterSecret: string | undefined;
+  /** The public listener is open to whoever reaches it, knowingly. */
+  readonly insecure: boolean;
+  readonly memoryCacheBytes: number;
+  readonly diskCacheBytes: number;
+  readonly maxObjectBytes: number;
+  readonly maxConcurrentRequests: number;
+  /** Ms for transfers under way to finish after a signal to stop. */
+  readonly drainTimeoutMs: number;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+const MIB = 1 << 20;
+const UNITS: Record<string, number> = {
+  "": 1,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
+  KIB: 2 ** 10,
+  MIB: 2 ** 20,
+  GIB: 2 ** 30,
+  TIB: 2 ** 40,
+};
+const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+const port = wholeNumber(0, 65_535);
+const label = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$/, "wanted 1 to 32 of letters, digits, _ . -");
+const httpUrl = z.string().refine((text) => isHttpUrl(text), "wanted a URL like http://10.0.0.1:8081").transform((text) =>
+  text.replace(/\/+$/, "")
+);
+
+/** In the order in which `--help` lists them. */
+const VARIABLES = {
+  PORT: { schema: port, default: "8080", meaning: "public listener; 0 takes any free port" },
+  ATOLL_HOST: { schema: z.string(), default: "127.0.0.1", meaning: "address the public listener binds to" },
+  ATOLL_PEER_PORT: { schema: port, default: "8081", meaning: "peer listener (HTTP/2); 0 takes any free port" },
+  ATOLL_PEER_HOST: { schema: z.string(), default: undefined, meaning: "address the peer listener binds to (ATOLL_HOST)" },
+  ATOLL_PEER_URL: { schema: httpUrl, default: undefined, meaning: "how peers reach this node (from the above)" },
+  ATOLL_PUBLIC_URL: { schema: httpUrl, default: undefined, meaning: "how clients reach this node (from the above)" },
+  ATOLL_DATA_DIR: { schema: z.string(), default: "./data", meaning: "everything durable" },
+  ATOLL_NODE_ID: {
+    schema: z.string().regex(ID, "wanted 1 to 64 of letters, digits, . _ -"),
+    default: undefined,
+    meaning: "stable identity (kept in the data directory; first FLY_MACHINE_ID, else random)",
+  },
+  ATOLL_REGION: { schema: label, default: undefined, meaning: "where the node runs (FLY_REGION, else local)" },
+  ATOLL_ZONE: { schema: label, default: undefined, meaning: "replicas go to different zones first (the region)" },
+  ATOLL_SEEDS: {
+    schema: z.string().transform((text) => text.split(",").map((url) => url.trim()).filter((url) => url !== ""))
+      .pipe(z.array(httpUrl)),
+    default: "",
+    meaning: "peer URLs to find the ring by, separated by commas",
+  },
+  ATOLL_DISCOVERY: {
+    schema: z.literal("static", { error: "wanted static: the only way of discovery there is yet" }),
+    default: "static",
+    meaning: "how peers are found: static (ATOLL_SEEDS)",
+  },
+  ATOLL_BOOTSTRAP_EXPECT: { schema: wholeNumber(1, 1_000), default: "1", meaning: "how many nodes form the first layout" },
+  ATOLL_REPLICAS: {
+    schema: wholeNumber(1, 15).refine((n) => n % 2 === 1, "wanted an odd number: an even one survives no more"),
+    default: "3",
+    meaning: "copies of everything (1, 3, 5, …)",
+  },
+  ATOLL_CLUSTER_SECRET: {
+    schema: z.string().min(16, "wanted 16 characters or more"),
+    default: undefined,
+    meaning: "authenticates peers; needed as soon as the peer listener leaves loopback",
+  },
+  ATOLL_INSECURE: {
+    schema: z.enum(["0", "1"], { error: "wanted 0 or 1" }).transform((text) => text === "1"),
+    default: "0",
+    meaning: "1: let the public listener leave loopback although anybody who reaches it can read and write",
+  },
+  ATOLL_MEMORY_CACHE_BYTES: { schema: bytes(0), default: undefined, meaning: "memory cache (a quarter of memory up to 256MiB)" },
+  ATOLL_DISK_CACHE_BYTES: { schema: bytes(0), default: "1GiB", meaning: "disk cache for what other nodes own" },
+  ATOLL_MAX_OBJECT_BYTES: { schema: bytes(0), default: "5TiB", meaning: "largest object" },
+  ATOLL_MAX_CONCURRENT_REQUESTS: { schema: wholeNumber(1, 1_000_000), default: "1024", meaning: "further ones get 503" },
+  ATOLL_DRAIN_SECONDS: {
+    schema: wholeNumber(0, 3_600),
+    default: "30",
+    meaning: "how long transfers may go on after SIGTERM or SIGINT",
+  },
+} as const;
+
+type Values = { [K in keyof typeof VARIABLES]: z.infer<(typeof VARIABLES)[K]["schema"]> | undefined };
+
+/** `memoryBytes`: of the machine. Rejects with `config`, naming all that is wrong. */
+export function parseConfig(env: Environment, memoryBytes: number): Config {
+  const problems: string[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [name, variable] of Object.entries(VARIABLES)) {
+    const text = env[name] === undefined || env[name] === "" ? variable.default : env[name];
+    if (text === undefined) continue;
+    const parsed = variable.schema.safeParse(text);
+    if (parsed.success) values[name] = parsed.data;
+    else problems.push(`${name}: ${parsed.error.issues[0]!.message}, got ${shown(name, text)}`);
+  }
+  for (const name of Object.keys(env)) {
+    // A misspelt name would otherwise be a setting that silently does nothing.
+    if (name.startsWith("ATOLL_") && !(name in VARIABLES)) problems.push(`${name}: there is no such variable; see --help`);
+  }
+  const v = values as Values;
+  const host = v.ATOLL_HOST!;
+  const peerHost = v.ATOLL_PEER_HOST ?? host;
+  if (problems.length === 0) problems.push(...relationProblems(v, host, peerHost));
+  if (problems.length > 0) {
+    throw new AtollError("config", `${problems.length === 1 ? "one setting is" : "some settings are"} wrong: ${problems.join("; ")}`);
+  }
+  const region = v.ATOLL_REGION ?? env["FLY_REGION"] ?? "local";
+  return Object.freeze({
+    host,
+    port: v.PORT!,
+    peerHost,
+    peerPort: v.ATOLL_PEER_PORT!,
+    peerUrl: v.ATOLL_PEER_URL,
+    publicUrl: v.ATOLL_PUBLIC_URL,
+    dataDir: v.ATOLL_DATA_DIR!,
+    nodeId: v.ATOLL_NODE_ID,
+    machineId: ID.test(env["FLY_MACHINE_ID"] ?? "") ? env["FLY_MACHINE_ID"] : undefined,
+    region,
+    zone: v.ATOLL_ZONE ?? region,
+    seeds: v.ATOLL_SEEDS!,
+    bootstrapExpect: v.ATOLL_BOOTSTRAP_EXPECT!,
+    replicas: v.ATOLL_REPLICAS!,
+    clusterSecret: v.ATOLL_CLUSTER_SECRET,
+    insecure: v.ATOLL_INSECURE! && !isLoopback(host),
+    memoryCacheBytes: v.ATOLL_MEMORY_CACHE_BYTES ?? Math.min(256 * MIB, Math.floor(memoryBytes / 4)),
+    diskCacheBytes: v.ATOLL_DISK_CACHE_BYTES!,
+    maxObjectBytes: v.ATOLL_MAX_OBJECT_BYTES!,
+    maxConcurrentRequests: v.ATOLL_MAX_CONCURRENT_REQUESTS!,
+    drainTimeoutMs: 1000 * v.ATOLL_DRAIN_SECONDS!,
+  });
+}
+
+function relationProblems(v: Values, host: string, peerHost: string): string[] {
+  const problems: string[] = [];
+  if (!isLoopback(peerHost) && v.ATOLL_CLUSTER_SECRET === undefined) {
+    problems.push(
+      `ATOLL_CLUSTER_SECRET: wanted one, as the peer listener on ${peerHost} can be reached from other machines; ` +
+        "give every node of the ring the same",
+    );
+  }
+  if (!isLoopback(host) && !v.ATOLL_INSECURE) {
+    problems.push(
+      `ATOLL_HOST: wanted a loopback address, got ${host}: whoever reaches it can read and write everything; ` +
+        "put a proxy that knows its users in front, or set ATOLL_INSECURE=1 if the network is yours alone",
+    );
+  }
+  if (v.PORT !== 0 && v.PORT === v.ATOLL_PEER_PORT && host === peerHost) {
+    problems.push(`ATOLL_PEER_PORT: wanted another port than PORT, got ${v.PORT} for both`);
+  }
+  return problems;
+}
+
+export function helpText(): string {
+  const rows = Object.entries(VARIABLES).map(([name, { default: standard, meaning }]) =>
+    `  ${name.padEnd(30)} ${(standard ?? "").padEnd(10)} ${meaning}`
+  );
+  return [
+    "atoll: a storage node for the edge",
+    "",
+    "  node src/main.ts | deno run -A src/main.ts | node dist/atoll.mjs | deno run -A dist/atoll.mjs",
+    "",
+    "Without any setting: a ring of one at http://127.0.0.1:8080 that keeps its data in ./data. Try it:",
+    "",
+    "  curl -T photo.jpg http://127.0.0.1:8080/pictures/",
+    "  curl -O http://127.0.0.1:8080/pictures/photo.jpg",
+    "",
+    "Environment variables, with their defaults:",
+    "",
+    ...rows,
+    "",
+    "Bytes may be written with a unit: 64MiB, 1GB.",
+    "",
+  ].join("\n");
+}
+
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || host === "[::1]" || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+function wholeNumber(min: number, max: number) {
+  return z.string().regex(/^\d{1,9}$/, `wanted a whole number from ${min} to ${max}`).transform(Number)
+    .refine((n) => n >= min && n <= max, `wanted a whole number from ${min} to ${max}`);
+}
+
+function bytes(min: number) {
+  const wanted = "wanted bytes like 1048576, 64MiB or 1GB";
+  return z.string().transform((text) => parseBytes(text)).refine((n) => Number.isSafeInteger(n) && n >= min, wanted);
+}
+
+function parseBytes(text: string): number {
+  const [, digits, unit] = /^(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]?I?B)?$/.exec(text.trim().toUpperCase()) ?? [];
+  const factor = UNITS[unit === "B" ? "" : unit ?? ""];
+  return digits === undefined || factor === undefined ? NaN : Math.floor(Number(digits) * factor);
+}
+
+function isHttpUrl(text: string): boolean {
+  const url = URL.parse(text);
+  return url !== null && (url.protocol === "http:" || url.protocol === "https:") && url.pathname === "/" && url.search === "";
+}
+
+function shown(name: string, text: string): string {
+  return name.includes("SECRET") ? "something else" : JSON.stringify(text.slice(0, 80));
+}

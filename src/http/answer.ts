@@ -1,0 +1,130 @@
+/** An answer before it is sent, and the sending of it. */
+import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { messageOf } from "../errors.ts";
+import type { Log } from "../ports.ts";
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  /** A stream is pulled no faster than the client reads, and closed when the client goes away. */
+  readonly body?: Uint8Array | AsyncIterable<Uint8Array> | undefined;
+}
+
+/** What the listener passes beside the request; absent where the app is called in process. */
+export interface ConnectionEnv {
+  readonly incoming?: IncomingMessage;
+  readonly outgoing?: ServerResponse;
+  /** Sends `100 Continue` where the client waits for it. */
+  readonly continueBody?: () => void;
+}
+
+const ENCODER = new TextEncoder();
+
+export function jsonAnswer(status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): Answer {
+  const body = ENCODER.encode(`${JSON.stringify(value)}\n`);
+  return { status, headers: { "Content-Type": "application/json", "Cache-Control": "no-store", ...headers }, body };
+}
+
+export function textAnswer(status: number, text: string, contentType = "text/plain; charset=utf-8"): Answer {
+  return {
+    status,
+    headers: { "Content-Type": contentType, "Cache-Control": "no-store" },
+    body: ENCODER.encode(text),
+  };
+}
+
+/** How the sending ended: bytes of body passed on, and whether all of them were. */
+export type Sent = (bytes: number, complete: boolean) => void;
+
+/**
+ * Writes to the connection itself where there is one, which spares the hot path a Response and a stream of its own, and
+ * gives back-pressure its natural form; otherwise makes a Response.
+ */
+export function send(env: ConnectionEnv, answer: Answer, isHead: boolean, log: Log, sent: Sent): Response {
+  const { outgoing } = env;
+  const { body } = answer;
+  if (!outgoing) return asResponse(answer, isHead, sent);
+  if (body === undefined || body instanceof Uint8Array) {
+    const headers: Record<string, string | number> = { ...answer.headers };
+    if (answer.headers["Content-Length"] === undefined && answer.status !== 204 && answer.status !== 304) {
+      headers["Content-Length"] = body?.length ?? 0;
+    }
+    outgoing.writeHead(answer.status, headers);
+    if (isHead || !body) outgoing.end();
+    else outgoing.end(body);
+    sent(isHead || !body ? 0 : body.length, true);
+    return RESPONSE_ALREADY_SENT;
+  }
+  outgoing.writeHead(answer.status, { ...answer.headers });
+  if (isHead) {
+    outgoing.end();
+    sent(0, true);
+  } else void pump(outgoing, body, log, sent);
+  return RESPONSE_ALREADY_SENT;
+}
+
+async function pump(outgoing: ServerResponse, body: AsyncIterable<Uint8Array>, log: Log, sent: Sent): Promise<void> {
+  let bytes = 0;
+  let complete = false;
+  try {
+    for await (const part of body) {
+      if (outgoing.destroyed) break;
+      bytes += part.length;
+      if (!outgoing.write(part)) await drained(outgoing);
+    }
+    complete = !outgoing.destroyed;
+    outgoing.end();
+  } catch (error) {
+    // The status is long gone: a cut connection is the only way left to say that this is not the whole.
+    log.error("an answer broke off", { reason: messageOf(error), bytes });
+    outgoing.destroy();
+  } finally {
+    sent(bytes, complete);
+  }
+}
+
+/** Until more may be written, or never will be. */
+function drained(outgoing: ServerResponse): Promise<void> {
+  if (outgoing.destroyed) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = (): void => {
+      outgoing.off("drain", done);
+      outgoing.off("close", done);
+      resolve();
+    };
+    outgoing.on("drain", done);
+    outgoing.on("close", done);
+  });
+}
+
+function asResponse(answer: Answer, isHead: boolean, sent: Sent): Response {
+  const headers = new Headers(answer.headers);
+  const { body } = answer;
+  if (isHead || body === undefined) {
+    sent(0, true);
+    return new Response(null, { status: answer.status, headers });
+  }
+  if (body instanceof Uint8Array) {
+    sent(body.length, true);
+    return new Response(new Uint8Array(body), { status: answer.status, headers });
+  }
+  const parts = body[Symbol.asyncIterator]();
+  let bytes = 0;
+  const stream = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { done, value } = await parts.next();
+      if (!done) {
+        bytes += value.length;
+        return controller.enqueue(value);
+      }
+      sent(bytes, true);
+      controller.close();
+    },
+    async cancel() {
+      sent(bytes, false);
+      await parts.return?.();
+    },
+  }, { highWaterMark: 0 });
+  return new Response(stream, { status: answer.status, headers });
+}

@@ -1,0 +1,88 @@
+/** Listings of a bucket's objects and of the buckets. */
+import { objectName, splitName } from "../core/names.ts";
+import { AtollError } from "../errors.ts";
+import type { Listings } from "../node/list-objects.ts";
+import { type Answer, jsonAnswer } from "./answer.ts";
+import type { PublicRequest } from "./request.ts";
+
+const LIMIT_MAX = 1_000;
+
+export class ListHandler {
+  readonly #listings: Listings;
+
+  constructor(listings: Listings) {
+    this.#listings = listings;
+  }
+
+  async objects(request: PublicRequest, bucket: string, query: string): Promise<Answer> {
+    const asked = parseQuery(query, ["prefix", "delimiter", "limit", "after"]);
+    const page = await this.#listings.list({
+      prefix: objectName(bucket, asked["prefix"] ?? ""),
+      after: asked["after"] ? objectName(bucket, asked["after"]) : "",
+      delimiter: asked["delimiter"],
+      limit: parseLimit(asked["limit"]),
+      trace: request.trace.header,
+    });
+    return jsonAnswer(200, {
+      objects: page.objects.map(({ name, version, object }) => ({
+        key: splitName(name).key,
+        size: object!.size,
+        etag: `"${object!.sha256}"`,
+        version,
+        lastModified: new Date(object!.modifiedMs).toISOString(),
+        contentType: object!.contentType,
+      })),
+      prefixes: page.prefixes.map((name) => splitName(name).key),
+      next: page.next === null ? null : splitName(page.next).key,
+    }, { "Cache-Control": "no-cache" });
+  }
+
+  /** Buckets are what stands before the first NUL of the names: to the listing, common prefixes. */
+  async buckets(request: PublicRequest, query: string): Promise<Answer> {
+    const asked = parseQuery(query, ["prefix", "limit", "after"]);
+    const page = await this.#listings.list({
+      prefix: asked["prefix"] ?? "",
+      after: asked["after"] ? objectName(asked["after"], "") : "",
+      delimiter: "\0",
+      limit: parseLimit(asked["limit"]),
+      trace: request.trace.header,
+    });
+    return jsonAnswer(200, {
+      buckets: page.prefixes.map((name) => ({ name: splitName(name).bucket })),
+      next: page.next === null ? null : splitName(page.next).bucket,
+    }, { "Cache-Control": "no-cache" });
+  }
+}
+
+function parseLimit(text: string | undefined): number {
+  if (text === undefined) return LIMIT_MAX;
+  const limit = /^\d{1,6}$/.test(text) ? Number(text) : NaN;
+  if (!(limit >= 1 && limit <= LIMIT_MAX)) {
+    throw new AtollError("invalid-argument", `wanted limit from 1 to ${LIMIT_MAX}, got ${text.slice(0, 40)}`);
+  }
+  return limit;
+}
+
+/** An unknown parameter is more likely a mistake than a wish to be ignored. */
+function parseQuery(query: string, known: readonly string[]): Record<string, string | undefined> {
+  const asked: Record<string, string | undefined> = {};
+  for (const pair of query.split("&")) {
+    if (pair === "") continue;
+    const equals = pair.indexOf("=");
+    const name = decode(equals === -1 ? pair : pair.slice(0, equals));
+    if (!known.includes(name)) {
+      throw new AtollError("invalid-argument", `wanted ${known.join(", ")}, got ${name.slice(0, 40)}`);
+    }
+    if (asked[name] !== undefined) throw new AtollError("invalid-argument", `wanted ${name} once, got it twice`);
+    asked[name] = equals === -1 ? "" : decode(pair.slice(equals + 1));
+  }
+  return asked;
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll("+", " "));
+  } catch {
+    throw new AtollError("invalid-argument", "wanted percent-escapes of well-formed UTF-8 in the query, got a broken one");
+  }
+}

@@ -1,0 +1,114 @@
+/** PUT and DELETE of an object. */
+import { parseEntityTags, type TagCondition, type WriteConditions } from "../core/precondition.ts";
+import type { Name } from "../core/names.ts";
+import { AtollError } from "../errors.ts";
+import type { Conflict, Objects } from "../node/objects.ts";
+import { tooLarge } from "../node/put-object.ts";
+import type { Answer } from "./answer.ts";
+import { parseDigestFields, reprDigest } from "./digest-fields.ts";
+import { formatHttpDate } from "./http-date.ts";
+import { keptHeaders } from "./object-headers.ts";
+import { problem } from "./problem.ts";
+import type { PublicRequest } from "./request.ts";
+
+const TTL_SECONDS_MAX = 2 ** 31;
+
+export interface WriteHandlerDeps {
+  objects: Objects;
+  maxObjectBytes: number;
+  wallMs: () => number;
+}
+
+export class WriteHandler {
+  readonly #deps: WriteHandlerDeps;
+
+  constructor(deps: WriteHandlerDeps) {
+    this.#deps = deps;
+  }
+
+  /** Everything that can be refused before the body is refused before the body. */
+  async put(request: PublicRequest, name: Name, key: string): Promise<Answer> {
+    const { objects, maxObjectBytes, wallMs } = this.#deps;
+    const contentRange = request.header("content-range");
+    if (contentRange !== undefined) {
+      // RFC 9110 section 14.5: a part must never be stored as the whole.
+      throw new AtollError("partial-put", `wanted the whole content, got Content-Range ${contentRange.slice(0, 80)}`);
+    }
+    const length = request.header("content-length");
+    const sizeBytes = length === undefined ? undefined : wholeNumber("Content-Length", length, Number.MAX_SAFE_INTEGER);
+    if (sizeBytes !== undefined && sizeBytes > maxObjectBytes) throw tooLarge(maxObjectBytes, String(sizeBytes));
+    const conditions = writeConditions(request);
+    const digests = parseDigestFields(request.header);
+    if (digests.kind === "malformed") throw new AtollError("invalid-digest", digests.detail);
+    const ttl = request.header("atoll-ttl");
+    const ttlSeconds = ttl === undefined ? undefined : wholeNumber("Atoll-TTL", ttl, TTL_SECONDS_MAX);
+    if (ttlSeconds === 0) throw new AtollError("invalid-argument", "wanted Atoll-TTL of 1 second or more, got 0");
+    const outcome = await objects.put({
+      name,
+      body: request.body,
+      sizeBytes,
+      maxBytes: maxObjectBytes,
+      digests: digests.kind === "wanted" ? digests.digests : [],
+      headers: keptHeaders(request, key),
+      expiresMs: ttlSeconds === undefined ? undefined : wallMs() + 1000 * ttlSeconds,
+      trace: request.trace.header,
+    }, conditions);
+    if (outcome.kind === "conflict") return conflictAnswer(outcome, request.id);
+    return {
+      status: outcome.created ? 201 : 200,
+      headers: {
+        ETag: `"${outcome.manifest.sha256}"`,
+        "Atoll-Version": String(outcome.version),
+        "Repr-Digest": reprDigest(outcome.manifest.sha256),
+        "Last-Modified": formatHttpDate(outcome.modifiedMs),
+        "Cache-Control": "no-store",
+      },
+    };
+  }
+
+  async delete(request: PublicRequest, name: Name): Promise<Answer> {
+    const outcome = await this.#deps.objects.delete(name, writeConditions(request), request.trace.header);
+    if (outcome.kind === "conflict") return conflictAnswer(outcome, request.id);
+    const headers: Record<string, string> = { "Cache-Control": "no-store" };
+    if (outcome.version !== undefined) headers["Atoll-Version"] = String(outcome.version);
+    return { status: 204, headers };
+  }
+}
+
+function conflictAnswer({ detail, current }: Conflict, requestId: string): Answer {
+  return problem(
+    "precondition-failed",
+    detail,
+    requestId,
+    current && { ETag: `"${current.manifest.sha256}"`, "Atoll-Version": String(current.version) },
+  );
+}
+
+function writeConditions(request: PublicRequest): WriteConditions {
+  const version = request.header("atoll-if-version");
+  return {
+    ifMatch: tagCondition("If-Match", request.header("if-match")),
+    ifNoneMatch: tagCondition("If-None-Match", request.header("if-none-match")),
+    ifVersion: version === undefined
+      ? undefined
+      : wholeNumber("Atoll-If-Version", version, Number.MAX_SAFE_INTEGER),
+  };
+}
+
+/** A write whose condition cannot be read must not go through as if it had none. */
+function tagCondition(field: string, header: string | undefined): TagCondition | undefined {
+  if (header === undefined) return undefined;
+  const tags = parseEntityTags(header);
+  if (tags === undefined) {
+    throw new AtollError("invalid-argument", `wanted ${field} as * or quoted entity-tags, got ${header.slice(0, 80)}`);
+  }
+  return tags;
+}
+
+function wholeNumber(field: string, text: string, max: number): number {
+  const value = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
+  if (!(value <= max)) {
+    throw new AtollError("invalid-argument", `wanted ${field} as a whole number up to ${max}, got ${text.slice(0, 40)}`);
+  }
+  return value;
+}

@@ -1,0 +1,167 @@
+/** Wires and runs; the only file that knows the process. */
+import { totalmem } from "node:os";
+import process from "node:process";
+import { isMainThread } from "node:worker_threads";
+import { openChunkFiles } from "./adapters/chunk-files.ts";
+import { createClock } from "./adapters/clock.ts";
+import { openDataDirectory } from "./adapters/data-directory.ts";
+import { openDiskCache } from "./adapters/disk-cache.ts";
+import { createHashing } from "./adapters/hashing.ts";
+import { openHttpListener } from "./adapters/http-listener.ts";
+import { createJsonLog, type JsonLog } from "./adapters/json-log.ts";
+import { openPeerListener } from "./adapters/peer-listener.ts";
+import { createRandom } from "./adapters/random.ts";
+import { openSqliteCatalog } from "./adapters/sqlite-catalog.ts";
+import { createPeers } from "./adapters/undici-peers.ts";
+import { type Config, helpText, parseConfig } from "./config.ts";
+import { AtollError, isAtollError, messageOf } from "./errors.ts";
+import { createPeerApp } from "./http/peer-app.ts";
+import { createPublicApp } from "./http/public-app.ts";
+import { Metrics } from "./node/metrics.ts";
+import { type AtollNode, createNode } from "./node/node.ts";
+import type { PeerHandler } from "./ports.ts";
+
+/** For what cannot be waited for any longer once everything else has ended. */
+const LAST_GRACE_MS = 2_000;
+
+// The catalog's worker thread runs this same file when all of Atoll is one file.
+if (isMainThread) await main();
+
+async function main(): Promise<void> {
+  if (process.argv.slice(2).some((arg) => arg === "--help" || arg === "-h")) {
+    process.stdout.write(helpText());
+    return;
+  }
+  try {
+    await serve(parseConfig(process.env, totalmem()));
+  } catch (error) {
+    // What the operator can mend is one line; anything else is a defect and shows where it is.
+    const known = isAtollError(error);
+    process.stderr.write(`atoll: ${known ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
+    process.exitCode = 1;
+    process.exit();
+  }
+}
+
+async function serve(config: Config): Promise<void> {
+  const clock = createClock();
+  const random = createRandom();
+  const log = createJsonLog(process.stdout, clock);
+  const directory = await openDataDirectory({ path: config.dataDir });
+  const nodeId = await identity(config, directory, random.hex(8));
+  const catalog = await openSqliteCatalog({ path: directory.catalogPath });
+  const chunkFiles = await openChunkFiles({ directory: directory.chunkDirectory });
+  const chunkCache = await openDiskCache({ directory: directory.cacheDirectory, maxBytes: config.diskCacheBytes });
+  const metrics = new Metrics();
+  metrics.gauge("atoll_log_lines_dropped", "Log lines that nobody read in time", () => log.droppedLines);
+  metrics.gauge("process_resident_memory_bytes", "Resident memory", () => process.memoryUsage.rss());
+
+  // Listening comes first, since a port of 0 is known only then; until the node is there, everybody is told to wait.
+  let node: AtollNode | undefined;
+  let draining = false;
+  const starting: PeerHandler = () => Promise.reject(new AtollError("overloaded", "the node is starting"));
+  const self = () => ({
+    nodeId,
+    ringId: node?.layout()?.ringId,
+    layoutNumber: node?.layout()?.number ?? 0,
+  });
+  const peerApp = createPeerApp({
+    self,
+    secret: config.clusterSecret,
+    handler: (from, request) => (node?.handlePeer ?? starting)(from, request),
+    clock,
+    log,
+  });
+  const peerListener = await openPeerListener({ fetch: peerApp.fetch, host: config.peerHost, port: config.peerPort });
+  let publicFetch: Parameters<typeof openHttpListener>[0]["fetch"] = () =>
+    new Response("starting\n", { status: 503, headers: { "Retry-After": "1" } });
+  const publicListener = await openHttpListener({
+    fetch: (request, env) => publicFetch(request, env),
+    host: config.host,
+    port: config.port,
+  });
+
+  const peers = createPeers({ self, secret: config.clusterSecret, clock, random });
+  const peerUrl = config.peerUrl ?? listenerUrl(config.peerHost, peerListener.port);
+  const publicUrl = config.publicUrl ?? listenerUrl(config.host, publicListener.port);
+  node = await createNode({
+    id: nodeId,
+    region: config.region,
+    zone: config.zone,
+    peerUrl,
+    publicUrl,
+    seeds: config.seeds.filter((seed) => seed !== peerUrl),
+    bootstrapExpect: config.bootstrapExpect,
+    replicas: config.replicas,
+    memoryCacheBytes: config.memoryCacheBytes,
+  }, { catalog, chunkFiles, chunkCache, peers, hashing: createHashing(), clock, random, log, metrics });
+  publicFetch = createPublicApp({
+    node,
+    clock,
+    random,
+    log,
+    writeLine: log.line,
+    maxObjectBytes: config.maxObjectBytes,
+    maxConcurrentRequests: config.maxConcurrentRequests,
+    isDraining: () => draining,
+  }).fetch;
+  await node.start();
+  log.info("listening", { publicUrl, peerUrl, nodeId, region: config.region, zone: config.zone, dataDir: config.dataDir });
+  if (config.insecure) log.warn("whoever reaches the public listener can read and write everything (ATOLL_INSECURE=1)");
+  log.flush();
+
+  onSignals(log, async (signal) => {
+    log.info("draining", { signal, drainTimeoutMs: config.drainTimeoutMs });
+    log.flush();
+    draining = true;
+    await publicListener.close({ graceMs: config.drainTimeoutMs });
+    node.stop();
+    await peerListener.close({ graceMs: LAST_GRACE_MS });
+    await peers.close();
+    await catalog.close();
+    await directory.close();
+    log.info("stopped");
+    log.flush();
+  });
+}
+
+/** The configured ID must be the one the data belongs to: under another, its votes could be counted twice. */
+async function identity(
+  config: Config,
+  directory: Awaited<ReturnType<typeof openDataDirectory>>,
+  fresh: string,
+): Promise<string> {
+  const kept = directory.nodeId();
+  if (kept !== undefined && config.nodeId !== undefined && kept !== config.nodeId) {
+    throw new AtollError(
+      "config",
+      `${config.dataDir} belongs to node ${kept}, but ATOLL_NODE_ID says ${config.nodeId}: unset it or use another directory`,
+    );
+  }
+  if (kept !== undefined) return kept;
+  const id = config.nodeId ?? config.machineId ?? fresh;
+  await directory.saveNodeId(id);
+  return id;
+}
+
+/** An address that means "all of them" is no address to be reached at: the machine itself then is. */
+function listenerUrl(host: string, port: number): string {
+  const reachable = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "[::1]" : host.includes(":") ? `[${host}]` : host;
+  return `http://${reachable}:${port}`;
+}
+
+/** The first signal drains, the second ends at once. */
+function onSignals(log: JsonLog, drain: (signal: string) => Promise<void>): void {
+  let begun = false;
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.on(signal, () => {
+      if (begun) process.exit(1);
+      begun = true;
+      drain(signal).then(() => process.exit(0), (error: unknown) => {
+        log.error("draining failed", { reason: messageOf(error) });
+        log.flush();
+        process.exit(1);
+      });
+    });
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * One chunk from wherever it is nearest: memory, own disk, disk cache, then the replicas by measured round trip, hedged.
+ * Many readers of one chunk share one fetch: content cannot change, so joining is always safe.
+ */
+import type { ChunkId } from "../core/manifest.ts";
+import type { Name } from "../core/names.ts";
+import { AtollError, messageOf } from "../errors.ts";
+import type { ChunkCache, Clock, Hashing, Log } from "../ports.ts";
+import type { ChunkStore } from "./chunk-store.ts";
+import { byDistance } from "./fanout.ts";
+import type { Membership } from "./membership.ts";
+import type { MemoryCache } from "./memory-cache.ts";
+import type { Counter, Metrics } from "./metrics.ts";
+import type { PeerGate } from "./peer-gate.ts";
+import type { Ring } from "./ring.ts";
+import { defer } from "./waiting.ts";
+
+const GET_TIMEOUT_MS = 10_000;
+/** The second replica is asked when the first is later than this many of its smoothed chunk latencies. */
+const HEDGE_FACTOR = 3;
+const HEDGE_MIN_MS = 15;
+const HEDGE_MAX_MS = 1_000;
+
+export type Tier = "memory" | "disk" | "disk-cache" | "peer";
+
+export interface FetchedChunk {
+  readonly bytes: Uint8Array;
+  readonly tier: Tier;
+  /** The node it came from, for tier `peer`. */
+  readonly from?: string | undefined;
+}
+
+export interface ChunkWanted {
+  readonly name: Name;
+  readonly id: ChunkId;
+  readonly sizeBytes: number;
+  /** Whether it is worth its place in memory. */
+  readonly keep: boolean;
+  readonly trace?: string | undefined;
+}
+
+export interface ChunkReaderDeps {
+  ring: Ring;
+  memory: MemoryCache;
+  chunks: ChunkStore;
+  cache: ChunkCache;
+  gate: PeerGate;
+  membership: Membership;
+  hashing: Hashing;
+  clock: Clock;
+  log: Log;
+  metrics: Metrics;
+}
+
+export class ChunkReader {
+  readonly #deps: ChunkReaderDeps;
+  readonly #flights = new Map<ChunkId, Promise<FetchedChunk>>();
+  readonly #latencyMs = new Map<string, number>();
+  readonly #hits: Record<Tier, Counter>;
+  readonly #repaired: Counter;
+
+  constructor(deps: ChunkReaderDeps) {
+    this.#deps = deps;
+    const hits = (tier: Tier) => deps.metrics.counter("atoll_chunk_reads_total", "Chunks by where they came from", { tier });
+    this.#hits = { memory: hits("memory"), disk: hits("disk"), "disk-cache": hits("disk-cache"), peer: hits("peer") };
+    this.#repaired = deps.metrics.counter("atoll_chunks_repaired_total", "Chunks fetched again for this replica");
+  }
+
+  /** Without waiting, if it is in memory. */
+  peek(id: ChunkId): Uint8Array | undefined {
+    const bytes = this.#deps.memory.chunk(id);
+    if (bytes) this.#hits.memory.add();
+    return bytes;
+  }
+
+  /** Rejects with `no-quorum` when nobody who should have it can be reached or has it. */
+  async fetch(wanted: ChunkWanted): Promise<FetchedChunk> {
+    const inMemory = this.peek(wanted.id);
+    if (inMemory) return { bytes: inMemory, tier: "memory" };
+    let flight = this.#flights.get(wanted.id);
+    if (!flight) {
+      flight = this.#fetch(wanted).finally(() => this.#flights.delete(wanted.id));
+      this.#flights.set(wanted.id, flight);
+    }
+    const chunk = await flight;
+    this.#hits[chunk.tier].add();
+    return chunk;
+  }
+
+  async #fetch(wanted: ChunkWanted): Promise<FetchedChunk> {
+    const { memory, chunks, cache, ring } = this.#deps;
+    const { name, id, sizeBytes } = wanted;
+    let found: FetchedChunk;
+    const own = await chunks.get(id, sizeBytes);
+    if (own) found = { bytes: own, tier: "disk" };
+    else {
+      const replica = ring.isReplica(name);
+      const cached = replica ? undefined : await cache.get(id);
+      if (cached) found = { bytes: cached, tier: "disk-cache" };
+      else {
+        found = await this.#fromPeers(wanted);
+        // A replica that lacks it keeps it for good; anybody else may.
+        if (replica) await this.#repair(id, found.bytes);
+        else void cache.put(id, found.bytes);
+      }
+    }
+    if (found.bytes.length !== sizeBytes) {
+      throw new AtollError("internal", `chunk ${id}: wanted ${sizeBytes} bytes, got ${found.bytes.length}`);
+    }
+    if (wanted.keep) memory.keepChunk(id, found.bytes);
+    return found;
+  }
+
+  async #repair(id: ChunkId, bytes: Uint8Array): Promise<void> {
+    try {
+      await this.#deps.chunks.putVerified(id, bytes);
+      this.#repaired.add();
+    } catch (error) {
+      // The reader has its bytes all the same.
+      this.#deps.log.warn("a missing chunk could not be stored here", { chunk: id, reason: messageOf(error) });
+    }
+  }
+
+  #fromPeers(wanted: ChunkWanted): Promise<FetchedChunk> {
+    const { ring, membership, clock } = this.#deps;
+    const queue = byDistance(ring.replicas(wanted.name), ring.self, membership).order.filter((id) => id !== ring.self);
+    const outcome = defer<FetchedChunk>();
+    const losers = new AbortController();
+    let asked = 0;
+    let failed = 0;
+    let unhedge: () => void = () => {};
+    let reason: unknown = "there is no other replica";
+    const ask = (): void => {
+      const from = queue[asked];
+      if (from === undefined) return;
+      asked++;
+      unhedge();
+      unhedge = clock.after(this.#hedgeMs(from), ask);
+      this.#get(from, wanted, losers.signal).then((bytes) => outcome.resolve({ bytes, tier: "peer", from }), (error) => {
+        reason = error;
+        failed++;
+        if (failed === queue.length) giveUp();
+        else if (failed === asked) ask();
+      });
+    };
+    const giveUp = (): void =>
+      outcome.reject(
+        new AtollError("no-quorum", `wanted chunk ${wanted.id} from one of ${queue.length} other replicas: ${messageOf(reason)}`, {
+          cause: reason,
+        }),
+      );
+    if (queue.length === 0) giveUp();
+    ask();
+    return outcome.promise.finally(() => {
+      unhedge();
+      losers.abort();
+    });
+  }
+
+  async #get(from: string, wanted: ChunkWanted, signal: AbortSignal): Promise<Uint8Array> {
+    const { gate, hashing, clock, metrics } = this.#deps;
+    const begunMs = clock.monotonicMs();
+    const { bytes } = await gate.call(from, { type: "chunk-get", id: wanted.id }, {
+      timeoutMs: GET_TIMEOUT_MS,
+      trace: wanted.trace,
+      signal,
+    });
+    if (!bytes) throw new AtollError("not-found", `node ${from} does not have chunk ${wanted.id}`);
+    const took = clock.monotonicMs() - begunMs;
+    this.#latencyMs.set(from, 0.8 * (this.#latencyMs.get(from) ?? took) + 0.2 * took);
+    if (await hashing.sha256Aside(bytes) !== wanted.id) {
+      metrics.counter("atoll_chunks_received_corrupt_total", "Chunks from peers that failed their check").add();
+      throw new AtollError("peer-garbage", `node ${from} sent other bytes for chunk ${wanted.id}`);
+    }
+    return bytes;
+  }
+
+  #hedgeMs(id: string): number {
+    const usual = this.#latencyMs.get(id) ?? this.#deps.membership.rttMs(id);
+    return Math.min(HEDGE_MAX_MS, Math.max(HEDGE_MIN_MS, HEDGE_FACTOR * usual));
+  }
+}

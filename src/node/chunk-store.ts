@@ -1,0 +1,90 @@
+/**
+ * The chunks this node keeps: small ones in the catalog, where they share its syncs; larger ones as files.
+ * Every chunk is checked against its name before it is stored and whenever it is read.
+ */
+import { LRUCache } from "lru-cache";
+import type { ChunkId } from "../core/manifest.ts";
+import { AtollError } from "../errors.ts";
+import type { Catalog, ChunkFiles, Hashing } from "../ports.ts";
+import type { Counter, Metrics } from "./metrics.ts";
+
+/** Up to here a row costs less than a file of its own with its three syncs. */
+export const SMALL_CHUNK_BYTES = 64 * 1024;
+/** Chunks whose presence is remembered, so that accepting a manifest asks the disk for none that has just come. */
+const KNOWN_MAX = 65_536;
+
+export class ChunkStore {
+  readonly #catalog: Catalog;
+  readonly #files: ChunkFiles;
+  readonly #hashing: Hashing;
+  readonly #known = new LRUCache<ChunkId, true>({ max: KNOWN_MAX });
+  readonly #corrupt: Counter;
+  readonly #stored: Counter;
+
+  constructor(deps: { catalog: Catalog; files: ChunkFiles; hashing: Hashing; metrics: Metrics }) {
+    this.#catalog = deps.catalog;
+    this.#files = deps.files;
+    this.#hashing = deps.hashing;
+    this.#corrupt = deps.metrics.counter("atoll_chunks_corrupt_total", "Chunks on disk that failed their check");
+    this.#stored = deps.metrics.counter("atoll_chunks_stored_total", "Chunks made durable here");
+  }
+
+  /** Durable when it resolves with the digest computed here. Bytes that are not what the name says are refused. */
+  async put(id: ChunkId, bytes: Uint8Array): Promise<ChunkId> {
+    const computed = await this.#hashing.sha256Aside(bytes);
+    if (computed !== id) {
+      throw new AtollError("digest-mismatch", `wanted a chunk with SHA-256 ${id}, got bytes with ${computed}`);
+    }
+    await this.putVerified(id, bytes);
+    return computed;
+  }
+
+  /** For whoever has just computed `id` from these very bytes. */
+  async putVerified(id: ChunkId, bytes: Uint8Array): Promise<void> {
+    if (bytes.length <= SMALL_CHUNK_BYTES) await this.#catalog.commit({ chunks: [{ id, bytes }] });
+    else await this.#files.put(id, bytes);
+    this.stored(id);
+  }
+
+  /** A small chunk was made durable by a commit of the caller's. */
+  stored(id: ChunkId): void {
+    this.#known.set(id, true);
+    this.#stored.add();
+  }
+
+  /** Verified bytes; a copy that fails is counted and put out of the way, and is then missing. */
+  async get(id: ChunkId, sizeBytes?: number): Promise<Uint8Array | undefined> {
+    if (sizeBytes === undefined || sizeBytes <= SMALL_CHUNK_BYTES) {
+      const bytes = await this.#catalog.chunk(id);
+      if (bytes && this.#hashing.sha256(bytes) === id) return bytes;
+      if (bytes) {
+        this.#failed(id);
+        await this.#catalog.deleteChunk(id);
+      }
+      if (sizeBytes !== undefined) return undefined;
+    }
+    const read = await this.#files.get(id);
+    if (read.kind === "found") return read.bytes;
+    if (read.kind === "corrupt") {
+      this.#failed(id);
+      await this.#files.setAside(id);
+    }
+    return undefined;
+  }
+
+  /** Whether it came lately; false says nothing. */
+  isKnown(id: ChunkId): boolean {
+    return this.#known.has(id);
+  }
+
+  async has(id: ChunkId): Promise<boolean> {
+    if (await this.#files.has(id)) return true;
+    const [small] = await this.#catalog.hasChunks([id]);
+    return small === true;
+  }
+
+  #failed(id: ChunkId): void {
+    this.#known.delete(id);
+    this.#corrupt.add();
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * Objects whose manifest this replica accepted before it had all their chunks: fetched from the other replicas, in the
+ * background. The list is durable, written with the acceptance itself, so a crash forgets none.
+ */
+import type { Name } from "../core/names.ts";
+import { messageOf } from "../errors.ts";
+import type { Catalog, Clock, Log } from "../ports.ts";
+import type { ChunkReader } from "./chunk-reader.ts";
+import type { ChunkStore } from "./chunk-store.ts";
+import type { Content } from "./content.ts";
+import type { Counter, Metrics } from "./metrics.ts";
+import type { Replica } from "./replica.ts";
+
+/** The coordinator is usually still sending what is missing: it gets this long. */
+const FIRST_DELAY_MS = 1_000;
+const RETRY_DELAY_MS = 2_000;
+const RETRY_DELAY_MAX_MS = 60_000;
+const BATCH = 64;
+const AT_ONCE = 4;
+
+export interface CompletionDeps {
+  catalog: Catalog;
+  replica: Replica;
+  chunks: ChunkStore;
+  reader: ChunkReader;
+  content: Content;
+  clock: Clock;
+  log: Log;
+  metrics: Metrics;
+}
+
+export class Completion {
+  readonly #deps: CompletionDeps;
+  readonly #completed: Counter;
+  #cancelTimer: (() => void) | undefined;
+  #busy = false;
+  #stopped = false;
+  #owed = 0;
+  #delayMs = RETRY_DELAY_MS;
+
+  constructor(deps: CompletionDeps) {
+    this.#deps = deps;
+    this.#completed = deps.metrics.counter("atoll_objects_completed_total", "Objects whose missing chunks were fetched");
+    deps.metrics.gauge("atoll_objects_incomplete", "Objects that may lack chunks here, at least", () => this.#owed);
+  }
+
+  start(): void {
+    this.#schedule(0);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancelTimer?.();
+  }
+
+  /** An accepted manifest was put on the list. */
+  wake(): void {
+    this.#owed++;
+    if (!this.#busy && !this.#cancelTimer) this.#schedule(FIRST_DELAY_MS);
+  }
+
+  #schedule(delayMs: number): void {
+    if (this.#stopped) return;
+    this.#cancelTimer?.();
+    this.#cancelTimer = this.#deps.clock.after(delayMs, () => {
+      this.#cancelTimer = undefined;
+      void this.#work();
+    });
+  }
+
+  async #work(): Promise<void> {
+    if (this.#busy) return;
+    this.#busy = true;
+    let failed = 0;
+    let found = 0;
+    try {
+      const rows = await this.#deps.catalog.incomplete(BATCH);
+      found = rows.length;
+      this.#owed = found;
+      const queue = rows.values();
+      const worker = async (): Promise<void> => {
+        for (const row of queue) {
+          if (this.#stopped) return;
+          if (!await this.#complete(row.name)) failed++;
+        }
+      };
+      await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    } catch (error) {
+      failed++;
+      this.#deps.log.warn("the list of incomplete objects could not be read", { reason: messageOf(error) });
+    } finally {
+      this.#busy = false;
+    }
+    this.#delayMs = failed > 0 ? Math.min(RETRY_DELAY_MAX_MS, 2 * this.#delayMs) : RETRY_DELAY_MS;
+    if (failed > 0) this.#schedule(this.#delayMs);
+    else if (found > 0) this.#schedule(found === BATCH ? 0 : FIRST_DELAY_MS);
+  }
+
+  /** True when the object needs nothing any more. */
+  async #complete(name: Name): Promise<boolean> {
+    const { catalog, replica, chunks, content, reader, log } = this.#deps;
+    const { value } = await replica.read(name);
+    try {
+      if (value?.content.kind === "object") {
+        for await (const { id, sizeBytes } of content.chunksOf(name, value.content.manifest)) {
+          if (this.#stopped) return false;
+          if (!chunks.isKnown(id) && !await chunks.has(id)) {
+            await reader.fetch({ name, id, sizeBytes, keep: false }); // which stores what a replica lacks
+          }
+        }
+      }
+      await catalog.commit({ incomplete: [{ name, version: null }] });
+      this.#owed = Math.max(0, this.#owed - 1);
+      this.#completed.add();
+      return true;
+    } catch (error) {
+      log.warn("an object is still incomplete here", { name: name.replace("\0", "/"), reason: messageOf(error) });
+      return false;
+    }
+  }
+}

@@ -1,0 +1,125 @@
+/** An object's bytes, chunk by chunk, each verified before the first byte of it is passed on. */
+import {
+  CHUNK_BYTES,
+  chunkCount,
+  type ChunkId,
+  chunkLength,
+  CHUNKS_PER_INDEX,
+  DIGEST_BYTES,
+  type Manifest,
+} from "../core/manifest.ts";
+import type { Name } from "../core/names.ts";
+import type { ChunkReader, FetchedChunk, Tier } from "./chunk-reader.ts";
+import type { MemoryCache } from "./memory-cache.ts";
+
+/** Chunks fetched ahead of the one being sent. */
+const READ_AHEAD = 1;
+
+export interface ContentSource {
+  readonly tier: Tier;
+  readonly from?: string | undefined;
+}
+
+export interface OpenContent {
+  /** Where the first chunk came from. */
+  readonly source: ContentSource;
+  /** The wanted bytes in order. Ends with an error when a chunk cannot be had; closing it early stops the fetching. */
+  readonly bytes: AsyncIterableIterator<Uint8Array>;
+}
+
+export class Content {
+  readonly #reader: ChunkReader;
+  readonly #memory: MemoryCache;
+
+  constructor(deps: { reader: ChunkReader; memory: MemoryCache }) {
+    this.#reader = deps.reader;
+    this.#memory = deps.memory;
+  }
+
+  /** All of a small object, if it is in memory. */
+  peek(manifest: Manifest): Uint8Array | undefined {
+    if (manifest.chunks.length === 1 && manifest.layout === "list") return this.#reader.peek(manifest.chunks[0]!);
+    return manifest.size === 0 ? EMPTY : undefined;
+  }
+
+  /** Bytes `first` to `last`, both included. Resolves once the first chunk is here, so that a fault is still an answer. */
+  async open(name: Name, manifest: Manifest, first: number, last: number, trace?: string): Promise<OpenContent> {
+    if (manifest.size === 0) return { source: { tier: "memory" }, bytes: none() };
+    const index = Math.floor(first / CHUNK_BYTES);
+    const begin = await this.#chunk(name, manifest, index, trace);
+    return { source: begin, bytes: this.#stream(name, manifest, first, last, begin, trace) };
+  }
+
+  /** Every chunk the object needs, index chunks included. */
+  async *chunksOf(name: Name, manifest: Manifest): AsyncGenerator<{ id: ChunkId; sizeBytes: number }> {
+    if (manifest.layout === "index") {
+      for (const [i, id] of manifest.chunks.entries()) yield { id, sizeBytes: indexLength(manifest, i) };
+    }
+    for (let i = 0; i < chunkCount(manifest.size); i++) {
+      yield { id: await this.#idOf(name, manifest, i), sizeBytes: chunkLength(manifest.size, i) };
+    }
+  }
+
+  async *#stream(
+    name: Name,
+    manifest: Manifest,
+    first: number,
+    last: number,
+    begin: FetchedChunk,
+    trace: string | undefined,
+  ): AsyncGenerator<Uint8Array> {
+    const firstIndex = Math.floor(first / CHUNK_BYTES);
+    const lastIndex = Math.floor(last / CHUNK_BYTES);
+    const ahead: Promise<FetchedChunk>[] = [];
+    let next = firstIndex + 1;
+    const fill = (): void => {
+      while (next <= lastIndex && ahead.length < READ_AHEAD) {
+        const chunk = this.#chunk(name, manifest, next++, trace);
+        chunk.catch(() => {}); // met by whoever awaits it, unless the reader leaves before
+        ahead.push(chunk);
+      }
+    };
+    let chunk: FetchedChunk | undefined = begin;
+    for (let index = firstIndex; index <= lastIndex; index++) {
+      fill();
+      const { bytes } = chunk ?? await ahead.shift()!;
+      chunk = undefined;
+      const from = index === firstIndex ? first - index * CHUNK_BYTES : 0;
+      const to = index === lastIndex ? last - index * CHUNK_BYTES + 1 : bytes.length;
+      yield from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to);
+    }
+  }
+
+  async #chunk(name: Name, manifest: Manifest, index: number, trace: string | undefined): Promise<FetchedChunk> {
+    const id = await this.#idOf(name, manifest, index);
+    const keep = this.#memory.keepsObjectsOf(manifest.size);
+    return await this.#reader.fetch({ name, id, sizeBytes: chunkLength(manifest.size, index), keep, trace });
+  }
+
+  async #idOf(name: Name, manifest: Manifest, index: number): Promise<ChunkId> {
+    if (manifest.layout === "list") return manifest.chunks[index]!;
+    const at = Math.floor(index / CHUNKS_PER_INDEX);
+    const { bytes } = await this.#reader.fetch({
+      name,
+      id: manifest.chunks[at]!,
+      sizeBytes: indexLength(manifest, at),
+      keep: true,
+    });
+    return hexOf(bytes, (index % CHUNKS_PER_INDEX) * DIGEST_BYTES);
+  }
+}
+
+const EMPTY = new Uint8Array(0);
+
+async function* none(): AsyncGenerator<Uint8Array> {}
+
+/** Bytes of index chunk `at`. */
+function indexLength(manifest: Manifest, at: number): number {
+  return Math.min(CHUNKS_PER_INDEX, chunkCount(manifest.size) - at * CHUNKS_PER_INDEX) * DIGEST_BYTES;
+}
+
+function hexOf(bytes: Uint8Array, at: number): string {
+  let hex = "";
+  for (let i = at; i < at + DIGEST_BYTES; i++) hex += bytes[i]!.toString(16).padStart(2, "0");
+  return hex;
+}

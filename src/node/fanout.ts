@@ -1,0 +1,51 @@
+/**
+ * Asking replicas: those believed alive at once, the suspect ones only when the others cannot make a majority. So a dead
+ * replica costs nothing while it is not needed, and is still tried before anything is called impossible.
+ */
+import { majorityOf } from "../core/quorum.ts";
+import type { Membership } from "./membership.ts";
+
+export class Fanout {
+  readonly #reserve: string[];
+  readonly #needed: number;
+  readonly #ask: (id: string) => void;
+  #hopeful = 0;
+
+  /** `ask` starts one question and returns at once. */
+  constructor(replicas: readonly string[], ask: (id: string) => void) {
+    this.#reserve = [...replicas];
+    this.#needed = majorityOf(replicas.length);
+    this.#ask = ask;
+  }
+
+  /** Asks the first `count` in reserve, if there are so many. */
+  next(count: number): void {
+    for (const id of this.#reserve.splice(0, count)) {
+      this.#hopeful++;
+      this.#ask(id);
+    }
+  }
+
+  /** One that was asked will not help: whoever is needed for a majority is asked now. */
+  failed(): void {
+    this.#hopeful--;
+    this.fill();
+  }
+
+  /** Asks as many as are missing from a majority. */
+  fill(): void {
+    if (this.#hopeful < this.#needed) this.next(this.#needed - this.#hopeful);
+  }
+}
+
+/** Self first, then who is alive by round trip, then the suspects. */
+export function byDistance(
+  replicas: readonly string[],
+  self: string,
+  membership: Membership,
+): { order: string[]; aliveCount: number } {
+  const alive = replicas.filter((id) => id === self || membership.isAlive(id));
+  const distance = (id: string): number => (id === self ? -1 : membership.rttMs(id));
+  alive.sort((a, b) => distance(a) - distance(b));
+  return { order: [...alive, ...replicas.filter((id) => !alive.includes(id))], aliveCount: alive.length };
+}

@@ -1,0 +1,225 @@
+/**
+ * Listings: each object whose write ended before, none whose delete did.
+ *
+ * Every node holds the registers of its partitions in order of name. A page is merged from nodes that together include
+ * a majority of every partition's replicas. Where that majority holds one and the same ballot for a name, its value is
+ * committed and newer than none that ended before; where it does not, the name is read strongly, which settles it.
+ */
+import { type Ballot, NO_BALLOT } from "../core/ballot.ts";
+import type { Layout } from "../core/layout.ts";
+import { compareUtf8, type Name } from "../core/names.ts";
+import { PARTITIONS } from "../core/partitions.ts";
+import { Tally } from "../core/quorum.ts";
+import type { RegisterValue } from "../core/register.ts";
+import { AtollError, messageOf } from "../errors.ts";
+import type { Catalog, Clock, ScanEntry, ScanRange } from "../ports.ts";
+import type { Membership } from "./membership.ts";
+import type { PeerGate } from "./peer-gate.ts";
+import type { Ring } from "./ring.ts";
+import type { StrongReads } from "./strong-reads.ts";
+import { defer, Permits } from "./waiting.ts";
+
+const SCAN_TIMEOUT_MS = 5_000;
+const SCAN_LIMIT_MAX = 1_000;
+const SETTLING_AT_ONCE = 16;
+export const DEFAULT_CONTENT_TYPE = "application/octet-stream";
+
+export interface ListRequest {
+  /** Names must begin with it. */
+  readonly prefix: Name;
+  /** Exclusive; a whole name, or "" for the beginning. */
+  readonly after: Name;
+  /** Names alike up to and including its first occurrence after the prefix are one item. */
+  readonly delimiter?: string | undefined;
+  readonly limit: number;
+  readonly trace?: string | undefined;
+}
+
+export interface ListPage {
+  readonly objects: readonly ScanEntry[];
+  /** Whole names. */
+  readonly prefixes: readonly Name[];
+  /** The last item, when there is more. */
+  readonly next: Name | null;
+}
+
+export interface ListingsDeps {
+  ring: Ring;
+  catalog: Catalog;
+  gate: PeerGate;
+  membership: Membership;
+  strongReads: StrongReads;
+  clock: Clock;
+}
+
+export class Listings {
+  readonly #deps: ListingsDeps;
+  /** The distinct replica sets of a layout: few, where nodes are. */
+  #sets: { layout: Layout; sets: string[][] } | undefined;
+
+  constructor(deps: ListingsDeps) {
+    this.#deps = deps;
+  }
+
+  async list(request: ListRequest): Promise<ListPage> {
+    const { prefix, delimiter, limit } = request;
+    const objects: ScanEntry[] = [];
+    const prefixes: Name[] = [];
+    let last: Name | null = null;
+    let after = request.after;
+    let afterPrefix = groupOf(request.after, prefix, delimiter);
+    for (;;) {
+      const wanted = Math.min(SCAN_LIMIT_MAX, Math.max(64, limit - objects.length - prefixes.length + 1));
+      const page = await this.#page({ prefix, after, ...(afterPrefix !== undefined && { afterPrefix }), limit: wanted }, request.trace);
+      for (const entry of page.entries) {
+        if (!entry.object || this.#isExpired(entry) || entry.name.startsWith("_")) continue;
+        if (afterPrefix !== undefined && entry.name.startsWith(afterPrefix)) continue;
+        if (objects.length + prefixes.length === limit) return { objects, prefixes, next: last };
+        const group = groupOf(entry.name, prefix, delimiter);
+        if (group === undefined) objects.push(entry);
+        else {
+          prefixes.push(group);
+          afterPrefix = group;
+        }
+        last = group ?? entry.name;
+      }
+      if (page.end === undefined) return { objects, prefixes, next: null };
+      after = page.end;
+    }
+  }
+
+  #isExpired(entry: ScanEntry): boolean {
+    const expiresMs = entry.object?.expiresMs;
+    return expiresMs !== undefined && expiresMs <= this.#deps.clock.wallMs();
+  }
+
+  /** Names of the range in order, up to `end`; undefined when the range ended. */
+  async #page(range: ScanRange, trace: string | undefined): Promise<{ entries: ScanEntry[]; end: Name | undefined }> {
+    const replies = await this.#scanAll(range, trace);
+    let end: Name | undefined;
+    for (const { entries, done } of replies.values()) {
+      const lastName = entries.at(-1)?.name;
+      if (!done && lastName !== undefined && (end === undefined || compareUtf8(lastName, end) < 0)) end = lastName;
+    }
+    const byName = new Map<Name, Map<string, ScanEntry>>();
+    for (const [node, { entries }] of replies) {
+      for (const entry of entries) {
+        if (end !== undefined && compareUtf8(entry.name, end) > 0) break;
+        let holders = byName.get(entry.name);
+        if (!holders) byName.set(entry.name, (holders = new Map()));
+        holders.set(node, entry);
+      }
+    }
+    const names = [...byName.keys()].sort(compareUtf8);
+    const permits = new Permits(SETTLING_AT_ONCE);
+    const settled = await Promise.all(names.map((name) => {
+      const agreed = this.#agreed(name, byName.get(name)!, replies);
+      return agreed ?? this.#settle(name, permits, trace);
+    }));
+    return { entries: settled.filter((entry) => entry !== undefined), end };
+  }
+
+  /** What a majority of the name's replicas holds in one ballot. */
+  #agreed(name: Name, holders: ReadonlyMap<string, ScanEntry>, replies: ReadonlyMap<string, unknown>): ScanEntry | undefined {
+    const replicas = this.#deps.ring.replicas(name);
+    const alike = new Map<string, { tally: Tally; entry: ScanEntry | undefined }>();
+    for (const node of replicas) {
+      if (!replies.has(node)) continue;
+      const entry = holders.get(node);
+      const ballot: Ballot = entry?.accepted ?? NO_BALLOT;
+      const id = `${ballot.counter} ${ballot.node}`;
+      let group = alike.get(id);
+      if (!group) alike.set(id, (group = { tally: new Tally([replicas]), entry }));
+      if (group.tally.vote(node, true) === "reached") {
+        return group.entry ?? { name, accepted: NO_BALLOT, version: 0 };
+      }
+    }
+    return undefined;
+  }
+
+  async #settle(name: Name, permits: Permits, trace: string | undefined): Promise<ScanEntry | undefined> {
+    await permits.take();
+    try {
+      const { ballot, value } = await this.#deps.strongReads.read(name, trace);
+      return value ? scanEntry(name, ballot, value) : undefined;
+    } finally {
+      permits.give();
+    }
+  }
+
+  /** Answers of nodes that include a majority of every partition's replicas. */
+  #scanAll(range: ScanRange, trace: string | undefined): Promise<Map<string, { entries: readonly ScanEntry[]; done: boolean }>> {
+    const { ring, membership } = this.#deps;
+    const layout = ring.layout;
+    if (!layout) return Promise.reject(new AtollError("no-quorum", "this node does not belong to a ring yet"));
+    const tally = new Tally(this.#distinctSets(layout));
+    const replies = new Map<string, { entries: readonly ScanEntry[]; done: boolean }>();
+    const outcome = defer<typeof replies>();
+    const ask = (node: string): void => {
+      this.#scan(node, range, trace).then((reply) => {
+        if (tally.decision !== "pending") return;
+        replies.set(node, reply);
+        if (tally.vote(node, true) === "reached") outcome.resolve(replies);
+      }, (error: unknown) => {
+        if (tally.vote(node, false) !== "impossible") return;
+        outcome.reject(
+          new AtollError("no-quorum", `wanted a majority of every partition's replicas to list: ${messageOf(error)}`),
+        );
+      });
+    };
+    // The suspect ones too: a listing needs all partitions, and has no second choice for most of them.
+    for (const node of ring.members) if (node === ring.self || membership.isAlive(node)) ask(node);
+    for (const node of ring.members) if (node !== ring.self && !membership.isAlive(node)) ask(node);
+    return outcome.promise;
+  }
+
+  async #scan(node: string, range: ScanRange, trace: string | undefined) {
+    const { ring, catalog, gate } = this.#deps;
+    if (node === ring.self) return await scanCatalog(catalog, range);
+    return await gate.call(node, { type: "scan", range }, { timeoutMs: SCAN_TIMEOUT_MS, trace });
+  }
+
+  #distinctSets(layout: Layout): string[][] {
+    if (this.#sets?.layout !== layout) {
+      const sets = new Map<string, string[]>();
+      for (let partition = 0; partition < PARTITIONS; partition++) {
+        const replicas = [...this.#deps.ring.replicasOfPartition(partition)].sort();
+        sets.set(replicas.join(" "), replicas);
+      }
+      this.#sets = { layout, sets: [...sets.values()] };
+    }
+    return this.#sets.sets;
+  }
+}
+
+/** One node's part of a listing: what its acceptors hold, tombstones too. */
+export async function scanCatalog(catalog: Catalog, range: ScanRange): Promise<{ entries: ScanEntry[]; done: boolean }> {
+  const rows = await catalog.scan({ ...range, limit: Math.min(range.limit, SCAN_LIMIT_MAX) });
+  const entries = rows.map(({ name, state }) => scanEntry(name, state.accepted, state.value!));
+  return { entries, done: rows.length < range.limit };
+}
+
+function scanEntry(name: Name, accepted: Ballot, value: RegisterValue): ScanEntry {
+  const { version, modifiedMs, content } = value;
+  if (content.kind !== "object") return { name, accepted, version };
+  const { size, sha256, headers, expiresMs } = content.manifest;
+  return {
+    name,
+    accepted,
+    version,
+    object: {
+      size,
+      sha256,
+      modifiedMs,
+      contentType: headers["content-type"] ?? DEFAULT_CONTENT_TYPE,
+      ...(expiresMs !== undefined && { expiresMs }),
+    },
+  };
+}
+
+/** The common prefix that a name is listed under, if it is. */
+function groupOf(name: Name, prefix: Name, delimiter: string | undefined): Name | undefined {
+  if (!delimiter || !name.startsWith(prefix)) return undefined;
+  const at = name.indexOf(delimiter, prefix.length);
+  return at === -1 ? undefined : name.slice(0, at + delimiter.length);
+}

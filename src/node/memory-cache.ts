@@ -1,0 +1,81 @@
+/**
+ * What is in memory: objects' current values with the moment they were last known current, and chunks by digest.
+ * Both are bounded in bytes. A chunk can never be wrong; a value may be old, and whoever uses it asks freshness first.
+ */
+import { LRUCache } from "lru-cache";
+import type { Ballot } from "../core/ballot.ts";
+import type { ChunkId } from "../core/manifest.ts";
+import type { Name } from "../core/names.ts";
+import type { RegisterValue } from "../core/register.ts";
+
+export interface KnownValue {
+  readonly ballot: Ballot;
+  readonly value: RegisterValue | null;
+  /** Monotonic ms at which nobody had a newer value. */
+  knownAtMs: number;
+}
+
+/** The share of the memory that values may take; the rest is for chunks. */
+const VALUES_SHARE = 1 / 8;
+const VALUE_BYTES = 1_024;
+/** Objects above this share of the chunks' memory stream past it, lest one of them wash everything else out. */
+const OBJECT_SHARE = 1 / 8;
+
+export class MemoryCache {
+  readonly #values: LRUCache<Name, KnownValue>;
+  readonly #chunks: LRUCache<ChunkId, Uint8Array>;
+  readonly #objectBytesMax: number;
+
+  constructor(maxBytes: number) {
+    const valueBytes = Math.max(1, Math.floor(maxBytes * VALUES_SHARE));
+    const chunkBytes = Math.max(1, maxBytes - valueBytes);
+    this.#objectBytesMax = Math.floor(chunkBytes * OBJECT_SHARE);
+    this.#values = new LRUCache({
+      maxSize: valueBytes,
+      sizeCalculation: ({ value }, name) =>
+        VALUE_BYTES + 2 * name.length +
+        (value?.content.kind === "object" ? 90 * value.content.manifest.chunks.length : 0),
+    });
+    this.#chunks = new LRUCache({ maxSize: chunkBytes, sizeCalculation: (bytes) => bytes.length + 128 });
+  }
+
+  get usedBytes(): number {
+    return this.#values.calculatedSize + this.#chunks.calculatedSize;
+  }
+
+  value(name: Name): KnownValue | undefined {
+    return this.#values.get(name);
+  }
+
+  /** A newer version is never replaced by an older one: answers may come in any order. */
+  learn(name: Name, known: KnownValue): KnownValue {
+    const held = this.#values.get(name);
+    const older = held !== undefined && (held.value?.version ?? 0) > (known.value?.version ?? 0);
+    if (older) return known;
+    // The same version known later: one entry, so that what was derived from it is kept.
+    if (held && held.value?.version === known.value?.version && held.value?.changeId === known.value?.changeId) {
+      if (known.knownAtMs > held.knownAtMs) held.knownAtMs = known.knownAtMs;
+      if (held.ballot.counter >= known.ballot.counter) return held;
+    }
+    this.#values.set(name, known);
+    return known;
+  }
+
+  /** Something newer than this exists: what is held may no longer be used without asking. */
+  outdated(name: Name, version: number): void {
+    const held = this.#values.peek(name);
+    if (held && (held.value?.version ?? 0) < version) this.#values.delete(name);
+  }
+
+  chunk(id: ChunkId): Uint8Array | undefined {
+    return this.#chunks.get(id);
+  }
+
+  keepsObjectsOf(sizeBytes: number): boolean {
+    return sizeBytes <= this.#objectBytesMax;
+  }
+
+  keepChunk(id: ChunkId, bytes: Uint8Array): void {
+    this.#chunks.set(id, bytes);
+  }
+}

@@ -1,0 +1,296 @@
+/**
+ * Registers as a coordinator sees them: changes and strong reads, at a majority of the replicas.
+ */
+import { type Ballot, compareBallots, NO_BALLOT, nextBallot } from "../core/ballot.ts";
+import type { ChunkId } from "../core/manifest.ts";
+import type { Name } from "../core/names.ts";
+import { Tally } from "../core/quorum.ts";
+import {
+  type AcceptReply,
+  type Content,
+  type PrepareReply,
+  type RegisterValue,
+  successor,
+  versionOfChange,
+} from "../core/register.ts";
+import type { RegisterRound } from "../core/register-round.ts";
+import { RegisterRound as Round } from "../core/register-round.ts";
+import { AtollError, isAtollError, messageOf } from "../errors.ts";
+import type { Clock, Random } from "../ports.ts";
+import { byDistance, Fanout } from "./fanout.ts";
+import { KeyedQueue } from "./keyed-queue.ts";
+import type { Membership } from "./membership.ts";
+import type { Counter, Metrics } from "./metrics.ts";
+import type { PeerGate } from "./peer-gate.ts";
+import type { Replica } from "./replica.ts";
+import type { Ring } from "./ring.ts";
+import { defer, pause } from "./waiting.ts";
+
+/** Until a write is answered, whatever happens. */
+export const WRITE_DEADLINE_MS = 10_000;
+const CALL_TIMEOUT_MS = 2_500;
+const BACKOFF_MS = 4;
+const BACKOFF_MAX_MS = 250;
+
+/** The change of a round that only finishes what others began; no change has this name. */
+const CARRY_ON = "";
+
+export type Verdict = { readonly kind: "write"; readonly content: Content } | { readonly kind: "stop" };
+
+export interface ChangeRequest {
+  readonly name: Name;
+  /** Asked with a value that may still change until the answer is known; pure, and may be asked several times. */
+  readonly decide: (current: RegisterValue | null) => Verdict;
+  /** A small object's chunk, made durable by a majority before anything is proposed. */
+  readonly chunk?: { id: ChunkId; bytes: Uint8Array } | undefined;
+  readonly trace?: string | undefined;
+}
+
+export type ChangeOutcome =
+  /** Our change took effect, at `version`; `value` is the newest committed value, which may be a later one. */
+  | {
+    readonly kind: "changed";
+    readonly version: number;
+    readonly value: RegisterValue;
+    readonly ballot: Ballot;
+    /** Clock reading before which nobody had a newer value. */
+    readonly knownAtMs: number;
+  }
+  /** `decide` stopped at the committed value. */
+  | { readonly kind: "stopped"; readonly value: RegisterValue | null };
+
+export interface RegistersDeps {
+  ring: Ring;
+  replica: Replica;
+  gate: PeerGate;
+  membership: Membership;
+  clock: Clock;
+  random: Random;
+  metrics: Metrics;
+}
+
+export class Registers {
+  readonly #deps: RegistersDeps;
+  /** Local changes of one name wait for each other instead of duelling. */
+  readonly #queue = new KeyedQueue();
+  readonly #rounds: Record<"committed" | "preempted" | "unreachable", Counter>;
+
+  constructor(deps: RegistersDeps) {
+    this.#deps = deps;
+    const rounds = (outcome: string) =>
+      deps.metrics.counter("atoll_quorum_rounds_total", "Register rounds by outcome", { outcome });
+    this.#rounds = {
+      committed: rounds("committed"),
+      preempted: rounds("preempted"),
+      unreachable: rounds("unreachable"),
+    };
+  }
+
+  /**
+   * Rejects with `no-quorum` when it surely was not and will not be applied, with `outcome-unknown` when it may have been.
+   */
+  change(request: ChangeRequest): Promise<ChangeOutcome> {
+    const changeId = this.#deps.random.hex(8);
+    if (this.#deps.ring.isAlone(request.name)) return this.#changeAlone(request, changeId);
+    return this.#enqueue(request, changeId, NO_BALLOT);
+  }
+
+  /** Finishes whatever was begun on a register, so that its value is committed, and says what that is. */
+  async settle(
+    name: Name,
+    above: Ballot,
+    trace?: string,
+  ): Promise<{ ballot: Ballot; value: RegisterValue | null }> {
+    const outcome = await this.#enqueue({ name, trace, decide: () => ({ kind: "stop" }) }, CARRY_ON, above);
+    // What a full round wrote back stands in its own ballot; the ballot of what was found committed is not told here.
+    return { ballot: outcome.kind === "changed" ? outcome.ballot : NO_BALLOT, value: outcome.value };
+  }
+
+  /** The time in the queue counts: who waited too long is told so before anything was tried. */
+  #enqueue(request: ChangeRequest, changeId: string, above: Ballot): Promise<ChangeOutcome> {
+    const deadlineMs = this.#deps.clock.monotonicMs() + WRITE_DEADLINE_MS;
+    return this.#queue.run(request.name, () => this.#change(request, changeId, above, deadlineMs));
+  }
+
+  async #changeAlone(request: ChangeRequest, changeId: string): Promise<ChangeOutcome> {
+    const { replica, ring, clock } = this.#deps;
+    const knownAtMs = clock.monotonicMs();
+    let written = false;
+    const state = await replica.change(
+      request.name,
+      (before) => nextBallot(before.promised, ring.self),
+      (current) => {
+        const verdict = request.decide(current);
+        if (verdict.kind === "stop") return undefined;
+        written = true;
+        return successor(current, { changeId, content: verdict.content, nowMs: clock.wallMs() });
+      },
+      request.chunk,
+    );
+    if (!written) return { kind: "stopped", value: state.value };
+    this.#rounds.committed.add();
+    return {
+      kind: "changed",
+      version: state.value!.version,
+      value: state.value!,
+      ballot: state.accepted,
+      knownAtMs,
+    };
+  }
+
+  async #change(
+    request: ChangeRequest,
+    changeId: string,
+    above: Ballot,
+    deadlineMs: number,
+  ): Promise<ChangeOutcome> {
+    const { clock, random, ring } = this.#deps;
+    if (clock.monotonicMs() > deadlineMs) throw this.#noQuorum(request.name, "other writes of it took too long");
+    const attempt: Attempt = { request, changeId, begun: false, stored: new Set() };
+    let seen = above;
+    for (let tries = 0;; tries++) {
+      const round = new Round(nextBallot(seen, ring.self), [ring.replicas(request.name)]);
+      const result = await this.#round(round, attempt);
+      if (result.kind !== "failed") return result;
+      const preempted = compareBallots(result.above, NO_BALLOT) > 0;
+      (preempted ? this.#rounds.preempted : this.#rounds.unreachable).add();
+      // Nothing was proposed, and a majority is out of reach: that will not be otherwise a moment later.
+      if (!preempted && !attempt.begun) throw this.#noQuorum(request.name, result.reason);
+      const backoffMs = random.fraction() * Math.min(BACKOFF_MAX_MS, BACKOFF_MS * 2 ** tries);
+      if (clock.monotonicMs() + backoffMs > deadlineMs) {
+        if (!attempt.begun) throw this.#noQuorum(request.name, "other writers were quicker each time");
+        throw new AtollError(
+          "outcome-unknown",
+          `wanted a majority to accept the change, got none in ${WRITE_DEADLINE_MS} ms: it may still take effect`,
+        );
+      }
+      if (compareBallots(result.above, seen) > 0) seen = result.above;
+      if (compareBallots(round.ballot, seen) > 0) seen = round.ballot;
+      await pause(clock, backoffMs);
+    }
+  }
+
+  #noQuorum(name: Name, reason: string): AtollError {
+    const replicas = this.#deps.ring.replicas(name);
+    const alive = replicas.filter((id) => id === this.#deps.ring.self || this.#deps.membership.isAlive(id));
+    return new AtollError(
+      "no-quorum",
+      replicas.length === 0
+        ? "this node does not belong to a ring yet"
+        : `wanted a majority of ${replicas.length} replicas, ${alive.length} of them seem alive: ${reason}`,
+    );
+  }
+
+  async #round(
+    round: RegisterRound,
+    attempt: Attempt,
+  ): Promise<ChangeOutcome | { kind: "failed"; above: Ballot; reason: string }> {
+    const { clock } = this.#deps;
+    const { request, changeId } = attempt;
+    const knownAtMs = clock.monotonicMs();
+    const prepared = await this.#ask(round, attempt, "prepare");
+    if (prepared.kind !== "decide") return failure(prepared, attempt);
+    const { current } = prepared;
+    this.#assertStored(attempt);
+    let version = versionOfChange(current.value, changeId);
+    let value = current.value;
+    if (version === undefined) {
+      const verdict = request.decide(current.value);
+      if (verdict.kind === "write") {
+        value = successor(current.value, { changeId, content: verdict.content, nowMs: clock.wallMs() });
+        version = value.version;
+      } else if (current.committed && !attempt.begun) {
+        return { kind: "stopped", value: current.value };
+      }
+    }
+    if (value === null) {
+      // An earlier proposal of ours may live on at a minority, and there is no value to bury it under.
+      if (attempt.begun) throw new AtollError("outcome-unknown", "wanted to know whether the change took effect");
+      return { kind: "stopped", value: null };
+    }
+    round.propose(value);
+    // A value that is only carried on was somebody else's proposal: carrying it on does not begin ours.
+    if (version !== undefined) attempt.begun = true;
+    const accepted = await this.#ask(round, attempt, "accept", value);
+    if (accepted.kind !== "committed") return failure(accepted, attempt);
+    this.#rounds.committed.add();
+    if (version === undefined && changeId !== CARRY_ON) return { kind: "stopped", value };
+    return { kind: "changed", version: version ?? value.version, value, ballot: round.ballot, knownAtMs };
+  }
+
+  /** Sends one phase's messages and waits for the step they lead to. What comes later still arrives, and is ignored. */
+  #ask(round: RegisterRound, attempt: Attempt, phase: "prepare" | "accept", value?: RegisterValue): Promise<Step> {
+    const { ring, membership } = this.#deps;
+    const { order, aliveCount } = byDistance(ring.replicas(attempt.request.name), ring.self, membership);
+    if (order.length === 0) return Promise.resolve({ kind: "failed", above: NO_BALLOT });
+    const outcome = defer<Step>();
+    let reason: unknown;
+    const fanout = new Fanout(order, (id) => {
+      const reply = phase === "prepare"
+        ? this.#prepare(id, round.ballot, attempt).then((r) => round.prepared(id, r))
+        : this.#accept(id, round.ballot, attempt, value!).then((r) => round.accepted(id, r));
+      reply.catch((error: unknown) => {
+        reason = error;
+        // A full disk is worth more than "unreachable" to whoever has to answer.
+        const step = phase === "prepare" ? round.prepared(id, undefined) : round.accepted(id, undefined);
+        if (step.kind === "wait") fanout.failed();
+        return step;
+      }).then((step) => {
+        if (step.kind === "failed") outcome.resolve({ ...step, cause: reason });
+        else if (step.kind !== "wait") outcome.resolve(step);
+      });
+    });
+    fanout.next(aliveCount);
+    fanout.fill();
+    return outcome.promise;
+  }
+
+  async #prepare(id: string, ballot: Ballot, attempt: Attempt): Promise<PrepareReply> {
+    const { ring, replica, gate } = this.#deps;
+    const { name, trace } = attempt.request;
+    const chunk = attempt.stored.has(id) ? undefined : attempt.request.chunk;
+    const { reply, stored } = id === ring.self
+      ? await replica.prepare(name, ballot, chunk)
+      : await gate.call(id, { type: "prepare", name, ballot, chunk }, { timeoutMs: CALL_TIMEOUT_MS, trace });
+    if (chunk && stored === chunk.id) attempt.stored.add(id);
+    else if (chunk) throw new AtollError("peer-garbage", `node ${id} stored ${stored}, not ${chunk.id}`);
+    return reply;
+  }
+
+  async #accept(id: string, ballot: Ballot, attempt: Attempt, value: RegisterValue): Promise<AcceptReply> {
+    const { ring, replica, gate } = this.#deps;
+    const { name, trace } = attempt.request;
+    if (id === ring.self) return await replica.accept(name, ballot, value);
+    const request = { type: "accept", name, ballot, value } as const;
+    return (await gate.call(id, request, { timeoutMs: CALL_TIMEOUT_MS, trace })).reply;
+  }
+
+  /** Whoever promised has stored the chunk, so a majority of promises is a majority of copies: checked all the same. */
+  #assertStored({ request, stored }: Attempt): void {
+    if (!request.chunk) return;
+    const tally = new Tally([this.#deps.ring.replicas(request.name)]);
+    for (const id of stored) tally.vote(id, true);
+    if (tally.decision !== "reached") throw this.#noQuorum(request.name, "too few stored the chunk");
+  }
+}
+
+interface Attempt {
+  readonly request: ChangeRequest;
+  readonly changeId: string;
+  /** Our value was proposed to somebody: from here on it may take effect. */
+  begun: boolean;
+  /** Replicas that made the chunk durable. */
+  readonly stored: Set<string>;
+}
+
+type Step = ReturnType<RegisterRound["prepared"]> & { cause?: unknown };
+
+/** Disk faults are passed on as they are when nothing was proposed; everything else is "no majority". */
+function failure(step: Step, attempt: Attempt): { kind: "failed"; above: Ballot; reason: string } {
+  if (!attempt.begun && isAtollError(step.cause, "storage-full")) throw step.cause;
+  return {
+    kind: "failed",
+    above: step.kind === "failed" ? step.above : NO_BALLOT,
+    reason: step.cause === undefined ? "the others refused" : messageOf(step.cause),
+  };
+}
