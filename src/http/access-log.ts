@@ -1,5 +1,5 @@
 /** One JSON line and a few numbers per request. */
-import type { Metrics } from "../node/metrics.ts";
+import type { Counter, Metrics } from "../node/metrics.ts";
 
 export interface AccessEntry {
   readonly method: string;
@@ -23,6 +23,7 @@ export class AccessLog {
   readonly #metrics: Metrics;
   readonly #write: (line: string) => void;
   readonly #wallMs: () => number;
+  readonly #cacheResults: Record<"hit" | "revalidated" | "miss", Counter>;
   readonly #observers = new Map<string, (entry: AccessEntry) => void>();
   active = 0;
   #second = -1;
@@ -32,6 +33,9 @@ export class AccessLog {
     this.#metrics = deps.metrics;
     this.#write = deps.write;
     this.#wallMs = deps.wallMs;
+    const results = (result: string) =>
+      deps.metrics.counter("atoll_cache_requests_total", "Answers with an object, by what the cache did", { result });
+    this.#cacheResults = { hit: results("hit"), revalidated: results("revalidated"), miss: results("miss") };
     deps.metrics.gauge("http_server_active_requests", "Requests under way", () => this.active);
   }
 
@@ -57,13 +61,8 @@ export class AccessLog {
       duration.observe(tookMs / 1000);
       bytesIn.add(received);
       bytesOut.add(sent);
-      if (cacheStatus !== undefined) this.#cacheResult(cacheStatus).add();
+      if (cacheStatus !== undefined) this.#cacheResults[cacheResult(cacheStatus)].add();
     };
-  }
-
-  #cacheResult(cacheStatus: string) {
-    const result = cacheStatus.includes("; hit") ? "hit" : cacheStatus.includes("fwd=stale") ? "revalidated" : "miss";
-    return this.#metrics.counter("atoll_cache_requests_total", "Answers with an object, by what the cache did", { result });
   }
 
   /** By hand: this is on the path of every request, and only three values need quoting. */
@@ -85,4 +84,9 @@ export class AccessLog {
     }
     return `${this.#secondText}${String(Math.floor(now) % 1000).padStart(3, "0")}Z`;
   }
+}
+
+function cacheResult(cacheStatus: string): "hit" | "revalidated" | "miss" {
+  if (cacheStatus.includes("; hit")) return "hit";
+  return cacheStatus.includes("fwd=stale") ? "revalidated" : "miss";
 }

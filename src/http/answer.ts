@@ -9,6 +9,8 @@ export interface Answer {
   readonly headers: Readonly<Record<string, string>>;
   /** A stream is pulled no faster than the client reads, and closed when the client goes away. */
   readonly body?: Uint8Array | AsyncIterable<Uint8Array> | undefined;
+  /** Of an error, for the log. */
+  readonly code?: string | undefined;
 }
 
 /** What the listener passes beside the request; absent where the app is called in process. */
@@ -106,6 +108,7 @@ function asResponse(answer: Answer, isHead: boolean, sent: Sent): Response {
     return new Response(null, { status: answer.status, headers });
   }
   if (body instanceof Uint8Array) {
+    headers.set("Content-Length", String(body.length));
     sent(body.length, true);
     return new Response(new Uint8Array(body), { status: answer.status, headers });
   }

@@ -94,6 +94,7 @@ export function problem(
       ...headers,
     },
     body: ENCODER.encode(problemBody(code, detail, requestId)),
+    code,
   };
 }
 

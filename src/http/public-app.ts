@@ -173,7 +173,7 @@ class PublicHandler {
         requestId: request.id,
         traceId: request.trace.traceId,
         cacheStatus: headers["Cache-Status"],
-        code: undefined,
+        code: answer.code,
       });
     });
     if (answer.status >= 400) request.body.discard();

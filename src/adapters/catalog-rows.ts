@@ -1,0 +1,86 @@
+/**
+ * Register rows as they lie in the catalog and cross to its thread: flat cells, the value as JSON text.
+ *
+ * SQLite has no page checksums, and a flipped bit in a ballot or a version is still a well-formed row, so each row
+ * carries a CRC-32 of its cells. A row that fails is a fault that names its register; it is never half believed.
+ */
+import { crc32 } from "node:zlib";
+import * as z from "zod";
+import type { Ballot } from "../core/ballot.ts";
+import type { RegisterValue } from "../core/register.ts";
+import { AtollError, messageOf } from "../errors.ts";
+import type { RegisterRow } from "../ports.ts";
+
+/** Name, promised counter and node, accepted counter and node, value as JSON. */
+export type RegisterCells = readonly [string, number, string, number, string, string | null];
+
+const manifest = z.object({
+  format: z.literal(1),
+  size: z.int().nonnegative(),
+  sha256: z.string(),
+  layout: z.enum(["list", "index"]),
+  chunks: z.array(z.string()),
+  headers: z.record(z.string(), z.string()),
+  expiresMs: z.exactOptional(z.number()),
+});
+
+const registerValue: z.ZodType<RegisterValue> = z.object({
+  version: z.int().positive(),
+  modifiedMs: z.number(),
+  changeId: z.string(),
+  ancestors: z.array(z.string()),
+  content: z.discriminatedUnion("kind", [
+    z.object({ kind: z.literal("object"), manifest }),
+    z.object({ kind: z.literal("tombstone") }),
+  ]),
+});
+
+export function toCells({ name, state }: RegisterRow): RegisterCells {
+  // A lone surrogate has no UTF-8: two such names would share one row.
+  if (!name.isWellFormed()) {
+    throw new AtollError("internal", `wanted a name of well-formed text, got ${quote(name)}`);
+  }
+  return [
+    name,
+    state.promised.counter,
+    state.promised.node,
+    state.accepted.counter,
+    state.accepted.node,
+    state.value === null ? null : JSON.stringify(state.value),
+  ];
+}
+
+/** Throws `internal` for cells that no `toCells` made. */
+export function fromCells(cells: RegisterCells): RegisterRow {
+  const [name, promisedCounter, promisedNode, acceptedCounter, acceptedNode, value] = cells;
+  const promised: Ballot = { counter: promisedCounter, node: promisedNode };
+  const accepted: Ballot = { counter: acceptedCounter, node: acceptedNode };
+  return { name, state: { promised, accepted, value: value === null ? null : parseValue(name, value) } };
+}
+
+export function cellsChecksum(cells: RegisterCells): number {
+  return crc32(cells.join("\n"));
+}
+
+export function damagedRow(name: string, what: string): AtollError {
+  return new AtollError(
+    "internal",
+    `wanted the catalog's row of register ${quote(name)}, got a damaged one: ${what}`,
+  );
+}
+
+function parseValue(name: string, text: string): RegisterValue {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw damagedRow(name, messageOf(error));
+  }
+  const parsed = registerValue.safeParse(json);
+  if (!parsed.success) throw damagedRow(name, z.prettifyError(parsed.error).replaceAll("\n", " "));
+  return parsed.data;
+}
+
+function quote(name: string): string {
+  return JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
+}

@@ -1,0 +1,61 @@
+/**
+ * The catalog's tables, and the settings under which SQLite keeps what it acknowledged.
+ *
+ * Names are BLOBs: they hold NUL, at which Deno cuts TEXT, and their order must be that of the bytes.
+ */
+import type { DatabaseSync } from "node:sqlite";
+import { AtollError } from "../errors.ts";
+
+export const SCHEMA_VERSION = 1;
+const PAGE_BYTES = 4096;
+const PAGE_CACHE_BYTES = 16 << 20;
+/** A burst may grow the log; it is cut back to this after. */
+const LOG_BYTES_KEPT = 16 << 20;
+
+const TABLES = `
+  -- Clustered by name: a scan reads neighbours.
+  CREATE TABLE registers (
+    name BLOB PRIMARY KEY,
+    promised_counter INTEGER NOT NULL,
+    promised_node TEXT NOT NULL,
+    accepted_counter INTEGER NOT NULL,
+    accepted_node TEXT NOT NULL,
+    value TEXT,
+    checksum INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  -- Rows of many KiB would make a clustered key deep: the index stays apart.
+  CREATE TABLE chunks (id BLOB PRIMARY KEY NOT NULL, bytes BLOB NOT NULL) STRICT;
+  CREATE TABLE incomplete (turn INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, version INTEGER NOT NULL) STRICT;
+  CREATE TABLE documents (key BLOB PRIMARY KEY, text BLOB NOT NULL) STRICT, WITHOUT ROWID;
+  PRAGMA user_version = ${SCHEMA_VERSION};
+`;
+
+/** Throws `data-dir` for a database of a newer version or of somebody else. */
+export function prepareDatabase(database: DatabaseSync, maxBytes: number | undefined): void {
+  database.exec(`
+    PRAGMA busy_timeout = 0;
+    PRAGMA page_size = ${PAGE_BYTES};
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    PRAGMA cache_size = ${-PAGE_CACHE_BYTES / 1024};
+    PRAGMA journal_size_limit = ${LOG_BYTES_KEPT};
+    PRAGMA temp_store = MEMORY;
+  `);
+  if (maxBytes !== undefined) database.exec(`PRAGMA max_page_count = ${Math.ceil(maxBytes / PAGE_BYTES)}`);
+  const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"]);
+  if (version === SCHEMA_VERSION) return;
+  if (version !== 0) {
+    throw new AtollError(
+      "data-dir",
+      `wanted a catalog of version ${SCHEMA_VERSION} or older, got version ${version}`,
+    );
+  }
+  const tables = Number(database.prepare("SELECT count(*) AS tables FROM sqlite_schema").get()?.["tables"]);
+  if (tables > 0) {
+    throw new AtollError(
+      "data-dir",
+      `wanted a catalog, got a database with ${tables} tables of another kind`,
+    );
+  }
+  database.exec(`BEGIN; ${TABLES} COMMIT`);
+}

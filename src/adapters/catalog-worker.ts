@@ -1,0 +1,96 @@
+/**
+ * The catalog's thread: the module that starts it, and what runs in it.
+ *
+ * Both in one module, found by its own address: in a bundle of one file that address is the bundle, whose main program
+ * does nothing off the main thread, and the role in `workerData` says what this thread is for.
+ */
+import { setImmediate } from "node:timers";
+import { isMainThread, type MessagePort, parentPort, Worker, workerData } from "node:worker_threads";
+import type { Answer, CatalogWorkerOptions, Opened, Question } from "./catalog-messages.ts";
+import { CatalogStore, faultOf } from "./catalog-store.ts";
+
+const ROLE = "atoll-catalog";
+
+export function spawnCatalogWorker(options: CatalogWorkerOptions): Worker {
+  return new Worker(new URL(import.meta.url), { workerData: { role: ROLE, options } });
+}
+
+function serve(port: MessagePort, options: CatalogWorkerOptions): void {
+  let store: CatalogStore;
+  try {
+    store = new CatalogStore(options);
+  } catch (error) {
+    port.postMessage({ opened: true, fault: faultOf(error) } satisfies Opened);
+    return;
+  }
+  port.postMessage({ opened: true } satisfies Opened);
+  let waiting: Question[] = [];
+  port.on("message", (questions: Question[]) => {
+    // Whatever came in while the last sync ran is delivered before the immediate, and joins the next one.
+    if (waiting.length === 0) {
+      setImmediate(() => {
+        const all = waiting;
+        waiting = [];
+        answerAll(port, store, all);
+      });
+    }
+    waiting.push(...questions);
+  });
+}
+
+/** Reads first, and answered at once: they need not wait for the sync of commits they cannot depend on. */
+function answerAll(port: MessagePort, store: CatalogStore, questions: readonly Question[]): void {
+  const commits: Question<"commit">[] = [];
+  const answers: Answer[] = [];
+  const transfers: ArrayBuffer[] = [];
+  let closing: Question<"close"> | undefined;
+  for (const question of questions) {
+    if (question.type === "commit") commits.push(question);
+    else if (question.type === "close") closing = question;
+    else answers.push(read(store, question, transfers));
+  }
+  if (answers.length > 0) port.postMessage(answers, transfers);
+  if (commits.length > 0) {
+    const faults = store.commit(commits.map(({ change }) => change));
+    port.postMessage(commits.map(({ id }, index): Answer => ({ id, fault: faults[index] })));
+  }
+  if (closing) {
+    store.close();
+    port.postMessage([{ id: closing.id } satisfies Answer]);
+  }
+}
+
+function read(
+  store: CatalogStore,
+  question: Exclude<Question, Question<"commit" | "close">>,
+  transfers: ArrayBuffer[],
+): Answer {
+  const { id } = question;
+  try {
+    switch (question.type) {
+      case "register":
+        return { id, value: store.register(question.name) };
+      case "scan":
+        return { id, value: store.scan(question.range) };
+      case "chunk": {
+        const value = store.chunk(question.chunk);
+        if (value) transfers.push(value);
+        return { id, value };
+      }
+      case "has-chunks":
+        return { id, value: store.hasChunks(question.chunks) };
+      case "incomplete":
+        return { id, value: store.incomplete(question.limit) };
+      case "document":
+        return { id, value: store.document(question.key) };
+    }
+  } catch (error) {
+    return { id, fault: faultOf(error) };
+  }
+}
+
+function isOurs(data: unknown): data is { options: CatalogWorkerOptions } {
+  return typeof data === "object" && data !== null && "role" in data && data.role === ROLE;
+}
+
+if (!isMainThread && parentPort && isOurs(workerData)) serve(parentPort, workerData.options);

@@ -1,0 +1,48 @@
+/** The fan-out below a chunk directory, `ab/cd`: made when first needed, and known to be durable before anything in it is. */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { ChunkId } from "../core/manifest.ts";
+import { codeOf, syncDirectory } from "./disk-durability.ts";
+
+export class ChunkDirectories {
+  readonly #root: string;
+  /** By `ab` or `ab/cd`: directories whose names are durable, or are becoming so. At most 65,792. */
+  readonly #made = new Map<string, Promise<void>>();
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  /** Where a chunk lies, made durable on the way: after a crash a directory may be there and its name not on disk yet. */
+  async of(id: ChunkId): Promise<string> {
+    const outer = id.slice(0, 2);
+    const inner = join(outer, id.slice(2, 4));
+    await this.#once(outer, () => this.#make(outer, this.#root));
+    await this.#once(inner, () => this.#make(inner, join(this.#root, outer)));
+    return join(this.#root, inner);
+  }
+
+  pathOf(id: ChunkId): string {
+    return join(this.#root, id.slice(0, 2), id.slice(2, 4), id);
+  }
+
+  #once(name: string, make: () => Promise<void>): Promise<void> {
+    let making = this.#made.get(name);
+    if (!making) {
+      making = make();
+      this.#made.set(name, making);
+      // One that failed is tried again by the next to need it; the failure itself reaches whoever waits.
+      making.catch(() => this.#made.delete(name));
+    }
+    return making;
+  }
+
+  async #make(name: string, parent: string): Promise<void> {
+    try {
+      await mkdir(join(this.#root, name), { mode: 0o700 });
+    } catch (error) {
+      if (codeOf(error) !== "EEXIST") throw error;
+    }
+    await syncDirectory(parent);
+  }
+}

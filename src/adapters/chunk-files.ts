@@ -1,0 +1,141 @@
+/** Chunks as files, durable. See chunk-format.ts for what is in them. */
+import { Buffer } from "node:buffer";
+import { access, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { ChunkId } from "../core/manifest.ts";
+import type { ChunkFiles } from "../ports.ts";
+import { ChunkDirectories } from "./chunk-directories.ts";
+import { type ChunkFormat, createChunkFormat, TRAILER_BYTES } from "./chunk-format.ts";
+import { diskFault, isMissing, makeDirectory, syncDirectory, writeNewFile } from "./disk-durability.ts";
+import { DiskGate, Turns } from "./disk-turns.ts";
+
+/** Reads and writes wait apart, so that no reader stands behind a row of syncs. */
+const READS_AT_ONCE = 16;
+const WRITES_AT_ONCE = 8;
+const QUARANTINE_MAX = 64;
+
+/**
+ * Opens `directory`, making it if there is none. Corrupt files go to a directory `quarantine` beside it. One process at
+ * a time may have it open: what crashed writes left behind is removed here.
+ */
+export async function openChunkFiles({ directory }: { directory: string }): Promise<ChunkFiles> {
+  const temporary = join(directory, "tmp");
+  const quarantine = join(dirname(directory), "quarantine");
+  try {
+    await rm(temporary, { recursive: true, force: true });
+    await makeDirectory(temporary);
+    await makeDirectory(quarantine);
+  } catch (error) {
+    throw diskFault(error, `open the chunk directory ${directory}`);
+  }
+  return new DiskChunkFiles(directory, temporary, quarantine, await createChunkFormat());
+}
+
+class DiskChunkFiles implements ChunkFiles {
+  readonly #directories: ChunkDirectories;
+  readonly #temporary: string;
+  readonly #quarantine: string;
+  readonly #format: ChunkFormat;
+  readonly #reads = new DiskGate(READS_AT_ONCE);
+  readonly #writes = new DiskGate(WRITES_AT_ONCE);
+  readonly #turns = new Turns();
+  /** Puts under way, for others of the same chunk to join. */
+  readonly #putting = new Map<ChunkId, Promise<void>>();
+  #written = 0;
+
+  constructor(directory: string, temporary: string, quarantine: string, format: ChunkFormat) {
+    this.#directories = new ChunkDirectories(directory);
+    this.#temporary = temporary;
+    this.#quarantine = quarantine;
+    this.#format = format;
+  }
+
+  put(id: ChunkId, bytes: Uint8Array): Promise<void> {
+    const under = this.#putting.get(id);
+    if (under) return under;
+    const put = this.#change(id, "write", () => this.#put(id, bytes)).finally(() => this.#putting.delete(id));
+    this.#putting.set(id, put);
+    return put;
+  }
+
+  async #put(id: ChunkId, bytes: Uint8Array): Promise<void> {
+    if (await this.#holds(id, bytes)) {
+      // Its name may not be on disk yet: a put before this one may have failed, or crashed, between rename and sync.
+      return await syncDirectory(await this.#directories.of(id));
+    }
+    const temporary = join(this.#temporary, `${id}.${++this.#written}`);
+    const [directory] = await Promise.all([
+      this.#directories.of(id),
+      writeNewFile(temporary, [bytes, this.#format.trailer(bytes)], true),
+    ]);
+    await rename(temporary, join(directory, id));
+    await syncDirectory(directory);
+  }
+
+  /** Whether the file is there and good: one that rotted has the right length too, and is written anew. */
+  async #holds(id: ChunkId, bytes: Uint8Array): Promise<boolean> {
+    const path = this.#directories.pathOf(id);
+    try {
+      if ((await stat(path)).size !== bytes.length + TRAILER_BYTES) return false;
+      const content = this.#format.open(await readFile(path));
+      return content !== undefined && Buffer.compare(content, bytes) === 0;
+    } catch (error) {
+      if (isMissing(error)) return false;
+      throw error;
+    }
+  }
+
+  async get(id: ChunkId): ReturnType<ChunkFiles["get"]> {
+    try {
+      const content = await this.#reads.run(() => readFile(this.#directories.pathOf(id)));
+      const bytes = this.#format.open(content);
+      return bytes ? { kind: "found", bytes } : { kind: "corrupt" };
+    } catch (error) {
+      if (isMissing(error)) return { kind: "missing" };
+      throw diskFault(error, `read chunk ${id}`);
+    }
+  }
+
+  async has(id: ChunkId): Promise<boolean> {
+    try {
+      await this.#reads.run(() => access(this.#directories.pathOf(id)));
+      return true;
+    } catch (error) {
+      if (isMissing(error)) return false;
+      throw diskFault(error, `look for chunk ${id}`);
+    }
+  }
+
+  setAside(id: ChunkId): Promise<void> {
+    return this.#change(id, "set aside", async () => {
+      // Between the read that failed and now, a repair may have put a good file there: that one stays.
+      if ((await this.get(id)).kind !== "corrupt") return;
+      await rename(this.#directories.pathOf(id), join(this.#quarantine, id));
+      await this.#thinQuarantine();
+    });
+  }
+
+  async #thinQuarantine(): Promise<void> {
+    const names = await readdir(this.#quarantine);
+    if (names.length <= QUARANTINE_MAX) return;
+    const files = await Promise.all(names.map(async (name) => {
+      const path = join(this.#quarantine, name);
+      // The time of the rename, not of the write.
+      return { path, sinceMs: (await stat(path)).ctimeMs };
+    }));
+    files.sort((a, b) => a.sinceMs - b.sinceMs);
+    for (const { path } of files.slice(0, files.length - QUARANTINE_MAX)) await rm(path, { force: true });
+  }
+
+  delete(id: ChunkId): Promise<void> {
+    return this.#change(id, "delete", () => rm(this.#directories.pathOf(id), { force: true }));
+  }
+
+  async #change(id: ChunkId, doing: string, operation: () => Promise<void>): Promise<void> {
+    try {
+      await this.#turns.run(id, () => this.#writes.run(operation));
+    } catch (error) {
+      throw diskFault(error, `${doing} chunk ${id}`);
+    }
+  }
+}

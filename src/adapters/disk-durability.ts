@@ -1,0 +1,94 @@
+/**
+ * How bytes become durable, and what a disk's errors mean.
+ *
+ * A file's sync covers its bytes, not its name: after a power cut a renamed file may be gone unless its directory was
+ * synced as well (fsync(2)).
+ */
+import { Buffer } from "node:buffer";
+import { mkdir, open, rename } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { AtollError, messageOf } from "../errors.ts";
+
+/** Writes the parts end to end into a new file; durable when it resolves, but for the file's name. */
+export async function writeNewFile(path: string, parts: readonly Uint8Array[], sync: boolean): Promise<void> {
+  const file = await open(path, "wx", 0o600);
+  try {
+    const wanted = parts.reduce((sum, part) => sum + part.length, 0);
+    const { bytesWritten } = await file.writev(parts, 0);
+    // A disk that fills up in the middle cuts a write short instead of failing it.
+    if (bytesWritten < wanted) await writeRest(file, parts, bytesWritten);
+    if (sync) await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function writeRest(
+  file: {
+    write(
+      bytes: Uint8Array,
+      offset: number,
+      length: number,
+      position: number,
+    ): Promise<{ bytesWritten: number }>;
+  },
+  parts: readonly Uint8Array[],
+  written: number,
+): Promise<void> {
+  const bytes = Buffer.concat(parts);
+  while (written < bytes.length) {
+    const { bytesWritten } = await file.write(bytes, written, bytes.length - written, written);
+    if (bytesWritten === 0) {
+      throw new AtollError("storage-full", `wanted to write ${bytes.length} bytes, got to ${written}`);
+    }
+    written += bytesWritten;
+  }
+}
+
+/** Makes the names in a directory durable. */
+export async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, "r");
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+/** Makes a directory and whichever of its parents are missing; durable. */
+export async function makeDirectory(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode: 0o700 });
+  if (first === undefined) return;
+  for (let made = path; made.length >= first.length; made = dirname(made)) await syncDirectory(dirname(made));
+}
+
+/** A small file, replaced as a whole: a reader, or a node after a crash, sees the old text or the new. Durable. */
+export async function replaceFile(directory: string, name: string, text: string): Promise<void> {
+  const temporary = join(directory, `.${name}.tmp`);
+  const file = await open(temporary, "w", 0o600);
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, join(directory, name));
+  await syncDirectory(directory);
+}
+
+export function isMissing(error: unknown): boolean {
+  return codeOf(error) === "ENOENT";
+}
+
+/** A fault of the disk: `storage-full` when there is no room, else `internal`. `doing` completes "wanted to". */
+export function diskFault(error: unknown, doing: string): AtollError {
+  if (error instanceof AtollError) return error;
+  const full = ["ENOSPC", "EDQUOT"].includes(codeOf(error) ?? "");
+  return new AtollError(full ? "storage-full" : "internal", `wanted to ${doing}, got ${messageOf(error)}`, {
+    cause: error,
+  });
+}
+
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}

@@ -1,0 +1,80 @@
+/** What every request between nodes says of its sender, and every answer of whoever answers. Shared by both ends. */
+import { AtollError } from "../errors.ts";
+import { PEER_PROTOCOL } from "./peer-codec.ts";
+import type { SignedRequest } from "./peer-auth.ts";
+
+/** What a node says of itself with every message; it may come to belong to a ring while it runs. */
+export interface PeerSelf {
+  readonly nodeId: string;
+  readonly ringId: string | undefined;
+  readonly layoutNumber: number;
+}
+
+/** Stands for what there is not: no ring yet, no wish who should answer. */
+export const NONE = "-";
+export const CALL_PATH = "/v1/call";
+export const CHUNK_PATH = "/v1/chunks/";
+export const PROTOCOL_HEADER = "atoll-protocol";
+export const FROM_HEADER = "atoll-from";
+export const TO_HEADER = "atoll-to";
+export const RING_HEADER = "atoll-ring";
+export const LAYOUT_HEADER = "atoll-layout";
+
+/** Visible ASCII, as a header and a signed line can hold it. */
+const WORD = /^[\x21-\x7e]{1,256}$/;
+const LAYOUT_NUMBER = /^\d{1,15}$/;
+/** Of a traceparent nothing but what is passed on. */
+const TRACE = /^[\x21-\x7e]{1,512}$/;
+
+export function requestHeaders(
+  self: PeerSelf,
+  options: {
+    readonly method: string;
+    readonly path: string;
+    readonly expect?: string | undefined;
+    trace?: string | undefined;
+  },
+): { signed: SignedRequest; headers: Record<string, string> } {
+  const ring = self.ringId ?? NONE;
+  const layout = String(self.layoutNumber);
+  const to = options.expect ?? NONE;
+  const trace = options.trace !== undefined && TRACE.test(options.trace) ? options.trace : NONE;
+  const protocol = String(PEER_PROTOCOL);
+  const headers: Record<string, string> = {
+    [PROTOCOL_HEADER]: protocol,
+    [FROM_HEADER]: self.nodeId,
+    [RING_HEADER]: ring,
+    [LAYOUT_HEADER]: layout,
+  };
+  if (to !== NONE) headers[TO_HEADER] = to;
+  if (trace !== NONE) headers["traceparent"] = trace;
+  const { method, path } = options;
+  return { signed: { method, path, protocol, from: self.nodeId, to, ring, layout, trace }, headers };
+}
+
+/** What a request says of its sender. Throws `wrong-protocol`, or `peer-garbage` for what no node sends. */
+export function readRequestHeaders(request: Request, path: string): SignedRequest {
+  const { headers, method } = request;
+  const protocol = headers.get(PROTOCOL_HEADER) ?? NONE;
+  if (protocol !== String(PEER_PROTOCOL)) {
+    throw new AtollError("wrong-protocol", `wanted protocol ${PEER_PROTOCOL}, got ${protocol.slice(0, 64)}`);
+  }
+  const from = word(headers, FROM_HEADER);
+  const ring = word(headers, RING_HEADER);
+  const layout = headers.get(LAYOUT_HEADER) ?? "";
+  if (!LAYOUT_NUMBER.test(layout)) throw missing(LAYOUT_HEADER);
+  const to = headers.has(TO_HEADER) ? word(headers, TO_HEADER) : NONE;
+  const trace = headers.get("traceparent") ?? NONE;
+  if (!TRACE.test(trace)) throw missing("traceparent");
+  return { method, path, protocol, from, to, ring, layout, trace };
+}
+
+function word(headers: Headers, name: string): string {
+  const value = headers.get(name);
+  if (value === null || !WORD.test(value)) throw missing(name);
+  return value;
+}
+
+function missing(name: string): AtollError {
+  return new AtollError("peer-garbage", `wanted a well-formed ${name}, got none`);
+}

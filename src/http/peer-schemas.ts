@@ -1,0 +1,187 @@
+/**
+ * What nodes may say to each other, as schemas: everything that comes from outside is held to them before anybody acts
+ * on it. They are strict (an unknown field is a mistake, not a surprise for later) and bounded, generously: a bound is
+ * there so that no peer can make this node hold more than a message's worth of memory.
+ *
+ * Bytes do not travel in JSON: where the ports have `bytes`, the wire has them behind the header (see peer-codec.ts).
+ */
+import { z } from "zod";
+import { type Layout, LAYOUT_FORMAT, layoutProblem } from "../core/layout.ts";
+import { isChunkId, type Manifest, MANIFEST_FORMAT, manifestProblem } from "../core/manifest.ts";
+import { ANCESTORS_MAX, type RegisterValue } from "../core/register.ts";
+import type { NodeCard, PeerReply, PeerRequest } from "../ports.ts";
+
+/** UTF-16 units, of which a name of 1,024 bytes of key has never more. */
+const NAME_CHARS_MAX = 2_048;
+const TEXT_CHARS_MAX = 1_024;
+const MESSAGE_CHARS_MAX = 16_384;
+const NODES_MAX = 1_024;
+const REPLICAS_MAX = 99;
+const HEADERS_MAX = 256;
+const HEADER_CHARS_MAX = 16_384;
+/** Of one scan; what a page of a listing needs, several times over. */
+export const SCAN_LIMIT_MAX = 4_096;
+/** Of one notice. */
+export const NOTICE_COMMITS_MAX = 1_024;
+
+const text = z.string().max(TEXT_CHARS_MAX);
+const name = z.string().max(NAME_CHARS_MAX);
+const count = z.int().min(0);
+const positive = z.int().min(1);
+const chunkId = z.string().refine(isChunkId, "wanted a SHA-256 in lower-case hex");
+/** `z.int()` is a safe integer; 0 and "" are those of no ballot at all. */
+const ballot = z.strictObject({ counter: count, node: text });
+
+/** A token as in RFC 9110 section 5.6.2, in lower case; `__proto__`, which is one too, is no header's name. */
+const headerName = z.string().max(256).regex(/^(?!__proto__$)[!#$%&'*+.^_`|~0-9a-z-]+$/);
+const headers = z.record(headerName, z.string().max(HEADER_CHARS_MAX))
+  .refine((all) => Object.keys(all).length <= HEADERS_MAX, `wanted at most ${HEADERS_MAX} headers`);
+
+const manifest: z.ZodType<Manifest> = z.strictObject({
+  format: z.literal(MANIFEST_FORMAT),
+  size: count,
+  sha256: z.string(),
+  layout: z.enum(["list", "index"]),
+  // Up to a few thousand index chunks stand for the largest object there can be; ids are checked below, once.
+  chunks: z.array(z.string()).max(16_384),
+  headers,
+  expiresMs: z.exactOptional(z.number()),
+}).superRefine((value, context) => {
+  const problem = manifestProblem(value);
+  if (problem !== undefined) context.addIssue(problem);
+});
+
+const value: z.ZodType<RegisterValue> = z.strictObject({
+  version: positive,
+  modifiedMs: z.number(),
+  changeId: text,
+  ancestors: z.array(text).max(ANCESTORS_MAX),
+  content: z.discriminatedUnion("kind", [
+    z.strictObject({ kind: z.literal("object"), manifest }),
+    z.strictObject({ kind: z.literal("tombstone") }),
+  ]),
+});
+
+const layout: z.ZodType<Layout> = z.strictObject({
+  format: z.literal(LAYOUT_FORMAT),
+  ringId: text.min(1),
+  number: positive,
+  replicas: positive.max(REPLICAS_MAX),
+  nodes: z.array(z.strictObject({ id: text.min(1), region: text, zone: text, weight: z.number().positive() }))
+    .max(NODES_MAX),
+  voters: z.array(text).max(NODES_MAX),
+  table: z.array(z.array(count).max(REPLICAS_MAX)).max(65_536),
+}).superRefine((document, context) => {
+  const problem = layoutProblem(document);
+  if (problem !== undefined) context.addIssue(problem);
+});
+
+const card: z.ZodType<NodeCard> = z.strictObject({
+  id: text.min(1),
+  region: text,
+  zone: text,
+  peerUrl: text,
+  publicUrl: text,
+  incarnation: text,
+  ringId: text.min(1).optional(),
+  layoutNumber: count,
+  bootstrapExpect: count,
+});
+const cards = z.array(card).max(NODES_MAX);
+
+const range = z.strictObject({
+  prefix: name,
+  after: name,
+  afterPrefix: z.exactOptional(name),
+  limit: positive.max(SCAN_LIMIT_MAX),
+});
+
+/** As on the wire: without the bytes. Chunks themselves have routes of their own. */
+export const requestSchema = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("ping"), card, known: cards }),
+  z.strictObject({ type: z.literal("layout") }),
+  z.strictObject({ type: z.literal("found-prepare"), ballot }),
+  z.strictObject({ type: z.literal("found-accept"), ballot, layout }),
+  z.strictObject({
+    type: z.literal("prepare"),
+    name,
+    ballot,
+    chunk: z.strictObject({ id: chunkId }).optional(),
+  }),
+  z.strictObject({ type: z.literal("accept"), name, ballot, value }),
+  z.strictObject({ type: z.literal("read"), name, known: ballot.optional() }),
+  z.strictObject({ type: z.literal("scan"), range }),
+  z.strictObject({
+    type: z.literal("notice"),
+    commits: z.array(z.strictObject({ name, version: positive })).max(NOTICE_COMMITS_MAX),
+  }),
+]);
+
+const refused = z.strictObject({ kind: z.literal("refused"), promised: ballot });
+const acceptReply = z.discriminatedUnion("kind", [z.strictObject({ kind: z.literal("accepted") }), refused]);
+
+const scanEntry = z.strictObject({
+  name,
+  accepted: ballot,
+  version: positive,
+  object: z.strictObject({
+    size: count,
+    sha256: chunkId,
+    modifiedMs: z.number(),
+    contentType: z.string().max(HEADER_CHARS_MAX),
+    expiresMs: z.number().optional(),
+  }).optional(),
+});
+
+export const replySchema = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("pong"), card, known: cards }),
+  z.strictObject({ type: z.literal("layout"), layout: layout.optional() }),
+  z.strictObject({
+    type: z.literal("found-prepare"),
+    reply: z.discriminatedUnion("kind", [
+      z.strictObject({ kind: z.literal("promised"), accepted: ballot, layout: layout.nullable() }),
+      refused,
+    ]),
+  }),
+  z.strictObject({ type: z.literal("found-accept"), reply: acceptReply }),
+  z.strictObject({
+    type: z.literal("prepare"),
+    reply: z.discriminatedUnion("kind", [
+      z.strictObject({ kind: z.literal("promised"), accepted: ballot, value: value.nullable() }),
+      refused,
+    ]),
+    stored: chunkId.optional(),
+  }),
+  z.strictObject({ type: z.literal("accept"), reply: acceptReply }),
+  z.strictObject({ type: z.literal("read"), accepted: ballot, value: value.nullable().optional() }),
+  z.strictObject({
+    type: z.literal("scan"),
+    entries: z.array(scanEntry).max(SCAN_LIMIT_MAX),
+    done: z.boolean(),
+  }),
+  z.strictObject({ type: z.literal("notice") }),
+  z.strictObject({
+    type: z.literal("error"),
+    code: text,
+    message: z.string().max(MESSAGE_CHARS_MAX),
+  }),
+]);
+
+export const faultSchema = z.object({ code: text, message: z.string().max(MESSAGE_CHARS_MAX) });
+
+/** A `prepare` with a small object's chunk carries the chunk's id; its bytes follow. */
+export type RequestHeader = z.infer<typeof requestSchema>;
+export type ReplyHeader = z.infer<typeof replySchema>;
+
+/**
+ * The compiler holds the schemas against the ports: a field that is added there and not here does not build. What has
+ * bytes is left out of the comparison, and what the comparison cannot see is a bound.
+ */
+type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : never) : never;
+type Plain<M> = Exclude<M, { type: "chunk-put" | "chunk-get" | "prepare" }>;
+type Mutable<T> = T extends object ? { -readonly [K in keyof T]: Mutable<T[K]> } : T;
+type PreparePort = Extract<PeerReply, { type: "prepare" }>;
+const _requests: Same<Mutable<Plain<RequestHeader>>, Mutable<Plain<PeerRequest>>> = true;
+const _replies: Same<Mutable<Plain<ReplyHeader>>, Mutable<Plain<PeerReply>>> = true;
+const _prepared: Same<Mutable<Extract<ReplyHeader, { type: "prepare" }>>, Mutable<PreparePort>> = true;
+void [_requests, _replies, _prepared];

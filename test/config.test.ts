@@ -1,0 +1,96 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { helpText, parseConfig } from "../src/config.ts";
+import { isAtollError } from "../src/errors.ts";
+
+const GIB = 2 ** 30;
+
+function refusal(env: Record<string, string>): string {
+  try {
+    parseConfig(env, 8 * GIB);
+  } catch (error) {
+    assert(isAtollError(error, "config"));
+    return error.message;
+  }
+  return assert.fail("it was taken");
+}
+
+describe("parseConfig", () => {
+  it("gives a ring of one on loopback when nothing is set", () => {
+    const config = parseConfig({}, 8 * GIB);
+    assert.equal(config.host, "127.0.0.1");
+    assert.equal(config.port, 8080);
+    assert.equal(config.peerPort, 8081);
+    assert.deepEqual(config.seeds, []);
+    assert.equal(config.replicas, 3);
+    assert.equal(config.region, "local");
+    assert.equal(config.zone, "local");
+    assert.equal(config.memoryCacheBytes, 256 * 2 ** 20);
+    assert.equal(config.maxObjectBytes, 5 * 2 ** 40);
+  });
+
+  it("takes a quarter of a small machine's memory for the cache", () => {
+    assert.equal(parseConfig({}, 400 * 2 ** 20).memoryCacheBytes, 100 * 2 ** 20);
+  });
+
+  it("takes region and machine from Fly, and the zone from the region", () => {
+    const config = parseConfig({ FLY_REGION: "fra", FLY_MACHINE_ID: "148e21f7" }, GIB);
+    assert.equal(config.region, "fra");
+    assert.equal(config.zone, "fra");
+    assert.equal(config.machineId, "148e21f7");
+    assert.equal(config.nodeId, undefined);
+  });
+
+  it("reads sizes with units and lists of seeds", () => {
+    const config = parseConfig({
+      ATOLL_MEMORY_CACHE_BYTES: "32MiB",
+      ATOLL_DISK_CACHE_BYTES: "1.5GB",
+      ATOLL_SEEDS: "http://127.0.0.1:1/, http://127.0.0.1:2",
+    }, GIB);
+    assert.equal(config.memoryCacheBytes, 32 * 2 ** 20);
+    assert.equal(config.diskCacheBytes, 1.5e9);
+    assert.deepEqual(config.seeds, ["http://127.0.0.1:1", "http://127.0.0.1:2"]);
+  });
+
+  it("takes an empty variable for one that is not set", () => {
+    assert.equal(parseConfig({ PORT: "", ATOLL_NODE_ID: "" }, GIB).port, 8080);
+  });
+
+  it("names every wrong value in one error, with what was wanted and what came", () => {
+    const message = refusal({ PORT: "http", ATOLL_REPLICAS: "2", ATOLL_SEEDS: "nonsense", ATOLL_DISK_CACHE_BYTES: "-1" });
+    for (const part of ["PORT", '"http"', "ATOLL_REPLICAS", "odd", "ATOLL_SEEDS", "ATOLL_DISK_CACHE_BYTES"]) {
+      assert(message.includes(part), `${part} in: ${message}`);
+    }
+  });
+
+  it("refuses a variable of ours that it does not know", () => {
+    assert.match(refusal({ ATOLL_REPLICA: "3" }), /ATOLL_REPLICA: there is no such variable/);
+  });
+
+  it("refuses a peer listener beyond loopback without a secret", () => {
+    assert.match(refusal({ ATOLL_PEER_HOST: "0.0.0.0" }), /ATOLL_CLUSTER_SECRET/);
+    const config = parseConfig({ ATOLL_PEER_HOST: "0.0.0.0", ATOLL_CLUSTER_SECRET: "sixteen letters!" }, GIB);
+    assert.equal(config.peerHost, "0.0.0.0");
+  });
+
+  it("refuses a public listener beyond loopback unless told that it is meant", () => {
+    const env = { ATOLL_HOST: "::", ATOLL_PEER_HOST: "127.0.0.1" };
+    assert.match(refusal(env), /ATOLL_INSECURE=1/);
+    assert.equal(parseConfig({ ...env, ATOLL_INSECURE: "1" }, GIB).insecure, true);
+  });
+
+  it("never repeats a secret", () => {
+    assert(!refusal({ ATOLL_CLUSTER_SECRET: "short-secret" }).includes("short-secret"));
+  });
+
+  it("refuses one port for both listeners", () => {
+    assert.match(refusal({ PORT: "9000", ATOLL_PEER_PORT: "9000" }), /ATOLL_PEER_PORT/);
+  });
+});
+
+describe("helpText", () => {
+  it("lists every variable that is taken", () => {
+    const help = helpText();
+    for (const name of ["PORT", "ATOLL_SEEDS", "ATOLL_DRAIN_SECONDS", "ATOLL_CLUSTER_SECRET"]) assert(help.includes(name));
+  });
+});

@@ -1,0 +1,209 @@
+/** What every Catalog must do. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { compareUtf8 } from "../../src/core/names.ts";
+import type { RegisterValue } from "../../src/core/register.ts";
+import { isAtollError } from "../../src/errors.ts";
+import type { Catalog, RegisterRow } from "../../src/ports.ts";
+
+export interface OpenCatalog {
+  readonly catalog: Catalog;
+  /** Closes, and opens what was kept; absent where nothing is kept. */
+  readonly reopen?: () => Promise<Catalog>;
+  close(): Promise<void>;
+}
+
+export function catalogConformance(name: string, open: () => Promise<OpenCatalog>): void {
+  const check = (criterion: string, body: (opened: OpenCatalog) => Promise<void>) =>
+    test(`${name} ${criterion}`, async () => {
+      const opened = await open();
+      try {
+        await body(opened);
+      } finally {
+        await opened.close();
+      }
+    });
+  registers(check);
+  scans(check);
+  theRest(check);
+  durability(check);
+}
+
+type Check = (criterion: string, body: (opened: OpenCatalog) => Promise<void>) => void;
+
+function registers(check: Check): void {
+  check("gives back a register as it was committed", async ({ catalog }) => {
+    const rows = [
+      row("photos\0a b/ü😀", 1),
+      { ...row("photos\0gone", 2), state: { ...row("", 2).state, value: tombstone(3) } },
+      { name: "photos\0promised", state: { ...row("", 5).state, value: null } },
+    ];
+    await catalog.commit({ registers: rows });
+    for (const { name, state } of rows) assert.deepEqual(await catalog.register(name), state);
+    assert.equal(await catalog.register("photos\0a b"), undefined);
+  });
+
+  check("reads what was committed last", async ({ catalog }) => {
+    for (let counter = 1; counter <= 20; counter++) {
+      await catalog.commit({ registers: [row("b\0k", counter)] });
+      assert.deepEqual(await catalog.register("b\0k"), row("b\0k", counter).state);
+    }
+  });
+
+  check("applies concurrent commits of one name in their order", async ({ catalog }) => {
+    const counters = Array.from({ length: 100 }, (_, index) => index + 1);
+    await Promise.all(counters.map((counter) => catalog.commit({ registers: [row("b\0k", counter)] })));
+    assert.deepEqual(await catalog.register("b\0k"), row("b\0k", 100).state);
+  });
+
+  check("keeps all of many concurrent commits", async ({ catalog }) => {
+    const rows = Array.from({ length: 300 }, (_, index) => row(`b\0key-${String(index).padStart(4, "0")}`, index + 1));
+    await Promise.all(rows.map((one) => catalog.commit({ registers: [one] })));
+    assert.deepEqual(await catalog.scan({ prefix: "b\0", after: "", limit: 1000 }), rows);
+  });
+
+  check("applies all of a change or nothing, and spares the changes around a bad one", async ({ catalog }) => {
+    const bad = catalog.commit({ documents: [{ key: "bad", text: "x" }], registers: [row("b\0\ud800", 1)] });
+    const good = Array.from({ length: 5 }, (_, index) => catalog.commit({ registers: [row(`b\0${index}`, 1)] }));
+    await assert.rejects(bad, (error) => isAtollError(error, "internal"));
+    await Promise.all(good);
+    assert.equal(await catalog.document("bad"), undefined);
+    assert.equal((await catalog.scan({ prefix: "b\0", after: "", limit: 9 })).length, 5);
+  });
+}
+
+function scans(check: Check): void {
+  check("scan() is in order of UTF-8 bytes", async ({ catalog }) => {
+    // UTF-16 puts the emoji before U+FFFD; UTF-8 after it. NUL is below everything, DEL and é are on either side of 0x80.
+    const names = ["a\0x", "a\0x\0", "a\0x\0y", "a\0x!", "a\0x\x7f", "a\0xé", "a\0x\uFFFD", "a\0x😀", "a-b\0x", "b\0"];
+    await catalog.commit({ registers: names.map((name) => row(name, 1)).reverse() });
+    const found = await catalog.scan({ prefix: "", after: "", limit: 100 });
+    assert.deepEqual(found.map(({ name }) => name), names);
+  });
+
+  check("scan() leaves out registers that were only promised, and shows tombstones", async ({ catalog }) => {
+    const gone = { ...row("b\0gone", 2), state: { ...row("", 2).state, value: tombstone(1) } };
+    const promised = { name: "b\0promised", state: { ...row("", 2).state, value: null } };
+    await catalog.commit({ registers: [gone, promised] });
+    assert.deepEqual(await catalog.scan({ prefix: "b\0", after: "", limit: 10 }), [gone]);
+  });
+
+  check("scan() equals a filter of the sorted names", async ({ catalog }) => {
+    const part = fc.string({ unit: fc.constantFrom("a", "b", "/", "\0", "é", "\uFFFD", "😀", "\u{10FFFF}"), maxLength: 4 });
+    const names = [...new Set(fc.sample(part, { numRuns: 300, seed: 7 }))].filter((name) => name !== "");
+    await catalog.commit({ registers: names.map((name) => row(name, 1)) });
+    const sorted = names.toSorted(compareUtf8);
+    const range = fc.record({
+      prefix: part,
+      after: part,
+      afterPrefix: part,
+      limit: fc.integer({ min: 1, max: 400 }),
+    }, { requiredKeys: ["prefix", "after", "limit"] });
+    await fc.assert(
+      fc.asyncProperty(range, async ({ prefix, after, afterPrefix, limit }) => {
+        const wanted = sorted.filter((name) =>
+          name.startsWith(prefix) && (after === "" || compareUtf8(name, after) > 0) &&
+          !(afterPrefix && name.startsWith(afterPrefix))
+        ).slice(0, limit);
+        const given = afterPrefix === undefined ? { prefix, after, limit } : { prefix, after, afterPrefix, limit };
+        assert.deepEqual((await catalog.scan(given)).map(({ name }) => name), wanted);
+      }),
+      { numRuns: 150 },
+    );
+  });
+}
+
+function theRest(check: Check): void {
+  const id = (digit: string) => digit.repeat(64);
+
+  check("keeps small chunks of up to 64 KiB, the first of an id", async ({ catalog }) => {
+    const bytes = Uint8Array.from({ length: 65_536 }, (_, index) => index * 31);
+    await catalog.commit({ chunks: [{ id: id("a"), bytes }, { id: id("b"), bytes: new Uint8Array() }] });
+    await catalog.commit({ chunks: [{ id: id("a"), bytes: new Uint8Array(3) }] });
+    assert.deepEqual(new Uint8Array((await catalog.chunk(id("a")))!), bytes);
+    assert.equal((await catalog.chunk(id("b")))!.length, 0);
+    assert.equal(await catalog.chunk(id("c")), undefined);
+    assert.deepEqual(await catalog.hasChunks([id("b"), id("c"), id("a")]), [true, false, true]);
+    await catalog.deleteChunk(id("a"));
+    assert.deepEqual(await catalog.hasChunks([id("a")]), [false]);
+    assert.equal(await catalog.chunk(id("a")), undefined);
+  });
+
+  check("leaves the caller's bytes alone, and its neighbours in the same buffer", async ({ catalog }) => {
+    const pool = Uint8Array.from({ length: 100 }, (_, index) => index);
+    const bytes = pool.subarray(10, 20);
+    const committed = catalog.commit({ chunks: [{ id: id("a"), bytes }] });
+    assert.equal(pool.length, 100);
+    await committed;
+    assert.deepEqual([...bytes], [10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
+    assert.deepEqual([...(await catalog.chunk(id("a")))!], [...bytes]);
+  });
+
+  check("lists incomplete registers in the order in which they were put", async ({ catalog }) => {
+    const put = (name: string, version: number | null) => catalog.commit({ incomplete: [{ name, version }] });
+    await put("b\0z", 1);
+    await put("b\0a", 2);
+    await put("b\0m", 3);
+    assert.deepEqual(await catalog.incomplete(2), [{ name: "b\0z", version: 1 }, { name: "b\0a", version: 2 }]);
+    await put("b\0z", 4);
+    await put("b\0m", null);
+    await put("b\0never", null);
+    assert.deepEqual(await catalog.incomplete(9), [{ name: "b\0a", version: 2 }, { name: "b\0z", version: 4 }]);
+  });
+
+  check("keeps documents, whatever is in them", async ({ catalog }) => {
+    await catalog.commit({ documents: [{ key: "layout", text: "1" }, { key: "cut", text: "before\0after 😀" }] });
+    await catalog.commit({ documents: [{ key: "layout", text: "2" }] });
+    assert.equal(await catalog.document("layout"), "2");
+    assert.equal(await catalog.document("cut"), "before\0after 😀");
+    assert.equal(await catalog.document("other"), undefined);
+  });
+
+  check("close() waits for commits under way, and then nothing is answered any more", async ({ catalog }) => {
+    const commits = Array.from({ length: 50 }, (_, index) => catalog.commit({ registers: [row(`b\0${index}`, 1)] }));
+    const closed = catalog.close();
+    const late = catalog.commit({ registers: [row("b\0late", 1)] });
+    await assert.rejects(late, (error) => isAtollError(error, "internal"));
+    await Promise.all(commits);
+    await closed;
+    await assert.rejects(catalog.register("b\0" + 1), (error) => isAtollError(error, "internal"));
+    await catalog.close();
+  });
+}
+
+function durability(check: Check): void {
+  check("has everything after it was closed and opened again", async ({ catalog, reopen }) => {
+    if (!reopen) return;
+    const bytes = new Uint8Array(1000).fill(9);
+    const id = "c".repeat(64);
+    await catalog.commit({
+      registers: [row("b\0k", 7)],
+      chunks: [{ id, bytes }],
+      incomplete: [{ name: "b\0k", version: 7 }],
+      documents: [{ key: "d", text: "t" }],
+    });
+    const again = await reopen();
+    assert.deepEqual(await again.register("b\0k"), row("b\0k", 7).state);
+    assert.deepEqual([...(await again.chunk(id))!], [...bytes]);
+    assert.deepEqual(await again.incomplete(9), [{ name: "b\0k", version: 7 }]);
+    assert.equal(await again.document("d"), "t");
+  });
+}
+
+/** A register that accepted an object in ballot `counter`. */
+export function row(name: string, counter: number): RegisterRow {
+  const ballot = { counter, node: "node-ü" };
+  return { name, state: { promised: { ...ballot, counter: counter + 1 }, accepted: ballot, value: object(counter) } };
+}
+
+function object(version: number): RegisterValue {
+  const sha256 = "0123456789abcdef".repeat(4);
+  const headers = { "content-type": "text/plain", "atoll-meta-a": "ü" };
+  const manifest = { format: 1, size: 5, sha256, layout: "list", chunks: [sha256], headers, expiresMs: 9e12 } as const;
+  return { version, modifiedMs: 1e12, changeId: "c1", ancestors: ["c0"], content: { kind: "object", manifest } };
+}
+
+function tombstone(version: number): RegisterValue {
+  return { version, modifiedMs: 1e12, changeId: "c2", ancestors: [], content: { kind: "tombstone" } };
+}

@@ -1,0 +1,208 @@
+/** Real nodes as real processes, on either runtime: for tests of whole rings, the demo and the benchmark. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { get } from "node:http";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { until, within } from "./deadline.ts";
+import { type Memory, memoryOf } from "./process-memory.ts";
+import { binary, PROJECT } from "../tools/project.ts";
+import type { Runtime } from "../tools/test-commands.ts";
+
+export type { Runtime } from "../tools/test-commands.ts";
+
+export interface NodeOptions {
+  readonly runtime: Runtime;
+  readonly dataDir: string;
+  /** On top of loopback and ports 0; nothing named ATOLL_* or FLY_* is inherited. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** What to run instead of the source. */
+  readonly entry?: string;
+  readonly cwd?: string;
+  /** Flags of the runtime itself, before the entry. */
+  readonly flags?: readonly string[];
+  /** `listening` returns before the node has found its ring; default `ready`. */
+  readonly until?: "listening" | "ready";
+  readonly deadlineMs?: number;
+}
+
+export interface ExitStatus {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface AtollProcess {
+  readonly pid: number;
+  readonly runtime: Runtime;
+  readonly publicUrl: string;
+  readonly peerUrl: string;
+  readonly nodeId: string;
+  /** Its last lines, of both streams. */
+  readonly lines: readonly string[];
+  readonly exited: Promise<ExitStatus>;
+  /** Waits until /readyz says yes. */
+  ready(deadlineMs?: number): Promise<void>;
+  /** Sends a signal and returns when the process is gone. A paused one is woken for anything but SIGKILL. */
+  kill(signal?: NodeJS.Signals): Promise<ExitStatus>;
+  pause(): void;
+  resume(): void;
+  /** Linux only. */
+  memory(): Memory;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+const LINES_MAX = 2_000;
+const START_DEADLINE_MS = 30_000;
+const EXIT_DEADLINE_MS = 40_000;
+
+/** Whoever forgets a node, or is ended by a signal, leaves no process behind. */
+const running = new Set<ChildProcess>();
+process.on("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
+export async function startNode(options: NodeOptions): Promise<AtollProcess> {
+  const deadlineMs = options.deadlineMs ?? START_DEADLINE_MS;
+  const child = launch(options);
+  const lines: string[] = [];
+  const exited = new Promise<ExitStatus>((resolve) => {
+    // "close" and not "exit": only then has everything it wrote been read.
+    child.once("close", (code, signal) => {
+      running.delete(child);
+      resolve({ code, signal });
+    });
+  });
+  const listening = Promise.withResolvers<Listening>();
+  void exited.then(({ code, signal }) =>
+    listening.reject(
+      new Error(`the node ended with ${signal ?? code} before it listened\n${lines.join("\n")}`),
+    )
+  );
+  for (const stream of [child.stdout!, child.stderr!]) {
+    createInterface({ input: stream }).on("line", (line) => {
+      if (lines.push(line) > LINES_MAX) lines.shift();
+      const at = parseListening(line);
+      if (at) listening.resolve(at);
+    });
+  }
+  const label = `${options.runtime} node in ${options.dataDir}`;
+  try {
+    await once(child, "spawn");
+    const at = await within(listening.promise, deadlineMs, `${label} listens`, lines);
+    const node = new RunningNode(child, options.runtime, at, lines, exited);
+    if (options.until !== "listening") await node.ready(deadlineMs);
+    return node;
+  } catch (error) {
+    child.kill("SIGKILL");
+    await exited;
+    throw error;
+  }
+}
+
+interface Listening {
+  readonly publicUrl: string;
+  readonly peerUrl: string;
+  readonly nodeId: string;
+}
+
+class RunningNode implements AtollProcess {
+  readonly pid: number;
+  readonly runtime: Runtime;
+  readonly publicUrl: string;
+  readonly peerUrl: string;
+  readonly nodeId: string;
+  readonly lines: readonly string[];
+  readonly exited: Promise<ExitStatus>;
+  readonly #child: ChildProcess;
+
+  constructor(
+    child: ChildProcess,
+    runtime: Runtime,
+    at: Listening,
+    lines: readonly string[],
+    exited: Promise<ExitStatus>,
+  ) {
+    this.#child = child;
+    this.pid = child.pid!;
+    this.runtime = runtime;
+    this.publicUrl = at.publicUrl;
+    this.peerUrl = at.peerUrl;
+    this.nodeId = at.nodeId;
+    this.lines = lines;
+    this.exited = exited;
+  }
+
+  async ready(deadlineMs = START_DEADLINE_MS): Promise<void> {
+    const isReady = async () => await statusOf(`${this.publicUrl}/readyz`) === 200;
+    await until(`${this.publicUrl} is ready`, deadlineMs, isReady, this.lines);
+  }
+
+  async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<ExitStatus> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+      this.#child.kill(signal);
+      if (signal !== "SIGKILL") this.#child.kill("SIGCONT");
+    }
+    return await within(this.exited, EXIT_DEADLINE_MS, `${this.publicUrl} ends after ${signal}`, this.lines);
+  }
+
+  pause(): void {
+    this.#child.kill("SIGSTOP");
+  }
+
+  resume(): void {
+    this.#child.kill("SIGCONT");
+  }
+
+  memory(): Memory {
+    return memoryOf(this.pid);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill("SIGKILL");
+  }
+}
+
+function launch(options: NodeOptions): ChildProcess {
+  const inherited = Object.entries(process.env).filter(([name]) => !/^(PORT$|ATOLL_|FLY_|NODE_)/.test(name));
+  const entry = options.entry ?? join(PROJECT, "src", "main.ts");
+  const flags = [...(options.runtime === "deno" ? ["run", "-A"] : []), ...(options.flags ?? [])];
+  const child = spawn(binary(options.runtime), [...flags, entry], {
+    cwd: options.cwd ?? PROJECT,
+    stdio: ["ignore", "pipe", "pipe"],
+    env: {
+      ...Object.fromEntries(inherited),
+      DENO_NO_UPDATE_CHECK: "1",
+      NO_COLOR: "1",
+      PORT: "0",
+      ATOLL_HOST: "127.0.0.1",
+      ATOLL_PEER_PORT: "0",
+      ATOLL_DATA_DIR: options.dataDir,
+      ...options.env,
+    },
+  });
+  running.add(child);
+  return child;
+}
+
+function parseListening(line: string): Listening | undefined {
+  if (!line.startsWith("{") || !line.includes('"listening"')) return undefined;
+  const entry = JSON.parse(line) as Record<string, unknown>;
+  const { publicUrl, peerUrl, nodeId } = entry;
+  if (entry["message"] !== "listening") return undefined;
+  if (typeof publicUrl !== "string" || typeof peerUrl !== "string" || typeof nodeId !== "string") {
+    return undefined;
+  }
+  return { publicUrl, peerUrl, nodeId };
+}
+
+/** On a connection of its own, so that nothing is left open; undefined when nobody answers. */
+function statusOf(url: string): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const request = get(url, { agent: false, timeout: 2_000 }, (response) => {
+      response.resume();
+      response.once("close", () => resolve(response.statusCode));
+    });
+    request.once("timeout", () => request.destroy());
+    request.once("error", () => resolve(undefined));
+  });
+}

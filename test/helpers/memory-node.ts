@@ -1,0 +1,84 @@
+/** A node of its own ring of one, all in memory, with its public app: for tests of what HTTP answers. */
+import type { Hono } from "hono";
+import { createClock } from "../../src/adapters/clock.ts";
+import { createHashing } from "../../src/adapters/hashing.ts";
+import { createRandom } from "../../src/adapters/random.ts";
+import { AtollError } from "../../src/errors.ts";
+import type { ConnectionEnv } from "../../src/http/answer.ts";
+import { createPublicApp } from "../../src/http/public-app.ts";
+import { Metrics } from "../../src/node/metrics.ts";
+import { type AtollNode, createNode } from "../../src/node/node.ts";
+import type { Clock, Log } from "../../src/ports.ts";
+import { createMemoryCatalog } from "./memory-catalog.ts";
+import { createMemoryChunkCache, createMemoryChunkFiles } from "./memory-chunk-files.ts";
+
+export const QUIET: Log = { info() {}, warn() {}, error() {} };
+
+export interface MemoryNode {
+  readonly node: AtollNode;
+  readonly app: Hono<{ Bindings: ConnectionEnv }>;
+  /** Lines of the access log so far. */
+  readonly lines: string[];
+  drain(): void;
+  /** Wall time and monotonic time pass. */
+  pass(ms: number): void;
+  request(target: string, init?: RequestInit): Promise<Response>;
+  [Symbol.dispose](): void;
+}
+
+export async function openMemoryNode(
+  limits: { maxObjectBytes?: number; maxConcurrentRequests?: number } = {},
+): Promise<MemoryNode> {
+  const real = createClock();
+  let passedMs = 0;
+  const clock: Clock = {
+    wallMs: () => real.wallMs() + passedMs,
+    monotonicMs: () => real.monotonicMs() + passedMs,
+    after: (delayMs, run) => real.after(delayMs, run),
+  };
+  const random = createRandom();
+  const metrics = new Metrics();
+  const lines: string[] = [];
+  let draining = false;
+  const node = await createNode({
+    id: "solo",
+    region: "here",
+    zone: "here",
+    peerUrl: "http://127.0.0.1:1",
+    publicUrl: "http://127.0.0.1:2",
+    seeds: [],
+    bootstrapExpect: 1,
+    replicas: 3,
+    memoryCacheBytes: 8 << 20,
+  }, {
+    catalog: createMemoryCatalog(),
+    chunkFiles: createMemoryChunkFiles(),
+    chunkCache: createMemoryChunkCache(1 << 20),
+    peers: { call: () => Promise.reject(new AtollError("peer-unreachable", "there are no peers")) },
+    hashing: createHashing(),
+    clock,
+    random,
+    log: QUIET,
+    metrics,
+  });
+  await node.start();
+  const app = createPublicApp({
+    node,
+    clock,
+    random,
+    log: QUIET,
+    writeLine: (line) => void lines.push(line),
+    maxObjectBytes: limits.maxObjectBytes ?? 64 << 20,
+    maxConcurrentRequests: limits.maxConcurrentRequests ?? 100,
+    isDraining: () => draining,
+  });
+  return {
+    node,
+    app,
+    lines,
+    drain: () => void (draining = true),
+    pass: (ms) => void (passedMs += ms),
+    request: async (target, init) => await app.request(target, init),
+    [Symbol.dispose]: () => node.stop(),
+  };
+}

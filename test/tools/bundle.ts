@@ -1,0 +1,30 @@
+/** The one file to deploy: src/main.ts with everything it imports, for Node and Deno alike. */
+import { build } from "esbuild";
+import { join } from "node:path";
+import { PROJECT } from "./project.ts";
+
+/** undici asks for node:* by `require`, which an ES module has not got. */
+const BANNER = 'import { createRequire as atollCreateRequire } from "node:module";\n' +
+  "const require = atollCreateRequire(import.meta.url);";
+
+export async function bundle(outfile: string): Promise<{ sizeBytes: number }> {
+  const result = await build({
+    absWorkingDir: PROJECT,
+    entryPoints: [join("src", "main.ts")],
+    outfile,
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    target: "es2024",
+    banner: { js: BANNER },
+    // Stack traces of a deployed node should name functions and lines that a person can find again.
+    keepNames: true,
+    minify: false,
+    sourcemap: false,
+    legalComments: "inline",
+    logLevel: "warning",
+    metafile: true,
+  });
+  const sizes = Object.values(result.metafile.outputs).map((output) => output.bytes);
+  return { sizeBytes: sizes.reduce((sum, bytes) => sum + bytes, 0) };
+}
