@@ -49,29 +49,57 @@ const UNITS: Record<string, number> = {
 const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 const port = wholeNumber(0, 65_535);
-const label = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$/, "wanted 1 to 32 of letters, digits, _ . -");
-const httpUrl = z.string().refine((text) => isHttpUrl(text), "wanted a URL like http://10.0.0.1:8081").transform((text) =>
-  text.replace(/\/+$/, "")
+const label = z.string().regex(
+  /^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$/,
+  "wanted 1 to 32 of letters, digits, _ . -",
 );
+const httpUrl = z.string().refine((text) => isHttpUrl(text), "wanted a URL like http://10.0.0.1:8081")
+  .transform((text) => text.replace(/\/+$/, ""));
 
 /** In the order in which `--help` lists them. */
 const VARIABLES = {
   PORT: { schema: port, default: "8080", meaning: "public listener; 0 takes any free port" },
   ATOLL_HOST: { schema: z.string(), default: "127.0.0.1", meaning: "address the public listener binds to" },
-  ATOLL_PEER_PORT: { schema: port, default: "8081", meaning: "peer listener (HTTP/2); 0 takes any free port" },
-  ATOLL_PEER_HOST: { schema: z.string(), default: undefined, meaning: "address the peer listener binds to (ATOLL_HOST)" },
-  ATOLL_PEER_URL: { schema: httpUrl, default: undefined, meaning: "how peers reach this node (from the above)" },
-  ATOLL_PUBLIC_URL: { schema: httpUrl, default: undefined, meaning: "how clients reach this node (from the above)" },
+  ATOLL_PEER_PORT: {
+    schema: port,
+    default: "8081",
+    meaning: "peer listener (HTTP/2); 0 takes any free port",
+  },
+  ATOLL_PEER_HOST: {
+    schema: z.string(),
+    default: undefined,
+    meaning: "address the peer listener binds to (ATOLL_HOST)",
+  },
+  ATOLL_PEER_URL: {
+    schema: httpUrl,
+    default: undefined,
+    meaning: "how peers reach this node (from the above)",
+  },
+  ATOLL_PUBLIC_URL: {
+    schema: httpUrl,
+    default: undefined,
+    meaning: "how clients reach this node (from the above)",
+  },
   ATOLL_DATA_DIR: { schema: z.string(), default: "./data", meaning: "everything durable" },
   ATOLL_NODE_ID: {
     schema: z.string().regex(ID, "wanted 1 to 64 of letters, digits, . _ -"),
     default: undefined,
     meaning: "stable identity (kept in the data directory; first FLY_MACHINE_ID, else random)",
   },
-  ATOLL_REGION: { schema: label, default: undefined, meaning: "where the node runs (FLY_REGION, else local)" },
-  ATOLL_ZONE: { schema: label, default: undefined, meaning: "replicas go to different zones first (the region)" },
+  ATOLL_REGION: {
+    schema: label,
+    default: undefined,
+    meaning: "where the node runs (FLY_REGION, else local)",
+  },
+  ATOLL_ZONE: {
+    schema: label,
+    default: undefined,
+    meaning: "replicas go to different zones first (the region)",
+  },
   ATOLL_SEEDS: {
-    schema: z.string().transform((text) => text.split(",").map((url) => url.trim()).filter((url) => url !== ""))
+    schema: z.string().transform((text) =>
+      text.split(",").map((url) => url.trim()).filter((url) => url !== "")
+    )
       .pipe(z.array(httpUrl)),
     default: "",
     meaning: "peer URLs to find the ring by, separated by commas",
@@ -81,9 +109,16 @@ const VARIABLES = {
     default: "static",
     meaning: "how peers are found: static (ATOLL_SEEDS)",
   },
-  ATOLL_BOOTSTRAP_EXPECT: { schema: wholeNumber(1, 1_000), default: "1", meaning: "how many nodes form the first layout" },
+  ATOLL_BOOTSTRAP_EXPECT: {
+    schema: wholeNumber(1, 1_000),
+    default: "1",
+    meaning: "how many nodes form the first layout",
+  },
   ATOLL_REPLICAS: {
-    schema: wholeNumber(1, 15).refine((n) => n % 2 === 1, "wanted an odd number: an even one survives no more"),
+    schema: wholeNumber(1, 15).refine(
+      (n) => n % 2 === 1,
+      "wanted an odd number: an even one survives no more",
+    ),
     default: "3",
     meaning: "copies of everything (1, 3, 5, …)",
   },
@@ -97,10 +132,22 @@ const VARIABLES = {
     default: "0",
     meaning: "1: let the public listener leave loopback although anybody who reaches it can read and write",
   },
-  ATOLL_MEMORY_CACHE_BYTES: { schema: bytes(0), default: undefined, meaning: "memory cache (a quarter of memory up to 256MiB)" },
-  ATOLL_DISK_CACHE_BYTES: { schema: bytes(0), default: "1GiB", meaning: "disk cache for what other nodes own" },
+  ATOLL_MEMORY_CACHE_BYTES: {
+    schema: bytes(0),
+    default: undefined,
+    meaning: "memory cache (a quarter of memory up to 256MiB)",
+  },
+  ATOLL_DISK_CACHE_BYTES: {
+    schema: bytes(0),
+    default: "1GiB",
+    meaning: "disk cache for what other nodes own",
+  },
   ATOLL_MAX_OBJECT_BYTES: { schema: bytes(0), default: "5TiB", meaning: "largest object" },
-  ATOLL_MAX_CONCURRENT_REQUESTS: { schema: wholeNumber(1, 1_000_000), default: "1024", meaning: "further ones get 503" },
+  ATOLL_MAX_CONCURRENT_REQUESTS: {
+    schema: wholeNumber(1, 1_000_000),
+    default: "1024",
+    meaning: "further ones get 503",
+  },
   ATOLL_DRAIN_SECONDS: {
     schema: wholeNumber(0, 3_600),
     default: "30",
@@ -123,14 +170,19 @@ export function parseConfig(env: Environment, memoryBytes: number): Config {
   }
   for (const name of Object.keys(env)) {
     // A misspelt name would otherwise be a setting that silently does nothing.
-    if (name.startsWith("ATOLL_") && !(name in VARIABLES)) problems.push(`${name}: there is no such variable; see --help`);
+    if (name.startsWith("ATOLL_") && !(name in VARIABLES)) {
+      problems.push(`${name}: there is no such variable; see --help`);
+    }
   }
   const v = values as Values;
   const host = v.ATOLL_HOST!;
   const peerHost = v.ATOLL_PEER_HOST ?? host;
   if (problems.length === 0) problems.push(...relationProblems(v, host, peerHost));
   if (problems.length > 0) {
-    throw new AtollError("config", `${problems.length === 1 ? "one setting is" : "some settings are"} wrong: ${problems.join("; ")}`);
+    throw new AtollError(
+      "config",
+      `${problems.length === 1 ? "one setting is" : "some settings are"} wrong: ${problems.join("; ")}`,
+    );
   }
   const region = v.ATOLL_REGION ?? env["FLY_REGION"] ?? "local";
   return Object.freeze({
@@ -212,7 +264,10 @@ function wholeNumber(min: number, max: number) {
 
 function bytes(min: number) {
   const wanted = "wanted bytes like 1048576, 64MiB or 1GB";
-  return z.string().transform((text) => parseBytes(text)).refine((n) => Number.isSafeInteger(n) && n >= min, wanted);
+  return z.string().transform((text) => parseBytes(text)).refine(
+    (n) => Number.isSafeInteger(n) && n >= min,
+    wanted,
+  );
 }
 
 function parseBytes(text: string): number {
@@ -223,7 +278,8 @@ function parseBytes(text: string): number {
 
 function isHttpUrl(text: string): boolean {
   const url = URL.parse(text);
-  return url !== null && (url.protocol === "http:" || url.protocol === "https:") && url.pathname === "/" && url.search === "";
+  return url !== null && (url.protocol === "http:" || url.protocol === "https:") && url.pathname === "/" &&
+    url.search === "";
 }
 
 function shown(name: string, text: string): string {

@@ -1,4 +1,5 @@
 /** Wires and runs; the only file that knows the process. */
+import "./adapters/thread-pool.ts"; // first: see there
 import { totalmem } from "node:os";
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
@@ -37,7 +38,9 @@ async function main(): Promise<void> {
   } catch (error) {
     // What the operator can mend is one line; anything else is a defect and shows where it is.
     const known = isAtollError(error);
-    process.stderr.write(`atoll: ${known ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
+    process.stderr.write(
+      `atoll: ${known ? error.message : error instanceof Error ? error.stack : String(error)}\n`,
+    );
     process.exitCode = 1;
     process.exit();
   }
@@ -51,7 +54,10 @@ async function serve(config: Config): Promise<void> {
   const nodeId = await identity(config, directory, random.hex(8));
   const catalog = await openSqliteCatalog({ path: directory.catalogPath });
   const chunkFiles = await openChunkFiles({ directory: directory.chunkDirectory });
-  const chunkCache = await openDiskCache({ directory: directory.cacheDirectory, maxBytes: config.diskCacheBytes });
+  const chunkCache = await openDiskCache({
+    directory: directory.cacheDirectory,
+    maxBytes: config.diskCacheBytes,
+  });
   const metrics = new Metrics();
   metrics.gauge("atoll_log_lines_dropped", "Log lines that nobody read in time", () => log.droppedLines);
   metrics.gauge("process_resident_memory_bytes", "Resident memory", () => process.memoryUsage.rss());
@@ -72,7 +78,11 @@ async function serve(config: Config): Promise<void> {
     clock,
     log,
   });
-  const peerListener = await openPeerListener({ fetch: peerApp.fetch, host: config.peerHost, port: config.peerPort });
+  const peerListener = await openPeerListener({
+    fetch: peerApp.fetch,
+    host: config.peerHost,
+    port: config.peerPort,
+  });
   let publicFetch: Parameters<typeof openHttpListener>[0]["fetch"] = () =>
     new Response("starting\n", { status: 503, headers: { "Retry-After": "1" } });
   const publicListener = await openHttpListener({
@@ -106,8 +116,17 @@ async function serve(config: Config): Promise<void> {
     isDraining: () => draining,
   }).fetch;
   await node.start();
-  log.info("listening", { publicUrl, peerUrl, nodeId, region: config.region, zone: config.zone, dataDir: config.dataDir });
-  if (config.insecure) log.warn("whoever reaches the public listener can read and write everything (ATOLL_INSECURE=1)");
+  log.info("listening", {
+    publicUrl,
+    peerUrl,
+    nodeId,
+    region: config.region,
+    zone: config.zone,
+    dataDir: config.dataDir,
+  });
+  if (config.insecure) {
+    log.warn("whoever reaches the public listener can read and write everything (ATOLL_INSECURE=1)");
+  }
   log.flush();
 
   onSignals(log, async (signal) => {
@@ -146,7 +165,13 @@ async function identity(
 
 /** An address that means "all of them" is no address to be reached at: the machine itself then is. */
 function listenerUrl(host: string, port: number): string {
-  const reachable = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "[::1]" : host.includes(":") ? `[${host}]` : host;
+  const reachable = host === "0.0.0.0"
+    ? "127.0.0.1"
+    : host === "::"
+    ? "[::1]"
+    : host.includes(":")
+    ? `[${host}]`
+    : host;
   return `http://${reachable}:${port}`;
 }
 

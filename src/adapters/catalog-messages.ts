@@ -12,6 +12,8 @@ import type { RegisterCells } from "./catalog-rows.ts";
 
 export interface CatalogWorkerOptions {
   readonly path: string;
+  /** A thread that only reads needs the database to be there. */
+  readonly access: "read" | "write";
   /** Bound of the database file; beyond it commits are refused as on a full disk. */
   readonly maxBytes?: number | undefined;
 }

@@ -9,8 +9,8 @@ import { AtollError } from "../errors.ts";
 export const SCHEMA_VERSION = 1;
 const PAGE_BYTES = 4096;
 const PAGE_CACHE_BYTES = 16 << 20;
-/** A burst may grow the log; it is cut back to this after. */
-const LOG_BYTES_KEPT = 16 << 20;
+/** The log is folded into the database at this size, and cut back to it after a burst. A larger one merges more writes. */
+const LOG_BYTES = 16 << 20;
 
 const TABLES = `
   -- Clustered by name: a scan reads neighbours.
@@ -30,6 +30,11 @@ const TABLES = `
   PRAGMA user_version = ${SCHEMA_VERSION};
 `;
 
+/** A second connection: the settings that are not kept in the file. */
+export function prepareReading(database: DatabaseSync): void {
+  database.exec(`PRAGMA busy_timeout = 1000; PRAGMA cache_size = ${-PAGE_CACHE_BYTES / 1024}`);
+}
+
 /** Throws `data-dir` for a database of a newer version or of somebody else. */
 export function prepareDatabase(database: DatabaseSync, maxBytes: number | undefined): void {
   database.exec(`
@@ -38,7 +43,8 @@ export function prepareDatabase(database: DatabaseSync, maxBytes: number | undef
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA cache_size = ${-PAGE_CACHE_BYTES / 1024};
-    PRAGMA journal_size_limit = ${LOG_BYTES_KEPT};
+    PRAGMA wal_autocheckpoint = ${LOG_BYTES / PAGE_BYTES};
+    PRAGMA journal_size_limit = ${LOG_BYTES};
     PRAGMA temp_store = MEMORY;
   `);
   if (maxBytes !== undefined) database.exec(`PRAGMA max_page_count = ${Math.ceil(maxBytes / PAGE_BYTES)}`);

@@ -12,7 +12,7 @@ import type { ScanRange } from "../ports.ts";
 import type { CatalogWorkerOptions, ChangeCells, Fault } from "./catalog-messages.ts";
 import { stretchesOf } from "./catalog-ranges.ts";
 import { cellsChecksum, damagedRow, type RegisterCells } from "./catalog-rows.ts";
-import { prepareDatabase } from "./catalog-schema.ts";
+import { prepareDatabase, prepareReading } from "./catalog-schema.ts";
 
 const ROW = "name, promised_counter, promised_node, accepted_counter, accepted_node, value, checksum";
 type SqlRow = Record<string, SQLOutputValue>;
@@ -22,11 +22,12 @@ export class CatalogStore {
   readonly #sql: ReturnType<typeof statements>;
 
   /** Throws `data-dir` for a file that is not, or not yet, our catalog; `storage-full` when there is no room for one. */
-  constructor({ path, maxBytes }: CatalogWorkerOptions) {
+  constructor({ path, access, maxBytes }: CatalogWorkerOptions) {
     let database: DatabaseSync | undefined;
     try {
-      database = new DatabaseSync(path);
-      prepareDatabase(database, maxBytes);
+      database = new DatabaseSync(path, { readOnly: access === "read" });
+      if (access === "read") prepareReading(database);
+      else prepareDatabase(database, maxBytes);
       this.#database = database;
       this.#sql = statements(database);
     } catch (error) {

@@ -39,9 +39,10 @@ class DiskChunkFiles implements ChunkFiles {
   readonly #reads = new DiskGate(READS_AT_ONCE);
   readonly #writes = new DiskGate(WRITES_AT_ONCE);
   readonly #turns = new Turns();
-  /** Puts under way, for others of the same chunk to join. */
+  /** Puts under way that nothing was asked after, for others of the same chunk to join. */
   readonly #putting = new Map<ChunkId, Promise<void>>();
   #written = 0;
+  #setAside = 0;
 
   constructor(directory: string, temporary: string, quarantine: string, format: ChunkFormat) {
     this.#directories = new ChunkDirectories(directory);
@@ -53,7 +54,9 @@ class DiskChunkFiles implements ChunkFiles {
   put(id: ChunkId, bytes: Uint8Array): Promise<void> {
     const under = this.#putting.get(id);
     if (under) return under;
-    const put = this.#change(id, "write", () => this.#put(id, bytes)).finally(() => this.#putting.delete(id));
+    const put = this.#change(id, "write", () => this.#put(id, bytes)).finally(() => {
+      if (this.#putting.get(id) === put) this.#putting.delete(id);
+    });
     this.#putting.set(id, put);
     return put;
   }
@@ -64,12 +67,20 @@ class DiskChunkFiles implements ChunkFiles {
       return await syncDirectory(await this.#directories.of(id));
     }
     const temporary = join(this.#temporary, `${id}.${++this.#written}`);
-    const [directory] = await Promise.all([
+    const [made, written] = await Promise.allSettled([
       this.#directories.of(id),
       writeNewFile(temporary, [bytes, this.#format.trailer(bytes)], true),
     ]);
-    await rename(temporary, join(directory, id));
-    await syncDirectory(directory);
+    try {
+      if (written.status === "rejected") throw written.reason;
+      if (made.status === "rejected") throw made.reason;
+      await rename(temporary, join(made.value, id));
+    } catch (error) {
+      // What is left of it would make a full disk fuller.
+      await rm(temporary, { force: true });
+      throw error;
+    }
+    await syncDirectory(made.value);
   }
 
   /** Whether the file is there and good: one that rotted has the right length too, and is written anew. */
@@ -110,21 +121,21 @@ class DiskChunkFiles implements ChunkFiles {
     return this.#change(id, "set aside", async () => {
       // Between the read that failed and now, a repair may have put a good file there: that one stays.
       if ((await this.get(id)).kind !== "corrupt") return;
-      await rename(this.#directories.pathOf(id), join(this.#quarantine, id));
+      await rename(this.#directories.pathOf(id), this.#quarantinePath(id));
       await this.#thinQuarantine();
     });
   }
 
+  /** In order of names is in order of time. */
+  #quarantinePath(id: ChunkId): string {
+    const turn = String(++this.#setAside).padStart(6, "0");
+    return join(this.#quarantine, `${Date.now()}.${turn}.${id}`);
+  }
+
   async #thinQuarantine(): Promise<void> {
-    const names = await readdir(this.#quarantine);
-    if (names.length <= QUARANTINE_MAX) return;
-    const files = await Promise.all(names.map(async (name) => {
-      const path = join(this.#quarantine, name);
-      // The time of the rename, not of the write.
-      return { path, sinceMs: (await stat(path)).ctimeMs };
-    }));
-    files.sort((a, b) => a.sinceMs - b.sinceMs);
-    for (const { path } of files.slice(0, files.length - QUARANTINE_MAX)) await rm(path, { force: true });
+    const names = (await readdir(this.#quarantine)).toSorted();
+    const surplus = names.slice(0, Math.max(0, names.length - QUARANTINE_MAX));
+    for (const name of surplus) await rm(join(this.#quarantine, name), { force: true });
   }
 
   delete(id: ChunkId): Promise<void> {
@@ -132,6 +143,7 @@ class DiskChunkFiles implements ChunkFiles {
   }
 
   async #change(id: ChunkId, doing: string, operation: () => Promise<void>): Promise<void> {
+    this.#putting.delete(id);
     try {
       await this.#turns.run(id, () => this.#writes.run(operation));
     } catch (error) {

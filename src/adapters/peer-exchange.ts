@@ -45,7 +45,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
     });
     const { method, path, headers, body = null } = request;
     // The deadline is the caller's own; undici's timers would only disagree with it.
-    dispatcher.dispatch({ method, path, headers: { ...headers }, body, headersTimeout: 0, bodyTimeout: 0 }, this);
+    dispatcher.dispatch(
+      { method, path, headers: { ...headers }, body, headersTimeout: 0, bodyTimeout: 0 },
+      this,
+    );
   }
 
   /** Whether it was handed to the connection: from then on nobody knows whether it is carried out. */
@@ -117,15 +120,23 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   #fault(cause: Error): AtollError {
     if (!this.#sent) {
-      return new AtollError("peer-unreachable", `wanted a connection to ${this.#url}, got ${messageOf(cause)}`, {
+      return new AtollError(
+        "peer-unreachable",
+        `wanted a connection to ${this.#url}, got ${messageOf(cause)}`,
+        {
+          cause,
+        },
+      );
+    }
+    if (isBrokenProtocol(cause)) {
+      return new AtollError("peer-garbage", `wanted HTTP/2 from ${this.#url}, got ${messageOf(cause)}`, {
         cause,
       });
     }
-    if (isBrokenProtocol(cause)) {
-      return new AtollError("peer-garbage", `wanted HTTP/2 from ${this.#url}, got ${messageOf(cause)}`, { cause });
-    }
     // No answer came and none will: to whoever asked that is what a deadline that passed would have been.
-    return new AtollError("peer-timeout", `${this.#url} was lost before it answered: ${messageOf(cause)}`, { cause });
+    return new AtollError("peer-timeout", `${this.#url} was lost before it answered: ${messageOf(cause)}`, {
+      cause,
+    });
   }
 }
 

@@ -1,11 +1,12 @@
 /**
- * One HTTP/2 connection to a peer, and when to give it up. A peer has two: messages of a few hundred bytes must not
- * queue behind megabytes of chunks, neither in the socket's buffers nor, after a lost packet, in TCP.
+ * One HTTP/2 connection to a peer: how much may be under way on it, what waits, and when to give it up.
+ *
+ * A peer has several lanes: messages of a few hundred bytes must not queue behind megabytes of chunks, neither in the
+ * socket's buffers nor, after a lost packet, in TCP.
  */
 import { H2CClient } from "undici";
 import type { Clock } from "../ports.ts";
-import type { PeerSigner } from "../http/peer-auth.ts";
-import { Exchange, type ExchangeRequest } from "./peer-exchange.ts";
+import { Exchange, type ExchangeAnswer, type ExchangeRequest } from "./peer-exchange.ts";
 
 /** Establishing a connection is given up after this; a call's own deadline may be shorter. */
 const CONNECT_TIMEOUT_MS = 2_000;
@@ -13,63 +14,127 @@ const CONNECT_TIMEOUT_MS = 2_000;
 const IDLE_TIMEOUT_MS = 10 * 60_000;
 /** The whole of a chunk fits, so a stream never waits for its window. */
 export const STREAM_WINDOW_BYTES = 2 << 20;
-/** Bytes that may be on the way in one connection: bandwidth times round trip, 1 Gbit/s over 250 ms. */
+/** Of one connection, all of its streams together. */
 export const SESSION_WINDOW_BYTES = 32 << 20;
+/**
+ * Bodies under way at a time. Node resets streams of a session that holds more than 10 MB (`maxSessionMemory`, which
+ * undici does not let us choose), and whoever sent them could not tell what became of them.
+ */
+const BODY_BYTES_MAX = 8 << 20;
 
 export interface LaneOptions {
   readonly url: string;
   readonly clock: Clock;
-  readonly signer: PeerSigner | undefined;
   /** Requests under way at a time; more wait in order. */
   readonly streamsMax: number;
 }
 
+/** A request on its way. */
+export interface Sending {
+  /** Rejects with an AtollError. */
+  readonly answer: Promise<ExchangeAnswer>;
+  /** Whether it may have been carried out. */
+  readonly sent: () => boolean;
+  /** Nobody waits any longer: the stream is reset. */
+  readonly cancel: () => void;
+  /** Somebody's deadline has passed. */
+  readonly late: () => void;
+}
+
+interface Waiting {
+  readonly bodyBytes: number;
+  readonly start: () => void;
+}
+
 export class PeerLane {
-  readonly signer: PeerSigner | undefined;
   readonly #options: LaneOptions;
   #client: H2CClient;
   readonly #retired = new Set<H2CClient>();
+  /** In the order in which they came. */
+  readonly #waiting = new Set<Waiting>();
+  #streams = 0;
+  #bodyBytes = 0;
   #heardMs = -Infinity;
 
   constructor(options: LaneOptions) {
     this.#options = options;
-    this.signer = options.signer;
     this.#client = openClient(options);
   }
 
-  send(request: ExchangeRequest): Exchange {
-    const exchange = new Exchange(this.#client, this.#options.url, request);
-    const heard = () => {
-      this.#heardMs = this.#options.clock.monotonicMs();
-    };
-    exchange.answer.then(heard, () => undefined);
-    return exchange;
+  /** `makeRequest` is called when its turn has come. */
+  send(bodyBytes: number, makeRequest: () => ExchangeRequest): Sending {
+    let exchange: Exchange | undefined;
+    let late = () => {};
+    let cancel = () => {};
+    const answer = new Promise<ExchangeAnswer>((resolve, reject) => {
+      const waiting: Waiting = {
+        bodyBytes,
+        start: () => {
+          const client = this.#client;
+          const startedMs = this.#options.clock.monotonicMs();
+          exchange = new Exchange(client, this.#options.url, makeRequest());
+          cancel = () => exchange?.cancel();
+          late = () => {
+            if (exchange?.sent && this.#heardMs < startedMs) this.#retire(client);
+          };
+          exchange.answer.then(resolve, reject);
+          exchange.answer.then(() => this.#ended(bodyBytes, true), () => this.#ended(bodyBytes, false));
+        },
+      };
+      cancel = () => {
+        this.#waiting.delete(waiting);
+        reject(new Error("given up")); // whoever gives up has an error of its own to tell
+      };
+      this.#waiting.add(waiting);
+      this.#startWaiting();
+    });
+    return { answer, sent: () => exchange?.sent ?? false, cancel: () => cancel(), late: () => late() };
+  }
+
+  #startWaiting(): void {
+    for (const next of this.#waiting) {
+      const fits = this.#streams === 0 || this.#bodyBytes + next.bodyBytes <= BODY_BYTES_MAX;
+      if (this.#streams >= this.#options.streamsMax || !fits) return;
+      this.#waiting.delete(next);
+      this.#streams++;
+      this.#bodyBytes += next.bodyBytes;
+      next.start();
+    }
+  }
+
+  #ended(bodyBytes: number, wasHeard: boolean): void {
+    if (wasHeard) this.#heardMs = this.#options.clock.monotonicMs();
+    this.#streams--;
+    this.#bodyBytes -= bodyBytes;
+    this.#startWaiting();
   }
 
   /**
    * A connection that was silent for the whole of a call's time is not trusted with the next: it may have died without
    * a word (a machine that is gone, a forgotten NAT entry), and TCP would take minutes to notice.
    */
-  missedDeadline(client: H2CClient, sentMs: number): void {
-    if (client !== this.#client || this.#heardMs >= sentMs) return;
+  #retire(client: H2CClient): void {
+    if (client !== this.#client) return;
     this.#client = openClient(this.#options);
     this.#retired.add(client);
-    // Its other calls may still be answered, or run into their own deadlines.
-    client.close().then(() => this.#retired.delete(client), () => this.#retired.delete(client));
+    const gone = () => void this.#retired.delete(client);
+    // Its other calls may still be answered, or run into their own deadlines; then it closes.
+    client.close().then(gone, gone);
   }
 
-  get client(): H2CClient {
-    return this.#client;
-  }
-
+  /** Calls that are under way fail, and so does what waits. */
   async close(): Promise<void> {
-    const closing = new Error("this node is closing its connections");
+    const closing = new Error("this node closes its connections");
     await Promise.all([this.#client, ...this.#retired].map((client) => client.destroy(closing)));
   }
 }
 
 function openClient({ url, streamsMax }: LaneOptions): H2CClient {
-  const options: H2CClient.Options & { initialWindowSize: number; connectionWindowSize: number; pingInterval: number } = {
+  const options: H2CClient.Options & {
+    initialWindowSize: number;
+    connectionWindowSize: number;
+    pingInterval: number;
+  } = {
     maxConcurrentStreams: streamsMax,
     pipelining: streamsMax,
     connectTimeout: CONNECT_TIMEOUT_MS,

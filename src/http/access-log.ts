@@ -34,7 +34,9 @@ export class AccessLog {
     this.#write = deps.write;
     this.#wallMs = deps.wallMs;
     const results = (result: string) =>
-      deps.metrics.counter("atoll_cache_requests_total", "Answers with an object, by what the cache did", { result });
+      deps.metrics.counter("atoll_cache_requests_total", "Answers with an object, by what the cache did", {
+        result,
+      });
     this.#cacheResults = { hit: results("hit"), revalidated: results("revalidated"), miss: results("miss") };
     deps.metrics.gauge("http_server_active_requests", "Requests under way", () => this.active);
   }
@@ -42,7 +44,7 @@ export class AccessLog {
   record(entry: AccessEntry): void {
     const key = `${entry.method} ${entry.route} ${entry.status}`;
     let observe = this.#observers.get(key);
-    if (!observe) this.#observers.set(key, (observe = this.#observer(entry)));
+    if (!observe) this.#observers.set(key, observe = this.#observer(entry));
     observe(entry);
     this.#write(this.#line(entry));
   }
@@ -53,10 +55,22 @@ export class AccessLog {
       http_route: entry.route,
       http_response_status_code: String(entry.status),
     };
-    const duration = this.#metrics.histogram("http_server_request_duration_seconds", "Duration of requests", labels);
+    const duration = this.#metrics.histogram(
+      "http_server_request_duration_seconds",
+      "Duration of requests",
+      labels,
+    );
     const route = { http_request_method: labels.http_request_method, http_route: entry.route };
-    const bytesIn = this.#metrics.counter("http_server_request_body_bytes_total", "Bytes of bodies received", route);
-    const bytesOut = this.#metrics.counter("http_server_response_body_bytes_total", "Bytes of bodies sent", route);
+    const bytesIn = this.#metrics.counter(
+      "http_server_request_body_bytes_total",
+      "Bytes of bodies received",
+      route,
+    );
+    const bytesOut = this.#metrics.counter(
+      "http_server_response_body_bytes_total",
+      "Bytes of bodies sent",
+      route,
+    );
     return ({ tookMs, bytesIn: received, bytesOut: sent, cacheStatus }) => {
       duration.observe(tookMs / 1000);
       bytesIn.add(received);
@@ -67,7 +81,9 @@ export class AccessLog {
 
   /** By hand: this is on the path of every request, and only three values need quoting. */
   #line(entry: AccessEntry): string {
-    return `{"time":"${this.#time()}","level":"info","message":"request","method":${JSON.stringify(entry.method)},` +
+    return `{"time":"${this.#time()}","level":"info","message":"request","method":${
+      JSON.stringify(entry.method)
+    },` +
       `"path":${JSON.stringify(entry.path)},"route":"${entry.route}","status":${entry.status},` +
       (entry.code === undefined ? "" : `"code":"${entry.code}",`) +
       `"bytesIn":${entry.bytesIn},"bytesOut":${entry.bytesOut},` + (entry.complete ? "" : `"aborted":true,`) +

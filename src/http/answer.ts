@@ -23,9 +23,17 @@ export interface ConnectionEnv {
 
 const ENCODER = new TextEncoder();
 
-export function jsonAnswer(status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): Answer {
+export function jsonAnswer(
+  status: number,
+  value: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Answer {
   const body = ENCODER.encode(`${JSON.stringify(value)}\n`);
-  return { status, headers: { "Content-Type": "application/json", "Cache-Control": "no-store", ...headers }, body };
+  return {
+    status,
+    headers: { "Content-Type": "application/json", "Cache-Control": "no-store", ...headers },
+    body,
+  };
 }
 
 export function textAnswer(status: number, text: string, contentType = "text/plain; charset=utf-8"): Answer {
@@ -66,7 +74,12 @@ export function send(env: ConnectionEnv, answer: Answer, isHead: boolean, log: L
   return RESPONSE_ALREADY_SENT;
 }
 
-async function pump(outgoing: ServerResponse, body: AsyncIterable<Uint8Array>, log: Log, sent: Sent): Promise<void> {
+async function pump(
+  outgoing: ServerResponse,
+  body: AsyncIterable<Uint8Array>,
+  log: Log,
+  sent: Sent,
+): Promise<void> {
   let bytes = 0;
   let complete = false;
   try {

@@ -36,15 +36,23 @@ export class GetHandler {
     const located = objects.peek(name, directives);
     return located
       ? this.#answer(request, name, located)
-      : objects.locate(name, directives, request.trace.header).then((found) => this.#answer(request, name, found));
+      : objects.locate(name, directives, request.trace.header).then((found) =>
+        this.#answer(request, name, found)
+      );
   }
 
   #answer(request: PublicRequest, name: Name, located: Located): Answer | Promise<Answer> {
     if (located.kind === "not-cached") {
-      return problem("not-cached", "only-if-cached was asked for, and it is not here to use unasked", request.id);
+      return problem(
+        "not-cached",
+        "only-if-cached was asked for, and it is not here to use unasked",
+        request.id,
+      );
     }
     if (located.kind === "absent") {
-      const version: Record<string, string> = located.version > 0 ? { "Atoll-Version": String(located.version) } : {};
+      const version: Record<string, string> = located.version > 0
+        ? { "Atoll-Version": String(located.version) }
+        : {};
       return problem("not-found", "there is no object of that key in that bucket", request.id, version);
     }
     const { object, known } = located;
@@ -54,7 +62,11 @@ export class GetHandler {
     if (request.method === "HEAD") {
       return {
         status: 200,
-        headers: { ...headers, "Content-Length": String(object.manifest.size), ...cacheHeaders(known, undefined) },
+        headers: {
+          ...headers,
+          "Content-Length": String(object.manifest.size),
+          ...cacheHeaders(known, undefined),
+        },
       };
     }
     const range = request.header("range");
@@ -75,7 +87,9 @@ export class GetHandler {
     const ifNoneMatch = request.header("if-none-match");
     const since = request.header("if-modified-since");
     const unmodified = request.header("if-unmodified-since");
-    if (ifMatch === undefined && ifNoneMatch === undefined && since === undefined && unmodified === undefined) {
+    if (
+      ifMatch === undefined && ifNoneMatch === undefined && since === undefined && unmodified === undefined
+    ) {
       return undefined;
     }
     const now = this.#deps.wallMs();
@@ -85,7 +99,9 @@ export class GetHandler {
       ifModifiedSinceMs: parseHttpDate(since, now),
       ifUnmodifiedSinceMs: parseHttpDate(unmodified, now),
     }, { sha256: object.manifest.sha256, modifiedMs: object.modifiedMs });
-    if (check === "not-modified") return { status: 304, headers: { ...headers, ...cacheHeaders(known, undefined) } };
+    if (check === "not-modified") {
+      return { status: 304, headers: { ...headers, ...cacheHeaders(known, undefined) } };
+    }
     if (check === "proceed") return undefined;
     return problem("precondition-failed", `the current ETag is ${headers["ETag"]}`, request.id, {
       ETag: headers["ETag"]!,
@@ -101,7 +117,13 @@ export class GetHandler {
     headers: Readonly<Record<string, string>>,
   ): Promise<Answer> {
     const { size } = object.manifest;
-    const content = await this.#deps.objects.open(name, object, 0, Math.max(0, size - 1), request.trace.header);
+    const content = await this.#deps.objects.open(
+      name,
+      object,
+      0,
+      Math.max(0, size - 1),
+      request.trace.header,
+    );
     return {
       status: 200,
       headers: { ...headers, "Content-Length": String(size), ...cacheHeaders(known, content) },
@@ -123,14 +145,27 @@ export class GetHandler {
     const wanted = applies ? parseRange(range, size) : { kind: "whole" as const };
     if (wanted.kind === "whole") return this.#whole(request, name, object, known, headers);
     if (wanted.kind === "unsatisfiable") {
-      return problem("range-not-satisfiable", `wanted a range within ${size} bytes, got ${range.slice(0, 80)}`, request.id, {
-        "Content-Range": `bytes */${size}`,
-        "Atoll-Version": headers["Atoll-Version"]!,
-      });
+      return problem(
+        "range-not-satisfiable",
+        `wanted a range within ${size} bytes, got ${range.slice(0, 80)}`,
+        request.id,
+        {
+          "Content-Range": `bytes */${size}`,
+          "Atoll-Version": headers["Atoll-Version"]!,
+        },
+      );
     }
     const [first] = wanted.ranges;
-    if (wanted.ranges.length > 1) return this.#multipart(request, name, object, known, headers, wanted.ranges);
-    const content = await this.#deps.objects.open(name, object, first!.first, first!.last, request.trace.header);
+    if (wanted.ranges.length > 1) {
+      return this.#multipart(request, name, object, known, headers, wanted.ranges);
+    }
+    const content = await this.#deps.objects.open(
+      name,
+      object,
+      first!.first,
+      first!.last,
+      request.trace.header,
+    );
     return {
       status: 206,
       headers: {
@@ -197,7 +232,10 @@ function withCache(headers: Readonly<Record<string, string>>, known: Knowledge):
 /** `content` is undefined where no bytes were needed. */
 function cacheHeaders(known: Knowledge, content: OpenContent | undefined): Record<string, string> {
   const { tier, from } = content?.source ?? {};
-  const timing = [...(known.kind === "asked" ? [`ask;dur=${known.tookMs.toFixed(2)}`] : []), ...(tier ? [tier] : [])];
+  const timing = [
+    ...(known.kind === "asked" ? [`ask;dur=${known.tookMs.toFixed(2)}`] : []),
+    ...(tier ? [tier] : []),
+  ];
   const headers: Record<string, string> = timing.length > 0 ? { "Server-Timing": timing.join(", ") } : {};
   if (known.kind === "fresh") headers["Age"] = String(Math.floor(known.ageMs / 1000));
   headers["Cache-Status"] = tier === "peer"

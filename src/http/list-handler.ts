@@ -73,7 +73,9 @@ function parseQuery(query: string, known: readonly string[]): Record<string, str
     if (!known.includes(name)) {
       throw new AtollError("invalid-argument", `wanted ${known.join(", ")}, got ${name.slice(0, 40)}`);
     }
-    if (asked[name] !== undefined) throw new AtollError("invalid-argument", `wanted ${name} once, got it twice`);
+    if (asked[name] !== undefined) {
+      throw new AtollError("invalid-argument", `wanted ${name} once, got it twice`);
+    }
     asked[name] = equals === -1 ? "" : decode(pair.slice(equals + 1));
   }
   return asked;
@@ -83,6 +85,9 @@ function decode(text: string): string {
   try {
     return decodeURIComponent(text.replaceAll("+", " "));
   } catch {
-    throw new AtollError("invalid-argument", "wanted percent-escapes of well-formed UTF-8 in the query, got a broken one");
+    throw new AtollError(
+      "invalid-argument",
+      "wanted percent-escapes of well-formed UTF-8 in the query, got a broken one",
+    );
   }
 }

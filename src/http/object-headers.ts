@@ -47,7 +47,7 @@ const served = new WeakMap<RegisterValue, Readonly<Record<string, string>>>();
 /** The headers that every answer about this version carries, a 304 and a HEAD included. */
 export function objectHeaders(object: ObjectVersion, policy: StoredPolicy): Readonly<Record<string, string>> {
   let headers = served.get(object.value);
-  if (!headers) served.set(object.value, (headers = makeHeaders(object, policy)));
+  if (!headers) served.set(object.value, headers = makeHeaders(object, policy));
   return headers;
 }
 

@@ -40,10 +40,18 @@ const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const NO_BYTES = new Uint8Array(0);
 const TRACE_CHARS_MAX = 512;
 
+/** Throws `too-large` for what no peer would take. */
 export function encodeRequest({ request, trace }: CallMessage): Frame {
-  if (request.type !== "prepare" || !request.chunk) return frame({ trace, message: request }, NO_BYTES);
-  const { chunk, ...rest } = request;
-  return frame({ trace, message: { ...rest, chunk: { id: chunk.id } } }, chunk.bytes);
+  const encoded = request.type === "prepare" && request.chunk
+    ? frame({ trace, message: { ...request, chunk: { id: request.chunk.id } } }, request.chunk.bytes)
+    : frame({ trace, message: request }, NO_BYTES);
+  if (encoded.sizeBytes + 4 > CALL_BYTES_MAX) {
+    throw new AtollError(
+      "too-large",
+      `wanted a call of at most ${CALL_BYTES_MAX} bytes, got ${encoded.sizeBytes}`,
+    );
+  }
+  return encoded;
 }
 
 export function encodeReply(reply: CallReply): Frame {

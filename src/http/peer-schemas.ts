@@ -167,6 +167,9 @@ export const replySchema = z.discriminatedUnion("type", [
   }),
 ]);
 
+/** What answers the PUT of a chunk. */
+export const storedSchema = z.strictObject({ type: z.literal("chunk-put"), stored: chunkId });
+/** What says why a request as a whole was not carried out. */
 export const faultSchema = z.object({ code: text, message: z.string().max(MESSAGE_CHARS_MAX) });
 
 /** A `prepare` with a small object's chunk carries the chunk's id; its bytes follow. */

@@ -100,8 +100,12 @@ export function problem(
 
 /** Faults between nodes are this node's own trouble: to a client they are `no-quorum` or `internal`. */
 export function publicError(error: unknown): { code: PublicCode; detail: string; expected: boolean } {
-  if (!isAtollError(error)) return { code: "internal", detail: "see the node's log for this request", expected: false };
-  if (isPublic(error)) return { code: error.code, detail: error.message, expected: error.code !== "internal" };
+  if (!isAtollError(error)) {
+    return { code: "internal", detail: "see the node's log for this request", expected: false };
+  }
+  if (isPublic(error)) {
+    return { code: error.code, detail: error.message, expected: error.code !== "internal" };
+  }
   if (error.code.startsWith("peer-") || error.code.startsWith("wrong-")) {
     return { code: "no-quorum", detail: error.message, expected: true };
   }

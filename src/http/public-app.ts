@@ -96,15 +96,26 @@ class PublicHandler {
   #route(request: PublicRequest, target: Target): Answer | Promise<Answer> {
     const { method } = request;
     if (target.kind === "probe") return this.#probe(request, target.path);
-    if (this.#deps.isDraining()) throw new AtollError("draining", "this node is shutting down; others serve on");
+    if (this.#deps.isDraining()) {
+      throw new AtollError("draining", "this node is shutting down; others serve on");
+    }
     if (this.#access.active > this.#deps.maxConcurrentRequests) {
-      throw new AtollError("overloaded", `${this.#deps.maxConcurrentRequests} requests are under way, the most there may be`);
+      throw new AtollError(
+        "overloaded",
+        `${this.#deps.maxConcurrentRequests} requests are under way, the most there may be`,
+      );
     }
     if (method === "OPTIONS") return { status: 204, headers: { Allow: ALLOW[target.kind] } };
     const reads = method === "GET" || method === "HEAD";
     switch (target.kind) {
       case "object":
-        if (reads) return this.#get.handle(request, target.name, parseRequestDirectives(request.header("cache-control")));
+        if (reads) {
+          return this.#get.handle(
+            request,
+            target.name,
+            parseRequestDirectives(request.header("cache-control")),
+          );
+        }
         if (method === "PUT") return this.#write.put(request, target.name, target.key);
         if (method === "DELETE") return this.#write.delete(request, target.name);
         break;
@@ -124,16 +135,24 @@ class PublicHandler {
   }
 
   #probe(request: PublicRequest, path: "livez" | "readyz" | "metrics"): Answer {
-    if (request.method !== "GET" && request.method !== "HEAD") return notAllowed(request, { kind: "probe", path });
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      return notAllowed(request, { kind: "probe", path });
+    }
     if (path === "livez") return textAnswer(200, "ok\n");
     const { node, isDraining } = this.#deps;
-    if (path === "metrics") return textAnswer(200, node.metrics.text(), "text/plain; version=0.0.4; charset=utf-8");
+    if (path === "metrics") {
+      return textAnswer(200, node.metrics.text(), "text/plain; version=0.0.4; charset=utf-8");
+    }
     // Not "no quorum": a node that lost its peers still serves what freshness allows, and says 503 for the rest itself.
     const reasons = [
       ...(isDraining() ? ["draining"] : []),
       ...(node.layout() ? [] : ["waiting for a ring: too few nodes see each other yet"]),
     ];
-    return jsonAnswer(reasons.length === 0 ? 200 : 503, { ready: reasons.length === 0, reasons, node: node.id });
+    return jsonAnswer(reasons.length === 0 ? 200 : 503, {
+      ready: reasons.length === 0,
+      reasons,
+      node: node.id,
+    });
   }
 
   #failed(error: unknown, request: PublicRequest): Answer {
@@ -183,5 +202,7 @@ class PublicHandler {
 
 function notAllowed(request: PublicRequest, target: Target): Answer {
   const allow = ALLOW[target.kind];
-  return problem("method-not-allowed", `wanted one of ${allow}, got ${request.method}`, request.id, { Allow: allow });
+  return problem("method-not-allowed", `wanted one of ${allow}, got ${request.method}`, request.id, {
+    Allow: allow,
+  });
 }

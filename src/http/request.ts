@@ -54,9 +54,13 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
         yield part;
       }
     } catch (error) {
-      throw new AtollError("incomplete-body", `the body broke off after ${this.bytes} bytes: ${messageOf(error)}`, {
-        cause: error,
-      });
+      throw new AtollError(
+        "incomplete-body",
+        `the body broke off after ${this.bytes} bytes: ${messageOf(error)}`,
+        {
+          cause: error,
+        },
+      );
     }
     if (incoming && !incoming.complete) {
       throw new AtollError("incomplete-body", `the body broke off after ${this.bytes} bytes`);

@@ -32,17 +32,26 @@ export class WriteHandler {
     const contentRange = request.header("content-range");
     if (contentRange !== undefined) {
       // RFC 9110 section 14.5: a part must never be stored as the whole.
-      throw new AtollError("partial-put", `wanted the whole content, got Content-Range ${contentRange.slice(0, 80)}`);
+      throw new AtollError(
+        "partial-put",
+        `wanted the whole content, got Content-Range ${contentRange.slice(0, 80)}`,
+      );
     }
     const length = request.header("content-length");
-    const sizeBytes = length === undefined ? undefined : wholeNumber("Content-Length", length, Number.MAX_SAFE_INTEGER);
-    if (sizeBytes !== undefined && sizeBytes > maxObjectBytes) throw tooLarge(maxObjectBytes, String(sizeBytes));
+    const sizeBytes = length === undefined
+      ? undefined
+      : wholeNumber("Content-Length", length, Number.MAX_SAFE_INTEGER);
+    if (sizeBytes !== undefined && sizeBytes > maxObjectBytes) {
+      throw tooLarge(maxObjectBytes, String(sizeBytes));
+    }
     const conditions = writeConditions(request);
     const digests = parseDigestFields(request.header);
     if (digests.kind === "malformed") throw new AtollError("invalid-digest", digests.detail);
     const ttl = request.header("atoll-ttl");
     const ttlSeconds = ttl === undefined ? undefined : wholeNumber("Atoll-TTL", ttl, TTL_SECONDS_MAX);
-    if (ttlSeconds === 0) throw new AtollError("invalid-argument", "wanted Atoll-TTL of 1 second or more, got 0");
+    if (ttlSeconds === 0) {
+      throw new AtollError("invalid-argument", "wanted Atoll-TTL of 1 second or more, got 0");
+    }
     const outcome = await objects.put({
       name,
       body: request.body,
@@ -100,7 +109,10 @@ function tagCondition(field: string, header: string | undefined): TagCondition |
   if (header === undefined) return undefined;
   const tags = parseEntityTags(header);
   if (tags === undefined) {
-    throw new AtollError("invalid-argument", `wanted ${field} as * or quoted entity-tags, got ${header.slice(0, 80)}`);
+    throw new AtollError(
+      "invalid-argument",
+      `wanted ${field} as * or quoted entity-tags, got ${header.slice(0, 80)}`,
+    );
   }
   return tags;
 }
@@ -108,7 +120,10 @@ function tagCondition(field: string, header: string | undefined): TagCondition |
 function wholeNumber(field: string, text: string, max: number): number {
   const value = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
   if (!(value <= max)) {
-    throw new AtollError("invalid-argument", `wanted ${field} as a whole number up to ${max}, got ${text.slice(0, 40)}`);
+    throw new AtollError(
+      "invalid-argument",
+      `wanted ${field} as a whole number up to ${max}, got ${text.slice(0, 40)}`,
+    );
   }
   return value;
 }

@@ -61,9 +61,18 @@ export class ChunkReader {
 
   constructor(deps: ChunkReaderDeps) {
     this.#deps = deps;
-    const hits = (tier: Tier) => deps.metrics.counter("atoll_chunk_reads_total", "Chunks by where they came from", { tier });
-    this.#hits = { memory: hits("memory"), disk: hits("disk"), "disk-cache": hits("disk-cache"), peer: hits("peer") };
-    this.#repaired = deps.metrics.counter("atoll_chunks_repaired_total", "Chunks fetched again for this replica");
+    const hits = (tier: Tier) =>
+      deps.metrics.counter("atoll_chunk_reads_total", "Chunks by where they came from", { tier });
+    this.#hits = {
+      memory: hits("memory"),
+      disk: hits("disk"),
+      "disk-cache": hits("disk-cache"),
+      peer: hits("peer"),
+    };
+    this.#repaired = deps.metrics.counter(
+      "atoll_chunks_repaired_total",
+      "Chunks fetched again for this replica",
+    );
   }
 
   /** Without waiting, if it is in memory. */
@@ -117,13 +126,18 @@ export class ChunkReader {
       this.#repaired.add();
     } catch (error) {
       // The reader has its bytes all the same.
-      this.#deps.log.warn("a missing chunk could not be stored here", { chunk: id, reason: messageOf(error) });
+      this.#deps.log.warn("a missing chunk could not be stored here", {
+        chunk: id,
+        reason: messageOf(error),
+      });
     }
   }
 
   #fromPeers(wanted: ChunkWanted): Promise<FetchedChunk> {
     const { ring, membership, clock } = this.#deps;
-    const queue = byDistance(ring.replicas(wanted.name), ring.self, membership).order.filter((id) => id !== ring.self);
+    const queue = byDistance(ring.replicas(wanted.name), ring.self, membership).order.filter((id) =>
+      id !== ring.self
+    );
     const outcome = defer<FetchedChunk>();
     const losers = new AbortController();
     let asked = 0;
@@ -136,18 +150,25 @@ export class ChunkReader {
       asked++;
       unhedge();
       unhedge = clock.after(this.#hedgeMs(from), ask);
-      this.#get(from, wanted, losers.signal).then((bytes) => outcome.resolve({ bytes, tier: "peer", from }), (error) => {
-        reason = error;
-        failed++;
-        if (failed === queue.length) giveUp();
-        else if (failed === asked) ask();
-      });
+      this.#get(from, wanted, losers.signal).then(
+        (bytes) => outcome.resolve({ bytes, tier: "peer", from }),
+        (error) => {
+          reason = error;
+          failed++;
+          if (failed === queue.length) giveUp();
+          else if (failed === asked) ask();
+        },
+      );
     };
     const giveUp = (): void =>
       outcome.reject(
-        new AtollError("no-quorum", `wanted chunk ${wanted.id} from one of ${queue.length} other replicas: ${messageOf(reason)}`, {
-          cause: reason,
-        }),
+        new AtollError(
+          "no-quorum",
+          `wanted chunk ${wanted.id} from one of ${queue.length} other replicas: ${messageOf(reason)}`,
+          {
+            cause: reason,
+          },
+        ),
       );
     if (queue.length === 0) giveUp();
     ask();
@@ -169,7 +190,8 @@ export class ChunkReader {
     const took = clock.monotonicMs() - begunMs;
     this.#latencyMs.set(from, 0.8 * (this.#latencyMs.get(from) ?? took) + 0.2 * took);
     if (await hashing.sha256Aside(bytes) !== wanted.id) {
-      metrics.counter("atoll_chunks_received_corrupt_total", "Chunks from peers that failed their check").add();
+      metrics.counter("atoll_chunks_received_corrupt_total", "Chunks from peers that failed their check")
+        .add();
       throw new AtollError("peer-garbage", `node ${from} sent other bytes for chunk ${wanted.id}`);
     }
     return bytes;

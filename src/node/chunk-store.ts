@@ -25,7 +25,10 @@ export class ChunkStore {
     this.#catalog = deps.catalog;
     this.#files = deps.files;
     this.#hashing = deps.hashing;
-    this.#corrupt = deps.metrics.counter("atoll_chunks_corrupt_total", "Chunks on disk that failed their check");
+    this.#corrupt = deps.metrics.counter(
+      "atoll_chunks_corrupt_total",
+      "Chunks on disk that failed their check",
+    );
     this.#stored = deps.metrics.counter("atoll_chunks_stored_total", "Chunks made durable here");
   }
 
@@ -33,7 +36,10 @@ export class ChunkStore {
   async put(id: ChunkId, bytes: Uint8Array): Promise<ChunkId> {
     const computed = await this.#hashing.sha256Aside(bytes);
     if (computed !== id) {
-      throw new AtollError("digest-mismatch", `wanted a chunk with SHA-256 ${id}, got bytes with ${computed}`);
+      throw new AtollError(
+        "digest-mismatch",
+        `wanted a chunk with SHA-256 ${id}, got bytes with ${computed}`,
+      );
     }
     await this.putVerified(id, bytes);
     return computed;

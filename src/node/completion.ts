@@ -40,8 +40,15 @@ export class Completion {
 
   constructor(deps: CompletionDeps) {
     this.#deps = deps;
-    this.#completed = deps.metrics.counter("atoll_objects_completed_total", "Objects whose missing chunks were fetched");
-    deps.metrics.gauge("atoll_objects_incomplete", "Objects that may lack chunks here, at least", () => this.#owed);
+    this.#completed = deps.metrics.counter(
+      "atoll_objects_completed_total",
+      "Objects whose missing chunks were fetched",
+    );
+    deps.metrics.gauge(
+      "atoll_objects_incomplete",
+      "Objects that may lack chunks here, at least",
+      () => this.#owed,
+    );
   }
 
   start(): void {
@@ -114,7 +121,10 @@ export class Completion {
       this.#completed.add();
       return true;
     } catch (error) {
-      log.warn("an object is still incomplete here", { name: name.replace("\0", "/"), reason: messageOf(error) });
+      log.warn("an object is still incomplete here", {
+        name: name.replace("\0", "/"),
+        reason: messageOf(error),
+      });
       return false;
     }
   }

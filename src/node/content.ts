@@ -38,12 +38,20 @@ export class Content {
 
   /** All of a small object, if it is in memory. */
   peek(manifest: Manifest): Uint8Array | undefined {
-    if (manifest.chunks.length === 1 && manifest.layout === "list") return this.#reader.peek(manifest.chunks[0]!);
+    if (manifest.chunks.length === 1 && manifest.layout === "list") {
+      return this.#reader.peek(manifest.chunks[0]!);
+    }
     return manifest.size === 0 ? EMPTY : undefined;
   }
 
   /** Bytes `first` to `last`, both included. Resolves once the first chunk is here, so that a fault is still an answer. */
-  async open(name: Name, manifest: Manifest, first: number, last: number, trace?: string): Promise<OpenContent> {
+  async open(
+    name: Name,
+    manifest: Manifest,
+    first: number,
+    last: number,
+    trace?: string,
+  ): Promise<OpenContent> {
     if (manifest.size === 0) return { source: { tier: "memory" }, bytes: none() };
     const index = Math.floor(first / CHUNK_BYTES);
     const begin = await this.#chunk(name, manifest, index, trace);
@@ -90,7 +98,12 @@ export class Content {
     }
   }
 
-  async #chunk(name: Name, manifest: Manifest, index: number, trace: string | undefined): Promise<FetchedChunk> {
+  async #chunk(
+    name: Name,
+    manifest: Manifest,
+    index: number,
+    trace: string | undefined,
+  ): Promise<FetchedChunk> {
     const id = await this.#idOf(name, manifest, index);
     const keep = this.#memory.keepsObjectsOf(manifest.size);
     return await this.#reader.fetch({ name, id, sizeBytes: chunkLength(manifest.size, index), keep, trace });

@@ -5,7 +5,7 @@
  * Since any two sets of founders that share a node share an acceptor, and a proposer that meets an accepted layout
  * carries that one on, two rings can come of one set of seeds only where not one founder is common to both.
  */
-import { type Ballot, compareBallots, NO_BALLOT, nextBallot, sameBallot } from "../core/ballot.ts";
+import { type Ballot, compareBallots, nextBallot, NO_BALLOT, sameBallot } from "../core/ballot.ts";
 import { foundingLayout, type Layout, type LayoutNode } from "../core/layout.ts";
 import type { AcceptReply } from "../core/register.ts";
 import { messageOf } from "../errors.ts";
@@ -133,15 +133,17 @@ export class Founder {
     const promised = new Set<string>();
     let highest: { accepted: Ballot; layout: Layout | null } = { accepted: NO_BALLOT, layout: null };
     const ask = async (ids: readonly string[]): Promise<void> => {
-      await Promise.all(ids.filter((id) => !promised.has(id)).map(async (id) => {
-        const reply = await this.#prepare(id, ballot);
-        if (reply.kind === "refused") {
-          await acceptor.prepare(nextBallot(reply.promised, self().id)); // the next attempt starts above it
-          throw new Error(`node ${id} has promised a later attempt`);
-        }
-        promised.add(id);
-        if (compareBallots(reply.accepted, highest.accepted) > 0) highest = reply;
-      }));
+      await Promise.all(
+        ids.filter((id) => !promised.has(id)).map(async (id) => {
+          const reply = await this.#prepare(id, ballot);
+          if (reply.kind === "refused") {
+            await acceptor.prepare(nextBallot(reply.promised, self().id)); // the next attempt starts above it
+            throw new Error(`node ${id} has promised a later attempt`);
+          }
+          promised.add(id);
+          if (compareBallots(reply.accepted, highest.accepted) > 0) highest = reply;
+        }),
+      );
     };
     await ask(founders.map((node) => node.id));
     // A layout that was accepted may have been accepted by all: it is carried on, with the founders it names.

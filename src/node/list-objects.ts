@@ -70,7 +70,12 @@ export class Listings {
     let afterPrefix = groupOf(request.after, prefix, delimiter);
     for (;;) {
       const wanted = Math.min(SCAN_LIMIT_MAX, Math.max(64, limit - objects.length - prefixes.length + 1));
-      const page = await this.#page({ prefix, after, ...(afterPrefix !== undefined && { afterPrefix }), limit: wanted }, request.trace);
+      const page = await this.#page({
+        prefix,
+        after,
+        ...(afterPrefix !== undefined && { afterPrefix }),
+        limit: wanted,
+      }, request.trace);
       for (const entry of page.entries) {
         if (!entry.object || this.#isExpired(entry) || entry.name.startsWith("_")) continue;
         if (afterPrefix !== undefined && entry.name.startsWith(afterPrefix)) continue;
@@ -94,19 +99,24 @@ export class Listings {
   }
 
   /** Names of the range in order, up to `end`; undefined when the range ended. */
-  async #page(range: ScanRange, trace: string | undefined): Promise<{ entries: ScanEntry[]; end: Name | undefined }> {
+  async #page(
+    range: ScanRange,
+    trace: string | undefined,
+  ): Promise<{ entries: ScanEntry[]; end: Name | undefined }> {
     const replies = await this.#scanAll(range, trace);
     let end: Name | undefined;
     for (const { entries, done } of replies.values()) {
       const lastName = entries.at(-1)?.name;
-      if (!done && lastName !== undefined && (end === undefined || compareUtf8(lastName, end) < 0)) end = lastName;
+      if (!done && lastName !== undefined && (end === undefined || compareUtf8(lastName, end) < 0)) {
+        end = lastName;
+      }
     }
     const byName = new Map<Name, Map<string, ScanEntry>>();
     for (const [node, { entries }] of replies) {
       for (const entry of entries) {
         if (end !== undefined && compareUtf8(entry.name, end) > 0) break;
         let holders = byName.get(entry.name);
-        if (!holders) byName.set(entry.name, (holders = new Map()));
+        if (!holders) byName.set(entry.name, holders = new Map());
         holders.set(node, entry);
       }
     }
@@ -120,7 +130,11 @@ export class Listings {
   }
 
   /** What a majority of the name's replicas holds in one ballot. */
-  #agreed(name: Name, holders: ReadonlyMap<string, ScanEntry>, replies: ReadonlyMap<string, unknown>): ScanEntry | undefined {
+  #agreed(
+    name: Name,
+    holders: ReadonlyMap<string, ScanEntry>,
+    replies: ReadonlyMap<string, unknown>,
+  ): ScanEntry | undefined {
     const replicas = this.#deps.ring.replicas(name);
     const alike = new Map<string, { tally: Tally; entry: ScanEntry | undefined }>();
     for (const node of replicas) {
@@ -129,7 +143,7 @@ export class Listings {
       const ballot: Ballot = entry?.accepted ?? NO_BALLOT;
       const id = `${ballot.counter} ${ballot.node}`;
       let group = alike.get(id);
-      if (!group) alike.set(id, (group = { tally: new Tally([replicas]), entry }));
+      if (!group) alike.set(id, group = { tally: new Tally([replicas]), entry });
       if (group.tally.vote(node, true) === "reached") {
         return group.entry ?? { name, accepted: NO_BALLOT, version: 0 };
       }
@@ -148,10 +162,15 @@ export class Listings {
   }
 
   /** Answers of nodes that include a majority of every partition's replicas. */
-  #scanAll(range: ScanRange, trace: string | undefined): Promise<Map<string, { entries: readonly ScanEntry[]; done: boolean }>> {
+  #scanAll(
+    range: ScanRange,
+    trace: string | undefined,
+  ): Promise<Map<string, { entries: readonly ScanEntry[]; done: boolean }>> {
     const { ring, membership } = this.#deps;
     const layout = ring.layout;
-    if (!layout) return Promise.reject(new AtollError("no-quorum", "this node does not belong to a ring yet"));
+    if (!layout) {
+      return Promise.reject(new AtollError("no-quorum", "this node does not belong to a ring yet"));
+    }
     const tally = new Tally(this.#distinctSets(layout));
     const replies = new Map<string, { entries: readonly ScanEntry[]; done: boolean }>();
     const outcome = defer<typeof replies>();
@@ -163,7 +182,10 @@ export class Listings {
       }, (error: unknown) => {
         if (tally.vote(node, false) !== "impossible") return;
         outcome.reject(
-          new AtollError("no-quorum", `wanted a majority of every partition's replicas to list: ${messageOf(error)}`),
+          new AtollError(
+            "no-quorum",
+            `wanted a majority of every partition's replicas to list: ${messageOf(error)}`,
+          ),
         );
       });
     };
@@ -193,7 +215,10 @@ export class Listings {
 }
 
 /** One node's part of a listing: what its acceptors hold, tombstones too. */
-export async function scanCatalog(catalog: Catalog, range: ScanRange): Promise<{ entries: ScanEntry[]; done: boolean }> {
+export async function scanCatalog(
+  catalog: Catalog,
+  range: ScanRange,
+): Promise<{ entries: ScanEntry[]; done: boolean }> {
   const rows = await catalog.scan({ ...range, limit: Math.min(range.limit, SCAN_LIMIT_MAX) });
   const entries = rows.map(({ name, state }) => scanEntry(name, state.accepted, state.value!));
   return { entries, done: rows.length < range.limit };

@@ -120,9 +120,11 @@ export class Membership {
     const known = new Set(this.cards().map((card) => card.peerUrl));
     const own = this.#options.self().peerUrl;
     for (const seed of this.#options.seeds) {
-      if (!known.has(seed) && seed !== own) this.#pingUrl(seed, undefined).catch(() => {
+      if (!known.has(seed) && seed !== own) {
+        this.#pingUrl(seed, undefined).catch(() => {
           // Not there yet: the next beat asks again.
         });
+      }
     }
     this.#stopTimer = this.#options.clock.after(HEARTBEAT_MS, () => this.#beat());
   }

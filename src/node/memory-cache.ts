@@ -53,7 +53,9 @@ export class MemoryCache {
     const older = held !== undefined && (held.value?.version ?? 0) > (known.value?.version ?? 0);
     if (older) return known;
     // The same version known later: one entry, so that what was derived from it is kept.
-    if (held && held.value?.version === known.value?.version && held.value?.changeId === known.value?.changeId) {
+    if (
+      held && held.value?.version === known.value?.version && held.value?.changeId === known.value?.changeId
+    ) {
       if (known.knownAtMs > held.knownAtMs) held.knownAtMs = known.knownAtMs;
       if (held.ballot.counter >= known.ballot.counter) return held;
     }

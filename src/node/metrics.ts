@@ -100,7 +100,7 @@ export class Metrics {
     make: () => Counter | Histogram | (() => number),
   ) {
     let family = this.#families.get(name);
-    if (!family) this.#families.set(name, (family = { help, type, series: new Map() }));
+    if (!family) this.#families.set(name, family = { help, type, series: new Map() });
     const id = Object.entries(labels).map(([key, value]) => `${key}="${escapeLabel(value)}"`).join(",");
     let series = family.series.get(id);
     if (!series) {
@@ -120,7 +120,10 @@ function histogramLines(name: string, labels: string, histogram: Histogram): str
     lines.push(`${name}_bucket{${prefix}le="${bound}"} ${total}`);
   }
   lines.push(`${name}_bucket{${prefix}le="+Inf"} ${histogram.count}`);
-  lines.push(`${name}_sum${braced(labels)} ${histogram.sum}`, `${name}_count${braced(labels)} ${histogram.count}`);
+  lines.push(
+    `${name}_sum${braced(labels)} ${histogram.sum}`,
+    `${name}_count${braced(labels)} ${histogram.count}`,
+  );
   return lines;
 }
 

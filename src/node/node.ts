@@ -102,8 +102,11 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
   const memory = new MemoryCache(options.memoryCacheBytes);
   metrics.gauge("atoll_memory_cache_bytes", "Bytes in the memory cache", () => memory.usedBytes);
   metrics.gauge("atoll_disk_cache_bytes", "Bytes in the disk cache", () => ports.chunkCache.usedBytes);
-  metrics.gauge("atoll_layout_number", "Number of the layout in use; 0 before there is one", () =>
-    ring.layout?.number ?? 0);
+  metrics.gauge(
+    "atoll_layout_number",
+    "Number of the layout in use; 0 before there is one",
+    () => ring.layout?.number ?? 0,
+  );
   const membership = new Membership({
     self,
     seeds: options.seeds,
@@ -137,7 +140,18 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     held: (name) => memory.value(name),
   });
   const cache = ports.chunkCache;
-  const reader = new ChunkReader({ ring, memory, chunks, cache, gate, membership, hashing, clock, log, metrics });
+  const reader = new ChunkReader({
+    ring,
+    memory,
+    chunks,
+    cache,
+    gate,
+    membership,
+    hashing,
+    clock,
+    log,
+    metrics,
+  });
   const content = new Content({ reader, memory });
   const completion = new Completion({ catalog, replica, chunks, reader, content, clock, log, metrics });
   const writer = new ChunkWriter({ ring, chunks, gate, membership });
@@ -186,7 +200,10 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     if (ring.layout || !card.ringId || adopting) return;
     adopting = true;
     try {
-      const { layout } = await peers.call(card.peerUrl, { type: "layout" }, { timeoutMs: 2_000, expect: card.id });
+      const { layout } = await peers.call(card.peerUrl, { type: "layout" }, {
+        timeoutMs: 2_000,
+        expect: card.id,
+      });
       if (layout && !ring.layout) await adopt(layout);
     } catch (error) {
       log.warn("the layout could not be fetched yet", { peer: card.id, reason: messageOf(error) });
@@ -196,9 +213,9 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
   }
 
   function remember(cards: readonly NodeCard[]): void {
-    catalog.commit({ documents: [{ key: CARDS_DOCUMENT, text: JSON.stringify(cards) }] }).catch((error: unknown) =>
-      log.warn("peers' addresses could not be kept", { reason: messageOf(error) })
-    );
+    catalog.commit({ documents: [{ key: CARDS_DOCUMENT, text: JSON.stringify(cards) }] }).catch((
+      error: unknown,
+    ) => log.warn("peers' addresses could not be kept", { reason: messageOf(error) }));
   }
 
   function considerFounding(): void {
@@ -238,7 +255,9 @@ async function loadLayout(catalog: Catalog): Promise<Layout | undefined> {
   if (text === undefined) return undefined;
   const layout = JSON.parse(text) as Layout;
   const problem = layoutProblem(layout);
-  if (problem !== undefined) throw new AtollError("data-dir", `the layout on disk cannot be read: ${problem}`);
+  if (problem !== undefined) {
+    throw new AtollError("data-dir", `the layout on disk cannot be read: ${problem}`);
+  }
   return layout;
 }
 

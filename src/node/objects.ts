@@ -44,7 +44,13 @@ export type Located =
   | { readonly kind: "not-cached" };
 
 export type PutOutcome =
-  | { readonly kind: "stored"; readonly created: boolean; readonly version: number; readonly manifest: Manifest; readonly modifiedMs: number }
+  | {
+    readonly kind: "stored";
+    readonly created: boolean;
+    readonly version: number;
+    readonly manifest: Manifest;
+    readonly modifiedMs: number;
+  }
   | Conflict;
 
 export type DeleteOutcome = { readonly kind: "deleted"; readonly version: number | undefined } | Conflict;
@@ -148,13 +154,21 @@ export class Objects {
         const check = checkWrite(conditions, current && { ...current, sha256: current.manifest.sha256 });
         conflict = check.kind === "failed" ? check.detail : undefined;
         created = current === undefined;
-        return conflict === undefined ? { kind: "write", content: { kind: "object", manifest } } : { kind: "stop" };
+        return conflict === undefined
+          ? { kind: "write", content: { kind: "object", manifest } }
+          : { kind: "stop" };
       },
     });
     if (outcome.kind === "stopped") return this.#conflict(conflict, outcome.value);
     memory.learn(upload.name, outcome);
     this.#deps.onCommitted(upload.name, outcome.version);
-    return { kind: "stored", created, version: outcome.version, manifest, modifiedMs: outcome.value.modifiedMs };
+    return {
+      kind: "stored",
+      created,
+      version: outcome.version,
+      manifest,
+      modifiedMs: outcome.value.modifiedMs,
+    };
   }
 
   async delete(name: Name, conditions: WriteConditions, trace?: string): Promise<DeleteOutcome> {
@@ -167,7 +181,9 @@ export class Objects {
         const current = this.#live(value);
         const check = checkWrite(conditions, current && { ...current, sha256: current.manifest.sha256 });
         conflict = check.kind === "failed" ? check.detail : undefined;
-        if (conflict !== undefined || value === null || value.content.kind === "tombstone") return { kind: "stop" };
+        if (conflict !== undefined || value === null || value.content.kind === "tombstone") {
+          return { kind: "stop" };
+        }
         return { kind: "write", content: { kind: "tombstone" } };
       },
     });
@@ -199,14 +215,18 @@ export class Objects {
 
   #policy(value: RegisterValue, manifest: Manifest): StoredPolicy {
     let policy = this.#policies.get(value);
-    if (!policy) this.#policies.set(value, (policy = parsePolicy(manifest.headers, value.modifiedMs)));
+    if (!policy) this.#policies.set(value, policy = parsePolicy(manifest.headers, value.modifiedMs));
     return policy;
   }
 
   #whenUnreachable(held: KnownValue | undefined, directives: RequestDirectives): Located | undefined {
     if (held?.value?.content.kind !== "object") return undefined;
     const ageMs = this.#deps.clock.monotonicMs() - held.knownAtMs;
-    const use = mayUseWhenUnreachable(this.#policy(held.value, held.value.content.manifest), ageMs, directives);
+    const use = mayUseWhenUnreachable(
+      this.#policy(held.value, held.value.content.manifest),
+      ageMs,
+      directives,
+    );
     if (use.kind === "no") return undefined;
     return this.#found(held.value, { kind: "fresh", ttlSeconds: use.ttlSeconds, ageMs });
   }

@@ -31,7 +31,7 @@ export class PeerGate {
     const url = this.#membership.card(id)?.peerUrl;
     if (!url) throw new AtollError("peer-unreachable", `wanted the address of node ${id}, got none yet`);
     let gauge = this.#underWay.get(id);
-    if (!gauge) this.#underWay.set(id, (gauge = { calls: 0, bytes: 0 }));
+    if (!gauge) this.#underWay.set(id, gauge = { calls: 0, bytes: 0 });
     const bytes = payloadBytes(request);
     if (gauge.calls >= CALLS_MAX || gauge.bytes + bytes > BYTES_MAX) {
       this.#count(request, "overloaded");
@@ -57,7 +57,10 @@ export class PeerGate {
   }
 
   #count(request: PeerRequest, code: string): void {
-    this.#metrics.counter("atoll_peer_errors_total", "Calls to peers that failed", { type: request.type, code }).add();
+    this.#metrics.counter("atoll_peer_errors_total", "Calls to peers that failed", {
+      type: request.type,
+      code,
+    }).add();
   }
 }
 

@@ -37,9 +37,15 @@ export function createPeerService(deps: PeerServiceDeps): PeerHandler {
         refuseFounding();
         return { type: "found-accept", reply: await founding.accept(request.ballot, request.layout) };
       case "prepare":
-        return { type: "prepare", ...await replica.prepare(replicaOf(request), request.ballot, request.chunk) };
+        return {
+          type: "prepare",
+          ...await replica.prepare(replicaOf(request), request.ballot, request.chunk),
+        };
       case "accept":
-        return { type: "accept", reply: await replica.accept(replicaOf(request), request.ballot, request.value) };
+        return {
+          type: "accept",
+          reply: await replica.accept(replicaOf(request), request.ballot, request.value),
+        };
       case "read": {
         const { accepted, value } = await replica.read(replicaOf(request));
         const known = request.known;
@@ -67,6 +73,8 @@ export function createPeerService(deps: PeerServiceDeps): PeerHandler {
   }
 
   function refuseFounding(): void {
-    if (ring.layout) throw new AtollError("peer-refused", `this node belongs to ring ${ring.layout.ringId} already`);
+    if (ring.layout) {
+      throw new AtollError("peer-refused", `this node belongs to ring ${ring.layout.ringId} already`);
+    }
   }
 }

@@ -1,26 +1,24 @@
 /**
  * An upload: the body as a stream, cut into chunks, hashed, made safe, and only then made visible by its register.
- * Memory per upload: the chunk being filled, `WINDOW` chunks on their way to the replicas, one index chunk.
+ * What is in memory of one: see chunk-pipeline.ts.
  */
 import {
   CHUNK_BYTES,
   type ChunkId,
-  CHUNKS_PER_INDEX,
-  DIGEST_BYTES,
-  LISTED_CHUNKS_MAX,
   type Manifest,
   MANIFEST_FORMAT,
   manifestProblem,
 } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
-import { AtollError, assert } from "../errors.ts";
+import { assert, AtollError } from "../errors.ts";
 import type { DigestAlgorithm, Hashing, RunningDigest } from "../ports.ts";
+import { ChunkPipeline } from "./chunk-pipeline.ts";
 import { SMALL_CHUNK_BYTES } from "./chunk-store.ts";
 import type { ChunkWriter } from "./chunk-writer.ts";
+import { Permits } from "./waiting.ts";
 
-/** Chunks of one upload that replicas are still busy with before the client is slowed. */
-const WINDOW = 3;
-const FREE_BUFFERS_MAX = 32;
+/** Chunks of all uploads together on their way: what bounds their memory, with one chunk being filled by each. */
+const WINDOW_OF_ALL = 32;
 
 export interface Upload {
   readonly name: Name;
@@ -45,6 +43,7 @@ export class Uploads {
   readonly #hashing: Hashing;
   readonly #writer: ChunkWriter;
   readonly #free: Uint8Array[] = [];
+  readonly #permits = new Permits(WINDOW_OF_ALL);
 
   constructor(deps: { hashing: Hashing; writer: ChunkWriter }) {
     this.#hashing = deps.hashing;
@@ -57,7 +56,13 @@ export class Uploads {
    */
   async receive(upload: Upload): Promise<Uploaded> {
     const digests = new WantedDigests(this.#hashing, upload);
-    const chunks = new ChunkPipeline(upload, this.#hashing, this.#writer, () => this.#buffer(), (b) => this.#release(b));
+    const chunks = new ChunkPipeline(upload.name, upload.trace, {
+      hashing: this.#hashing,
+      writer: this.#writer,
+      permits: this.#permits,
+      take: () => this.#free.pop() ?? new Uint8Array(CHUNK_BYTES),
+      release: (buffer) => this.#release(buffer),
+    });
     let size = 0;
     let only: Uint8Array | undefined;
     try {
@@ -96,12 +101,8 @@ export class Uploads {
     }
   }
 
-  #buffer(): Uint8Array {
-    return this.#free.pop() ?? new Uint8Array(CHUNK_BYTES);
-  }
-
   #release(buffer: Uint8Array): void {
-    if (this.#free.length < FREE_BUFFERS_MAX) this.#free.push(buffer);
+    if (this.#free.length < WINDOW_OF_ALL) this.#free.push(buffer);
   }
 }
 
@@ -116,7 +117,12 @@ class WantedDigests {
 
   constructor(hashing: Hashing, upload: Upload) {
     this.#wanted = upload.digests;
-    for (const algorithm of new Set(["sha256" as const, ...upload.digests.map((digest) => digest.algorithm)])) {
+    for (
+      const algorithm of new Set([
+        "sha256" as const,
+        ...upload.digests.map((digest) => digest.algorithm),
+      ])
+    ) {
       this.#running.set(algorithm, hashing.running(algorithm));
     }
   }
@@ -127,7 +133,9 @@ class WantedDigests {
 
   /** The SHA-256 of all; rejects with `digest-mismatch`. */
   check(): string {
-    const computed = new Map([...this.#running].map(([algorithm, digest]) => [algorithm, digest.digestHex()]));
+    const computed = new Map(
+      [...this.#running].map(([algorithm, digest]) => [algorithm, digest.digestHex()]),
+    );
     for (const { field, algorithm, hex } of this.#wanted) {
       if (computed.get(algorithm) !== hex) {
         throw new AtollError(
@@ -137,126 +145,5 @@ class WantedDigests {
       }
     }
     return computed.get("sha256")!;
-  }
-}
-
-/** Fills chunks, hashes them beside the event loop, and keeps a window of them on their way. */
-class ChunkPipeline {
-  readonly #upload: Upload;
-  readonly #hashing: Hashing;
-  readonly #writer: ChunkWriter;
-  readonly #take: () => Uint8Array;
-  readonly #release: (buffer: Uint8Array) => void;
-  #filling: Uint8Array | undefined;
-  #filled = 0;
-  /** In order of the object; each resolves with the chunk's id once it is safe. */
-  readonly #safe: Promise<ChunkId>[] = [];
-  #busy = 0;
-  #wake: (() => void) | undefined;
-  #failure: { error: unknown } | undefined;
-  #ids: ChunkId[] = [];
-  readonly #indexes: Promise<ChunkId>[] = [];
-
-  constructor(
-    upload: Upload,
-    hashing: Hashing,
-    writer: ChunkWriter,
-    take: () => Uint8Array,
-    release: (buffer: Uint8Array) => void,
-  ) {
-    this.#upload = upload;
-    this.#hashing = hashing;
-    this.#writer = writer;
-    this.#take = take;
-    this.#release = release;
-  }
-
-  async add(part: Uint8Array): Promise<void> {
-    for (let at = 0; at < part.length;) {
-      if (this.#filled === CHUNK_BYTES) await this.#send();
-      this.#filling ??= this.#take();
-      const taken = Math.min(part.length - at, CHUNK_BYTES - this.#filled);
-      this.#filling.set(taken === part.length ? part : part.subarray(at, at + taken), this.#filled);
-      this.#filled += taken;
-      at += taken;
-    }
-  }
-
-  /** The whole content, if it is small enough to travel with the promise. */
-  takeSmall(): Uint8Array | undefined {
-    if (this.#safe.length > 0 || this.#filled === 0 || this.#filled > SMALL_CHUNK_BYTES) return undefined;
-    return this.#filling!.slice(0, this.#filled);
-  }
-
-  /** `sha256`: of the whole, which is also the name of an only chunk. */
-  async finish(sha256: string): Promise<{ layout: "list" | "index"; chunks: ChunkId[] }> {
-    if (this.#filled > 0) await this.#send(this.#safe.length === 0 && this.#ids.length === 0 ? sha256 : undefined);
-    while (this.#safe.length > 0) await this.#settleOldest();
-    if (this.#indexes.length === 0 && this.#ids.length <= LISTED_CHUNKS_MAX) return { layout: "list", chunks: this.#ids };
-    if (this.#ids.length > 0) this.#sendIndex();
-    return { layout: "index", chunks: await Promise.all(this.#indexes) };
-  }
-
-  /** The upload ended, well or not: what is not on its way is given back. */
-  abandon(): void {
-    if (this.#filling) this.#release(this.#filling);
-    this.#filling = undefined;
-    this.#filled = 0;
-  }
-
-  async #send(knownId?: ChunkId): Promise<void> {
-    while (this.#busy >= WINDOW) await new Promise<void>((resolve) => (this.#wake = resolve));
-    if (this.#failure) throw this.#failure.error;
-    const buffer = this.#filling!;
-    const bytes = this.#filled === CHUNK_BYTES ? buffer : buffer.subarray(0, this.#filled);
-    this.#filling = undefined;
-    this.#filled = 0;
-    this.#push(this.#safe, bytes, knownId, () => this.#release(buffer));
-    // Ids leave the queue in order; those beyond the window are long known.
-    while (this.#safe.length > 2 * WINDOW) await this.#settleOldest();
-  }
-
-  #push(queue: Promise<ChunkId>[], bytes: Uint8Array, knownId: ChunkId | undefined, done: () => void): void {
-    this.#busy++;
-    const idle = (): void => {
-      this.#busy--;
-      done();
-      this.#wake?.();
-      this.#wake = undefined;
-    };
-    const safe = (async () => {
-      let settled: Promise<void> | undefined;
-      try {
-        const id = knownId ?? await this.#hashing.sha256Aside(bytes);
-        const write = this.#writer.write(this.#upload.name, id, bytes, this.#upload.trace);
-        settled = write.settled;
-        await write.safe;
-        return id;
-      } catch (error) {
-        this.#failure ??= { error };
-        throw error;
-      } finally {
-        if (settled) void settled.then(idle);
-        else idle();
-      }
-    })();
-    safe.catch(() => {}); // met by #settleOldest, unless the upload failed before
-    queue.push(safe);
-  }
-
-  async #settleOldest(): Promise<void> {
-    this.#ids.push(await this.#safe.shift()!);
-    if (this.#ids.length === CHUNKS_PER_INDEX) this.#sendIndex();
-  }
-
-  #sendIndex(): void {
-    const bytes = new Uint8Array(this.#ids.length * DIGEST_BYTES);
-    for (const [i, id] of this.#ids.entries()) {
-      for (let b = 0; b < DIGEST_BYTES; b++) {
-        bytes[i * DIGEST_BYTES + b] = Number.parseInt(id.slice(2 * b, 2 * b + 2), 16);
-      }
-    }
-    this.#ids = [];
-    this.#push(this.#indexes, bytes, undefined, () => {});
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Registers as a coordinator sees them: changes and strong reads, at a majority of the replicas.
  */
-import { type Ballot, compareBallots, NO_BALLOT, nextBallot } from "../core/ballot.ts";
+import { type Ballot, compareBallots, nextBallot, NO_BALLOT } from "../core/ballot.ts";
 import type { ChunkId } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import { Tally } from "../core/quorum.ts";
@@ -145,9 +145,11 @@ export class Registers {
     deadlineMs: number,
   ): Promise<ChangeOutcome> {
     const { clock, random, ring } = this.#deps;
-    if (clock.monotonicMs() > deadlineMs) throw this.#noQuorum(request.name, "other writes of it took too long");
+    if (clock.monotonicMs() > deadlineMs) {
+      throw this.#noQuorum(request.name, "other writes of it took too long");
+    }
     const attempt: Attempt = { request, changeId, begun: false, stored: new Set() };
-    let seen = above;
+    let seen = await this.#promisedHere(request.name, above);
     for (let tries = 0;; tries++) {
       const round = new Round(nextBallot(seen, ring.self), [ring.replicas(request.name)]);
       const result = await this.#round(round, attempt);
@@ -168,6 +170,14 @@ export class Registers {
       if (compareBallots(round.ballot, seen) > 0) seen = round.ballot;
       await pause(clock, backoffMs);
     }
+  }
+
+  /** Where this node is a replica its own promise is a good guess at the others': a first ballot below it would be wasted. */
+  async #promisedHere(name: Name, above: Ballot): Promise<Ballot> {
+    const { ring, replica } = this.#deps;
+    if (!ring.isReplica(name)) return above;
+    const { promised } = await replica.read(name);
+    return compareBallots(promised, above) > 0 ? promised : above;
   }
 
   #noQuorum(name: Name, reason: string): AtollError {
@@ -205,7 +215,9 @@ export class Registers {
     }
     if (value === null) {
       // An earlier proposal of ours may live on at a minority, and there is no value to bury it under.
-      if (attempt.begun) throw new AtollError("outcome-unknown", "wanted to know whether the change took effect");
+      if (attempt.begun) {
+        throw new AtollError("outcome-unknown", "wanted to know whether the change took effect");
+      }
       return { kind: "stopped", value: null };
     }
     round.propose(value);
@@ -219,7 +231,12 @@ export class Registers {
   }
 
   /** Sends one phase's messages and waits for the step they lead to. What comes later still arrives, and is ignored. */
-  #ask(round: RegisterRound, attempt: Attempt, phase: "prepare" | "accept", value?: RegisterValue): Promise<Step> {
+  #ask(
+    round: RegisterRound,
+    attempt: Attempt,
+    phase: "prepare" | "accept",
+    value?: RegisterValue,
+  ): Promise<Step> {
     const { ring, membership } = this.#deps;
     const { order, aliveCount } = byDistance(ring.replicas(attempt.request.name), ring.self, membership);
     if (order.length === 0) return Promise.resolve({ kind: "failed", above: NO_BALLOT });

@@ -1,7 +1,7 @@
 /** The layout this node goes by, and what follows from it for a name. */
 import { type Layout, replicasOfPartition } from "../core/layout.ts";
 import type { Name } from "../core/names.ts";
-import { PARTITIONS, partitionOf } from "../core/partitions.ts";
+import { partitionOf, PARTITIONS } from "../core/partitions.ts";
 
 export class Ring {
   readonly self: string;
@@ -20,7 +20,10 @@ export class Ring {
   /** The caller has made it durable. */
   adopt(layout: Layout): void {
     this.#layout = layout;
-    this.#replicas = Array.from({ length: PARTITIONS }, (_, partition) => replicasOfPartition(layout, partition));
+    this.#replicas = Array.from(
+      { length: PARTITIONS },
+      (_, partition) => replicasOfPartition(layout, partition),
+    );
   }
 
   /** The replicas of a name, home first; none while there is no layout. */

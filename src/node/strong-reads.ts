@@ -113,7 +113,10 @@ export class StrongReads {
         if (step.kind === "current" || step.kind === "mixed") outcome.resolve(step);
         else if (step.kind === "unreachable") {
           outcome.reject(
-            new AtollError("no-quorum", `wanted a majority of ${replicas.length} replicas: ${messageOf(reason)}`),
+            new AtollError(
+              "no-quorum",
+              `wanted a majority of ${replicas.length} replicas: ${messageOf(reason)}`,
+            ),
           );
         } else if (read.mixedSoFar) {
           fanout.next(replicas.length);
@@ -124,11 +127,15 @@ export class StrongReads {
     });
     fanout.fill();
     const farthest = order.slice(0, Math.floor(order.length / 2) + 1).at(-1)!;
-    const hedgeMs = Math.max(HEDGE_MIN_MS, HEDGE_ROUND_TRIPS * (farthest === ring.self ? 0 : membership.rttMs(farthest)));
+    const hedgeMs = Math.max(
+      HEDGE_MIN_MS,
+      HEDGE_ROUND_TRIPS * (farthest === ring.self ? 0 : membership.rttMs(farthest)),
+    );
     const unhedge = clock.after(hedgeMs, () => fanout.next(1));
     try {
       const result = await outcome.promise;
-      metrics.counter("atoll_strong_reads_total", "Majority reads by outcome", { outcome: result.kind }).add();
+      metrics.counter("atoll_strong_reads_total", "Majority reads by outcome", { outcome: result.kind })
+        .add();
       if (result.kind === "current") {
         current = result.report;
         for (const [id, report] of reports) this.#repair(name, id, report, current);
@@ -151,7 +158,9 @@ export class StrongReads {
     });
     if (reply.value !== undefined) return { accepted: reply.accepted, value: reply.value };
     if (sameBallot(reply.accepted, NO_BALLOT)) return { accepted: NO_BALLOT, value: null };
-    if (mine && sameBallot(reply.accepted, mine.ballot)) return { accepted: reply.accepted, value: mine.value };
+    if (mine && sameBallot(reply.accepted, mine.ballot)) {
+      return { accepted: reply.accepted, value: mine.value };
+    }
     throw new AtollError("peer-garbage", `node ${id} left out a value that was not known here`);
   }
 
@@ -159,7 +168,9 @@ export class StrongReads {
   #repair(name: Name, id: string, report: ReadReport, current: ReadReport): void {
     const { gate, ring, replica, metrics } = this.#deps;
     const { accepted: ballot, value } = current;
-    if (value === null || compareBallots(report.accepted, ballot) >= 0 || this.#repairs >= REPAIRS_MAX) return;
+    if (value === null || compareBallots(report.accepted, ballot) >= 0 || this.#repairs >= REPAIRS_MAX) {
+      return;
+    }
     this.#repairs++;
     const request = { type: "accept", name, ballot, value } as const;
     const repaired: Promise<unknown> = id === ring.self

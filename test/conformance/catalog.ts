@@ -9,14 +9,34 @@ import type { Catalog, RegisterRow } from "../../src/ports.ts";
 
 export interface OpenCatalog {
   readonly catalog: Catalog;
-  /** Closes, and opens what was kept; absent where nothing is kept. */
-  readonly reopen?: () => Promise<Catalog>;
   close(): Promise<void>;
 }
 
+export interface OpenDurableCatalog extends OpenCatalog {
+  /** Closes, and opens what was kept. */
+  readonly reopen: () => Promise<Catalog>;
+}
+
 export function catalogConformance(name: string, open: () => Promise<OpenCatalog>): void {
-  const check = (criterion: string, body: (opened: OpenCatalog) => Promise<void>) =>
-    test(`${name} ${criterion}`, async () => {
+  const check = checker(name, open);
+  registers(check);
+  scans(check);
+  theRest(check);
+}
+
+/** What a Catalog that outlives its process must do besides. */
+export function catalogDurability(name: string, open: () => Promise<OpenDurableCatalog>): void {
+  durability(checker(name, open));
+}
+
+type Check<O extends OpenCatalog = OpenCatalog> = (
+  criterion: string,
+  body: (opened: O) => Promise<void>,
+) => void;
+
+function checker<O extends OpenCatalog>(name: string, open: () => Promise<O>): Check<O> {
+  return (criterion, body) =>
+    void test(`${name} ${criterion}`, async () => {
       const opened = await open();
       try {
         await body(opened);
@@ -24,13 +44,7 @@ export function catalogConformance(name: string, open: () => Promise<OpenCatalog
         await opened.close();
       }
     });
-  registers(check);
-  scans(check);
-  theRest(check);
-  durability(check);
 }
-
-type Check = (criterion: string, body: (opened: OpenCatalog) => Promise<void>) => void;
 
 function registers(check: Check): void {
   check("gives back a register as it was committed", async ({ catalog }) => {
@@ -58,25 +72,48 @@ function registers(check: Check): void {
   });
 
   check("keeps all of many concurrent commits", async ({ catalog }) => {
-    const rows = Array.from({ length: 300 }, (_, index) => row(`b\0key-${String(index).padStart(4, "0")}`, index + 1));
+    const rows = Array.from(
+      { length: 300 },
+      (_, index) => row(`b\0key-${String(index).padStart(4, "0")}`, index + 1),
+    );
     await Promise.all(rows.map((one) => catalog.commit({ registers: [one] })));
     assert.deepEqual(await catalog.scan({ prefix: "b\0", after: "", limit: 1000 }), rows);
   });
 
-  check("applies all of a change or nothing, and spares the changes around a bad one", async ({ catalog }) => {
-    const bad = catalog.commit({ documents: [{ key: "bad", text: "x" }], registers: [row("b\0\ud800", 1)] });
-    const good = Array.from({ length: 5 }, (_, index) => catalog.commit({ registers: [row(`b\0${index}`, 1)] }));
-    await assert.rejects(bad, (error) => isAtollError(error, "internal"));
-    await Promise.all(good);
-    assert.equal(await catalog.document("bad"), undefined);
-    assert.equal((await catalog.scan({ prefix: "b\0", after: "", limit: 9 })).length, 5);
-  });
+  check(
+    "applies all of a change or nothing, and spares the changes around a bad one",
+    async ({ catalog }) => {
+      const bad = catalog.commit({
+        documents: [{ key: "bad", text: "x" }],
+        registers: [row("b\0\ud800", 1)],
+      });
+      const good = Array.from(
+        { length: 5 },
+        (_, index) => catalog.commit({ registers: [row(`b\0${index}`, 1)] }),
+      );
+      await assert.rejects(bad, (error) => isAtollError(error, "internal"));
+      await Promise.all(good);
+      assert.equal(await catalog.document("bad"), undefined);
+      assert.equal((await catalog.scan({ prefix: "b\0", after: "", limit: 9 })).length, 5);
+    },
+  );
 }
 
 function scans(check: Check): void {
   check("scan() is in order of UTF-8 bytes", async ({ catalog }) => {
     // UTF-16 puts the emoji before U+FFFD; UTF-8 after it. NUL is below everything, DEL and é are on either side of 0x80.
-    const names = ["a\0x", "a\0x\0", "a\0x\0y", "a\0x!", "a\0x\x7f", "a\0xé", "a\0x\uFFFD", "a\0x😀", "a-b\0x", "b\0"];
+    const names = [
+      "a\0x",
+      "a\0x\0",
+      "a\0x\0y",
+      "a\0x!",
+      "a\0x\x7f",
+      "a\0xé",
+      "a\0x\uFFFD",
+      "a\0x😀",
+      "a-b\0x",
+      "b\0",
+    ];
     await catalog.commit({ registers: names.map((name) => row(name, 1)).reverse() });
     const found = await catalog.scan({ prefix: "", after: "", limit: 100 });
     assert.deepEqual(found.map(({ name }) => name), names);
@@ -90,7 +127,10 @@ function scans(check: Check): void {
   });
 
   check("scan() equals a filter of the sorted names", async ({ catalog }) => {
-    const part = fc.string({ unit: fc.constantFrom("a", "b", "/", "\0", "é", "\uFFFD", "😀", "\u{10FFFF}"), maxLength: 4 });
+    const part = fc.string({
+      unit: fc.constantFrom("a", "b", "/", "\0", "é", "\uFFFD", "😀", "\u{10FFFF}"),
+      maxLength: 4,
+    });
     const names = [...new Set(fc.sample(part, { numRuns: 300, seed: 7 }))].filter((name) => name !== "");
     await catalog.commit({ registers: names.map((name) => row(name, 1)) });
     const sorted = names.toSorted(compareUtf8);
@@ -106,7 +146,9 @@ function scans(check: Check): void {
           name.startsWith(prefix) && (after === "" || compareUtf8(name, after) > 0) &&
           !(afterPrefix && name.startsWith(afterPrefix))
         ).slice(0, limit);
-        const given = afterPrefix === undefined ? { prefix, after, limit } : { prefix, after, afterPrefix, limit };
+        const given = afterPrefix === undefined
+          ? { prefix, after, limit }
+          : { prefix, after, afterPrefix, limit };
         assert.deepEqual((await catalog.scan(given)).map(({ name }) => name), wanted);
       }),
       { numRuns: 150 },
@@ -145,15 +187,23 @@ function theRest(check: Check): void {
     await put("b\0z", 1);
     await put("b\0a", 2);
     await put("b\0m", 3);
-    assert.deepEqual(await catalog.incomplete(2), [{ name: "b\0z", version: 1 }, { name: "b\0a", version: 2 }]);
+    assert.deepEqual(await catalog.incomplete(2), [{ name: "b\0z", version: 1 }, {
+      name: "b\0a",
+      version: 2,
+    }]);
     await put("b\0z", 4);
     await put("b\0m", null);
     await put("b\0never", null);
-    assert.deepEqual(await catalog.incomplete(9), [{ name: "b\0a", version: 2 }, { name: "b\0z", version: 4 }]);
+    assert.deepEqual(await catalog.incomplete(9), [{ name: "b\0a", version: 2 }, {
+      name: "b\0z",
+      version: 4,
+    }]);
   });
 
   check("keeps documents, whatever is in them", async ({ catalog }) => {
-    await catalog.commit({ documents: [{ key: "layout", text: "1" }, { key: "cut", text: "before\0after 😀" }] });
+    await catalog.commit({
+      documents: [{ key: "layout", text: "1" }, { key: "cut", text: "before\0after 😀" }],
+    });
     await catalog.commit({ documents: [{ key: "layout", text: "2" }] });
     assert.equal(await catalog.document("layout"), "2");
     assert.equal(await catalog.document("cut"), "before\0after 😀");
@@ -161,7 +211,10 @@ function theRest(check: Check): void {
   });
 
   check("close() waits for commits under way, and then nothing is answered any more", async ({ catalog }) => {
-    const commits = Array.from({ length: 50 }, (_, index) => catalog.commit({ registers: [row(`b\0${index}`, 1)] }));
+    const commits = Array.from(
+      { length: 50 },
+      (_, index) => catalog.commit({ registers: [row(`b\0${index}`, 1)] }),
+    );
     const closed = catalog.close();
     const late = catalog.commit({ registers: [row("b\0late", 1)] });
     await assert.rejects(late, (error) => isAtollError(error, "internal"));
@@ -172,9 +225,8 @@ function theRest(check: Check): void {
   });
 }
 
-function durability(check: Check): void {
+function durability(check: Check<OpenDurableCatalog>): void {
   check("has everything after it was closed and opened again", async ({ catalog, reopen }) => {
-    if (!reopen) return;
     const bytes = new Uint8Array(1000).fill(9);
     const id = "c".repeat(64);
     await catalog.commit({
@@ -194,14 +246,31 @@ function durability(check: Check): void {
 /** A register that accepted an object in ballot `counter`. */
 export function row(name: string, counter: number): RegisterRow {
   const ballot = { counter, node: "node-ü" };
-  return { name, state: { promised: { ...ballot, counter: counter + 1 }, accepted: ballot, value: object(counter) } };
+  return {
+    name,
+    state: { promised: { ...ballot, counter: counter + 1 }, accepted: ballot, value: object(counter) },
+  };
 }
 
 function object(version: number): RegisterValue {
   const sha256 = "0123456789abcdef".repeat(4);
   const headers = { "content-type": "text/plain", "atoll-meta-a": "ü" };
-  const manifest = { format: 1, size: 5, sha256, layout: "list", chunks: [sha256], headers, expiresMs: 9e12 } as const;
-  return { version, modifiedMs: 1e12, changeId: "c1", ancestors: ["c0"], content: { kind: "object", manifest } };
+  const manifest = {
+    format: 1,
+    size: 5,
+    sha256,
+    layout: "list",
+    chunks: [sha256],
+    headers,
+    expiresMs: 9e12,
+  } as const;
+  return {
+    version,
+    modifiedMs: 1e12,
+    changeId: "c1",
+    ancestors: ["c0"],
+    content: { kind: "object", manifest },
+  };
 }
 
 function tombstone(version: number): RegisterValue {

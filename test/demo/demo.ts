@@ -45,7 +45,9 @@ async function demo(directory: string): Promise<void> {
   await loseRegion(ring);
   await bringBack(ring);
   chapter("Done");
-  result(`${acknowledged.size} objects were acknowledged, and every byte of them is where it belongs`);
+  result(
+    `all ${acknowledged.size} objects that were acknowledged were read back whole through the node that had been away`,
+  );
 }
 
 function at(ring: AtollRing, region: Region): AtollProcess {

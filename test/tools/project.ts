@@ -23,7 +23,7 @@ export function run(command: readonly string[], options: { show: boolean }): Pro
   const child = spawn(binary(name), args, {
     cwd: PROJECT,
     stdio: ["ignore", options.show ? "inherit" : "pipe", options.show ? "inherit" : "pipe"],
-    env: { ...process.env, PATH: path },
+    env: { ...process.env, PATH: path, ...(process.stdout.isTTY ? {} : { NO_COLOR: "1" }) },
   });
   const parts: Buffer[] = [];
   child.stdout?.on("data", (part: Buffer) => parts.push(part));

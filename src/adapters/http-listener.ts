@@ -1,0 +1,208 @@
+/**
+ * The public listener: HTTP/1.1 by node:http on both runtimes. Deno's own server ends the body of a request that was cut
+ * off without an error in some cases; node:http, on Deno too, reports every one, and an upload must never be stored short.
+ */
+import { getRequestListener, RequestError } from "@hono/node-server";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import { messageOf } from "../errors.ts";
+import { listen } from "./listener-port.ts";
+import {
+  newRequestId,
+  type Refusal,
+  refusalBody,
+  refusalHeaders,
+  refusalOf,
+  refuseSocket,
+} from "./listener-refusal.ts";
+
+export interface HttpEnv {
+  readonly incoming: IncomingMessage;
+  readonly outgoing: ServerResponse;
+  /** To be called before the body is read: sends `100 Continue`, once, to a client that waits for it (RFC 9110 10.1.1). */
+  readonly continueBody: () => void;
+}
+
+export interface HttpLimits {
+  /** Request line and headers, bytes. */
+  readonly maxHeaderBytes: number;
+  readonly headersTimeoutMs: number;
+  /** Without a byte in either direction; uploads as a whole may take hours. */
+  readonly idleTimeoutMs: number;
+  /** Between two requests. */
+  readonly keepAliveTimeoutMs: number;
+}
+
+const LIMITS: HttpLimits = {
+  maxHeaderBytes: 32 << 10,
+  headersTimeoutMs: 60_000,
+  idleTimeoutMs: 120_000,
+  keepAliveTimeoutMs: 75_000,
+};
+
+export interface HttpListenerOptions {
+  readonly fetch: (request: Request, env: HttpEnv) => Response | Promise<Response>;
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  readonly limits?: Partial<HttpLimits>;
+  /** Told of what was refused before the app saw it; may give the ID that the answer shall carry. */
+  readonly onBadRequest?: (refusal: Refusal) => string | undefined;
+}
+
+export interface HttpListener {
+  readonly port: number;
+  /** Stops accepting, waits up to `graceMs` for the requests under way, then cuts them. */
+  close(options: { graceMs: number }): Promise<void>;
+}
+
+/** Rejects with `config` when the port is taken or the host is not this machine's. */
+export async function openHttpListener(options: HttpListenerOptions): Promise<HttpListener> {
+  const { host, port } = options;
+  const listener = new Listener(options);
+  await listen(listener.server, host, port);
+  return {
+    port: (listener.server.address() as AddressInfo).port,
+    close: ({ graceMs }) => listener.close(graceMs),
+  };
+}
+
+class Listener {
+  readonly server: Server;
+  readonly #limits: HttpLimits;
+  readonly #onBadRequest: (refusal: Refusal) => string | undefined;
+  readonly #answer: (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void>;
+  /** Of the requests whose client waits for leave to send the body. */
+  readonly #leaves = new WeakMap<IncomingMessage, () => void>();
+  readonly #underWay = new Map<Duplex, ServerResponse>();
+  #isClosing = false;
+
+  constructor({ fetch, limits, onBadRequest = () => undefined }: HttpListenerOptions) {
+    this.#limits = { ...LIMITS, ...limits };
+    this.#onBadRequest = onBadRequest;
+    this.#answer = getRequestListener((request, env) => {
+      const { incoming, outgoing } = env as HttpEnv;
+      return fetch(request, { incoming, outgoing, continueBody: this.#leaves.get(incoming) ?? (() => {}) });
+    }, {
+      overrideGlobalObjects: false,
+      // HTTP/1.0 knows no Host; that HTTP/1.1 sent one is checked before.
+      hostname: "localhost",
+      errorHandler: (error) => this.#failed(error),
+    });
+    this.server = this.#createServer();
+  }
+
+  #createServer(): Server {
+    const { maxHeaderBytes, headersTimeoutMs, idleTimeoutMs, keepAliveTimeoutMs } = this.#limits;
+    const server = createServer({
+      maxHeaderSize: maxHeaderBytes,
+      headersTimeout: headersTimeoutMs,
+      requestTimeout: 0,
+      keepAliveTimeout: keepAliveTimeoutMs,
+      connectionsCheckingInterval: Math.min(headersTimeoutMs, 10_000),
+      requireHostHeader: false, // Node's own answer would be no problem document
+    });
+    server.setTimeout(idleTimeoutMs, (socket) => socket.destroy());
+    server.on("request", (incoming, outgoing) => this.#request(incoming, outgoing));
+    server.on("checkContinue", (incoming, outgoing) => {
+      this.#awaitLeave(incoming, outgoing);
+      this.#request(incoming, outgoing);
+    });
+    server.on("checkExpectation", (incoming, outgoing) => {
+      this.#refuse(outgoing, {
+        status: 417,
+        code: "invalid-argument",
+        detail: `wanted no expectation but 100-continue, got ${JSON.stringify(incoming.headers.expect)}`,
+      });
+    });
+    server.on("clientError", (error, socket) => this.#clientError(error, socket));
+    return server;
+  }
+
+  #request(incoming: IncomingMessage, outgoing: ServerResponse): void {
+    const { socket } = incoming;
+    this.#underWay.set(socket, outgoing);
+    if (this.#isClosing) outgoing.setHeader("Connection", "close");
+    outgoing.on("close", () => {
+      if (this.#underWay.get(socket) === outgoing) this.#underWay.delete(socket);
+      // An answer that was begun before closing promised to keep the connection.
+      if (this.#isClosing) this.server.closeIdleConnections();
+    });
+    // A client that goes away while nobody reads its body would otherwise end the process.
+    incoming.on("error", () => {});
+    const hosts = countHosts(incoming.rawHeaders);
+    if (incoming.httpVersion === "1.1" ? hosts !== 1 : hosts > 1) {
+      const detail = `wanted one Host header (RFC 9112 section 3.2), got ${hosts}`;
+      this.#refuse(outgoing, { status: 400, code: "invalid-argument", detail });
+      return;
+    }
+    void this.#answer(incoming, outgoing);
+  }
+
+  #awaitLeave(incoming: IncomingMessage, outgoing: ServerResponse): void {
+    // Without leave the client may or may not send its body: only a new connection makes sure what is one.
+    outgoing.setHeader("Connection", "close");
+    this.#leaves.set(incoming, () => {
+      this.#leaves.delete(incoming);
+      if (outgoing.headersSent || outgoing.destroyed) return;
+      if (!this.#isClosing) outgoing.removeHeader("Connection");
+      outgoing.writeContinue();
+    });
+  }
+
+  #refuse(outgoing: ServerResponse, refusal: Refusal): void {
+    const requestId = this.#onBadRequest(refusal) ?? newRequestId();
+    outgoing.writeHead(refusal.status, refusalHeaders(refusal, requestId));
+    outgoing.end(refusalBody(refusal, requestId));
+  }
+
+  /** What the app let through, or what no Request can be made of. */
+  #failed(error: unknown): Response {
+    const refusal: Refusal = error instanceof RequestError
+      ? {
+        status: 400,
+        code: "invalid-argument",
+        detail: `wanted a request target and host, got ${messageOf(error)}`,
+      }
+      : { status: 500, code: "internal", detail: "see the node's log for this request" };
+    const requestId = this.#onBadRequest(refusal) ?? newRequestId();
+    const { status } = refusal;
+    return new Response(refusalBody(refusal, requestId), {
+      status,
+      headers: refusalHeaders(refusal, requestId),
+    });
+  }
+
+  #clientError(error: Error, socket: Duplex): void {
+    const refusal = refusalOf(error, this.#limits.maxHeaderBytes);
+    // In the midst of an answer another one would be taken for its content.
+    if (!refusal || !socket.writable || this.#underWay.get(socket)?.headersSent) {
+      socket.destroy();
+      return;
+    }
+    refuseSocket(socket, refusal, this.#onBadRequest(refusal) ?? newRequestId());
+  }
+
+  async close(graceMs: number): Promise<void> {
+    this.#isClosing = true;
+    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
+    for (const outgoing of this.#underWay.values()) {
+      if (!outgoing.headersSent) outgoing.setHeader("Connection", "close");
+    }
+    this.server.closeIdleConnections();
+    const cut = setTimeout(() => this.server.closeAllConnections(), graceMs);
+    await closed;
+    clearTimeout(cut);
+  }
+}
+
+/** Names and values in turn; two Hosts are how one server is made to disagree with another about whose request it is. */
+function countHosts(rawHeaders: readonly string[]): number {
+  let count = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!;
+    if (name.length === 4 && name.toLowerCase() === "host") count++;
+  }
+  return count;
+}

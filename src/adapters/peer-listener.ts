@@ -1,0 +1,70 @@
+/** The peer listener: HTTP/2 without TLS for the peer app, on both runtimes by node:http2. */
+import { getRequestListener, type Http2Bindings } from "@hono/node-server";
+import { createServer, type Http2Server, type Http2Session, type ServerHttp2Session } from "node:http2";
+import type { AddressInfo } from "node:net";
+import { SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES } from "./peer-lane.ts";
+import { listen } from "./listener-port.ts";
+
+/** Requests of one connection at a time: a bound on the bodies in memory, above what our own clients use. */
+const STREAMS_MAX = 128;
+/** Node resets streams above it; its default of 10 MB is less than one connection may have on the way. */
+const SESSION_MEMORY_MB = 256;
+
+export interface PeerListener {
+  readonly port: number;
+  /** Stops accepting, waits up to `graceMs` for what is under way, then cuts it. */
+  close(options: { graceMs: number }): Promise<void>;
+}
+
+export interface PeerListenerOptions {
+  readonly fetch: (request: Request, env: Http2Bindings) => Response | Promise<Response>;
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+}
+
+/** Rejects with `config` when the port is taken or the host is not this machine's. */
+export async function openPeerListener({ fetch, host, port }: PeerListenerOptions): Promise<PeerListener> {
+  const answer = getRequestListener((request, env) => fetch(request, env as Http2Bindings), {
+    overrideGlobalObjects: false,
+  });
+  const server = createServer({
+    maxSessionMemory: SESSION_MEMORY_MB,
+    settings: { initialWindowSize: STREAM_WINDOW_BYTES, maxConcurrentStreams: STREAMS_MAX },
+  }, (incoming, outgoing) => {
+    // A stream that was reset: whoever asked is gone, and the handler hears of it from the body.
+    incoming.on("error", () => undefined);
+    outgoing.on("error", () => undefined);
+    void answer(incoming, outgoing);
+  });
+  const sessions = new Set<ServerHttp2Session>();
+  server.on("session", (session) => {
+    sessions.add(session);
+    session.on("close", () => sessions.delete(session));
+    // A peer that was killed resets its connections; without a listener that would end this process.
+    session.on("error", () => session.destroy());
+    widen(session);
+  });
+  server.on("sessionError", (_error, session) => session?.destroy());
+  await listen(server, host, port);
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: ({ graceMs }) => close(server, sessions, graceMs),
+  };
+}
+
+/** The connection's own window starts at 64 KiB whatever the settings say (RFC 9113 section 6.9.2). */
+function widen(session: Http2Session): void {
+  session.setLocalWindowSize(SESSION_WINDOW_BYTES);
+}
+
+async function close(server: Http2Server, sessions: Set<ServerHttp2Session>, graceMs: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  // GOAWAY: no new streams; the session ends with its last one.
+  for (const session of sessions) session.close();
+  const cut = setTimeout(() => {
+    for (const session of sessions) session.destroy();
+  }, graceMs);
+  await closed;
+  clearTimeout(cut);
+}

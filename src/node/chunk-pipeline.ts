@@ -1,0 +1,146 @@
+/**
+ * From parts of any size to safe chunks: fills chunks, hashes them beside the event loop, and keeps a window of them on
+ * their way. In memory are the chunk being filled, at most `WINDOW` on their way, and the digests of one index chunk.
+ */
+import {
+  CHUNK_BYTES,
+  type ChunkId,
+  CHUNKS_PER_INDEX,
+  DIGEST_BYTES,
+  LISTED_CHUNKS_MAX,
+} from "../core/manifest.ts";
+import type { Name } from "../core/names.ts";
+import type { Hashing } from "../ports.ts";
+import { SMALL_CHUNK_BYTES } from "./chunk-store.ts";
+import type { ChunkWriter } from "./chunk-writer.ts";
+import type { Permits } from "./waiting.ts";
+
+/** Chunks of one upload that replicas are still busy with before the client is slowed: enough to keep a disk syncing. */
+const WINDOW = 6;
+
+export interface ChunkPipelineDeps {
+  hashing: Hashing;
+  writer: ChunkWriter;
+  /** For chunks on their way, shared by all uploads. */
+  permits: Permits;
+  take: () => Uint8Array;
+  release: (buffer: Uint8Array) => void;
+}
+
+export class ChunkPipeline {
+  readonly #name: Name;
+  readonly #trace: string | undefined;
+  readonly #deps: ChunkPipelineDeps;
+  #filling: Uint8Array | undefined;
+  #filled = 0;
+  /** In order of the object; each resolves with the chunk's id once it is safe. */
+  readonly #safe: Promise<ChunkId>[] = [];
+  #busy = 0;
+  #wake: (() => void) | undefined;
+  #failure: { error: unknown } | undefined;
+  #ids: ChunkId[] = [];
+  readonly #indexes: Promise<ChunkId>[] = [];
+
+  constructor(name: Name, trace: string | undefined, deps: ChunkPipelineDeps) {
+    this.#name = name;
+    this.#trace = trace;
+    this.#deps = deps;
+  }
+
+  async add(part: Uint8Array): Promise<void> {
+    for (let at = 0; at < part.length;) {
+      if (this.#filled === CHUNK_BYTES) await this.#send();
+      this.#filling ??= this.#deps.take();
+      const taken = Math.min(part.length - at, CHUNK_BYTES - this.#filled);
+      this.#filling.set(taken === part.length ? part : part.subarray(at, at + taken), this.#filled);
+      this.#filled += taken;
+      at += taken;
+    }
+  }
+
+  /** The whole content, if it is small enough to travel with the promise. */
+  takeSmall(): Uint8Array | undefined {
+    if (this.#safe.length > 0 || this.#filled === 0 || this.#filled > SMALL_CHUNK_BYTES) return undefined;
+    return this.#filling!.slice(0, this.#filled);
+  }
+
+  /** `sha256`: of the whole, which is also the name of an only chunk. */
+  async finish(sha256: string): Promise<{ layout: "list" | "index"; chunks: ChunkId[] }> {
+    if (this.#filled > 0) {
+      await this.#send(this.#safe.length === 0 && this.#ids.length === 0 ? sha256 : undefined);
+    }
+    while (this.#safe.length > 0) await this.#settleOldest();
+    if (this.#indexes.length === 0 && this.#ids.length <= LISTED_CHUNKS_MAX) {
+      return { layout: "list", chunks: this.#ids };
+    }
+    if (this.#ids.length > 0) this.#sendIndex();
+    return { layout: "index", chunks: await Promise.all(this.#indexes) };
+  }
+
+  /** The upload ended, well or not: what is not on its way is given back. */
+  abandon(): void {
+    if (this.#filling) this.#deps.release(this.#filling);
+    this.#filling = undefined;
+    this.#filled = 0;
+  }
+
+  async #send(knownId?: ChunkId): Promise<void> {
+    while (this.#busy >= WINDOW) await new Promise<void>((resolve) => (this.#wake = resolve));
+    if (this.#failure) throw this.#failure.error;
+    await this.#deps.permits.take();
+    const buffer = this.#filling!;
+    const bytes = this.#filled === CHUNK_BYTES ? buffer : buffer.subarray(0, this.#filled);
+    this.#filling = undefined;
+    this.#filled = 0;
+    this.#push(this.#safe, bytes, knownId, () => {
+      this.#deps.permits.give();
+      this.#deps.release(buffer);
+    });
+    // Ids leave the queue in order; those beyond the window are long known.
+    while (this.#safe.length > 2 * WINDOW) await this.#settleOldest();
+  }
+
+  #push(queue: Promise<ChunkId>[], bytes: Uint8Array, knownId: ChunkId | undefined, done: () => void): void {
+    this.#busy++;
+    const idle = (): void => {
+      this.#busy--;
+      done();
+      this.#wake?.();
+      this.#wake = undefined;
+    };
+    const safe = (async () => {
+      let settled: Promise<void> | undefined;
+      try {
+        const id = knownId ?? await this.#deps.hashing.sha256Aside(bytes);
+        const write = this.#deps.writer.write(this.#name, id, bytes, this.#trace);
+        settled = write.settled;
+        await write.safe;
+        return id;
+      } catch (error) {
+        this.#failure ??= { error };
+        throw error;
+      } finally {
+        if (settled) void settled.then(idle);
+        else idle();
+      }
+    })();
+    safe.catch(() => {}); // met by #settleOldest, unless the upload failed before
+    queue.push(safe);
+  }
+
+  async #settleOldest(): Promise<void> {
+    this.#ids.push(await this.#safe.shift()!);
+    if (this.#ids.length === CHUNKS_PER_INDEX) this.#sendIndex();
+  }
+
+  #sendIndex(): void {
+    const bytes = new Uint8Array(this.#ids.length * DIGEST_BYTES);
+    for (const [i, id] of this.#ids.entries()) {
+      for (let b = 0; b < DIGEST_BYTES; b++) {
+        bytes[i * DIGEST_BYTES + b] = Number.parseInt(id.slice(2 * b, 2 * b + 2), 16);
+      }
+    }
+    this.#ids = [];
+    this.#push(this.#indexes, bytes, undefined, () => {});
+  }
+}
