@@ -143,9 +143,10 @@ class Listener {
   #awaitLeave(incoming: IncomingMessage, outgoing: ServerResponse): void {
     // Without leave the client may or may not send its body: only a new connection makes sure what is one.
     outgoing.setHeader("Connection", "close");
+    let isGiven = false;
     this.#leaves.set(incoming, () => {
-      this.#leaves.delete(incoming);
-      if (outgoing.headersSent || outgoing.destroyed) return;
+      if (isGiven || outgoing.headersSent || outgoing.destroyed) return;
+      isGiven = true;
       if (!this.#isClosing) outgoing.removeHeader("Connection");
       outgoing.writeContinue();
     });

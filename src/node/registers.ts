@@ -7,6 +7,7 @@ import type { Name } from "../core/names.ts";
 import { Tally } from "../core/quorum.ts";
 import {
   type AcceptReply,
+  ANCESTORS_MAX,
   type Content,
   type PrepareReply,
   type RegisterValue,
@@ -148,7 +149,7 @@ export class Registers {
     if (clock.monotonicMs() > deadlineMs) {
       throw this.#noQuorum(request.name, "other writes of it took too long");
     }
-    const attempt: Attempt = { request, changeId, begun: false, stored: new Set() };
+    const attempt: Attempt = { request, changeId, begun: false, firstVersion: Infinity, stored: new Set() };
     let seen = await this.#promisedHere(request.name, above);
     for (let tries = 0;; tries++) {
       const round = new Round(nextBallot(seen, ring.self), [ring.replicas(request.name)]);
@@ -205,6 +206,13 @@ export class Registers {
     let version = versionOfChange(current.value, changeId);
     let value = current.value;
     if (version === undefined) {
+      // So many changes since that the lineage no longer tells whether ours is among them: doing it again could do it twice.
+      if (value && attempt.firstVersion < value.version - ANCESTORS_MAX) {
+        throw new AtollError(
+          "outcome-unknown",
+          "too many other changes came between to tell whether this one took effect",
+        );
+      }
       const verdict = request.decide(current.value);
       if (verdict.kind === "write") {
         value = successor(current.value, { changeId, content: verdict.content, nowMs: clock.wallMs() });
@@ -222,7 +230,10 @@ export class Registers {
     }
     round.propose(value);
     // A value that is only carried on was somebody else's proposal: carrying it on does not begin ours.
-    if (version !== undefined) attempt.begun = true;
+    if (version !== undefined) {
+      attempt.begun = true;
+      attempt.firstVersion = Math.min(attempt.firstVersion, version);
+    }
     const accepted = await this.#ask(round, attempt, "accept", value);
     if (accepted.kind !== "committed") return failure(accepted, attempt);
     this.#rounds.committed.add();
@@ -296,6 +307,8 @@ interface Attempt {
   readonly changeId: string;
   /** Our value was proposed to somebody: from here on it may take effect. */
   begun: boolean;
+  /** The lowest version it was proposed as; Infinity before. */
+  firstVersion: number;
   /** Replicas that made the chunk durable. */
   readonly stored: Set<string>;
 }

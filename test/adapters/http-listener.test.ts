@@ -235,20 +235,18 @@ test("HttpListener.close lets requests end, closes their connections, and takes 
 });
 
 test("HttpListener.close cuts what is still under way when the grace is over", async () => {
-  let aborted = false;
+  let state = "waiting";
   const listener = await open(async (_request, { outgoing }) => {
+    state = "under way";
     await once(outgoing, "close");
-    aborted = true;
+    state = "aborted";
     return new Response("too late");
   });
   const socket = await RawSocket.open(listener.port, `${GET}\r\n`);
-  await until("the request is under way", DEADLINE_MS, async () => {
-    await Promise.resolve();
-    return socket.received === "";
-  });
+  await until("the request is under way", DEADLINE_MS, () => state === "under way");
   const startedMs = performance.now();
   await within(listener.close({ graceMs: 200 }), DEADLINE_MS, "the listener is closed", []);
   assert(performance.now() - startedMs >= 190);
   assert.equal(await socket.closed(), "");
-  await until("the app hears of it", DEADLINE_MS, () => aborted);
+  await until("the app hears of it", DEADLINE_MS, () => state === "aborted");
 });
