@@ -2,7 +2,6 @@
 import "./adapters/thread-pool.ts"; // first: see there
 import { totalmem } from "node:os";
 import process from "node:process";
-import { isMainThread } from "node:worker_threads";
 import { openChunkFiles } from "./adapters/chunk-files.ts";
 import { createClock } from "./adapters/clock.ts";
 import { openDataDirectory } from "./adapters/data-directory.ts";
@@ -25,8 +24,7 @@ import type { PeerHandler } from "./ports.ts";
 /** For what cannot be waited for any longer once everything else has ended. */
 const LAST_GRACE_MS = 2_000;
 
-// The catalog's worker thread runs this same file when all of Atoll is one file.
-if (isMainThread) await main();
+await main();
 
 async function main(): Promise<void> {
   if (process.argv.slice(2).some((arg) => arg === "--help" || arg === "-h")) {

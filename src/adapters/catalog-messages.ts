@@ -8,7 +8,7 @@ import type { ChunkId } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { ScanRange } from "../ports.ts";
-import type { RegisterCells } from "./catalog-rows.ts";
+import type { RegisterCells } from "./catalog-cells.ts";
 
 export interface CatalogWorkerOptions {
   readonly path: string;

@@ -1,18 +1,10 @@
-/**
- * Register rows as they lie in the catalog and cross to its thread: flat cells, the value as JSON text.
- *
- * SQLite has no page checksums, and a flipped bit in a ballot or a version is still a well-formed row, so each row
- * carries a CRC-32 of its cells. A row that fails is a fault that names its register; it is never half believed.
- */
-import { crc32 } from "node:zlib";
+/** Register rows to cells and back; see catalog-cells.ts. */
 import * as z from "zod";
 import type { Ballot } from "../core/ballot.ts";
 import type { RegisterValue } from "../core/register.ts";
 import { AtollError, messageOf } from "../errors.ts";
 import type { RegisterRow } from "../ports.ts";
-
-/** Name, promised counter and node, accepted counter and node, value as JSON. */
-export type RegisterCells = readonly [string, number, string, number, string, string | null];
+import { damagedRow, quoteName, type RegisterCells } from "./catalog-cells.ts";
 
 const manifest = z.object({
   format: z.literal(1),
@@ -38,7 +30,7 @@ const registerValue: z.ZodType<RegisterValue> = z.object({
 export function toCells({ name, state }: RegisterRow): RegisterCells {
   // A lone surrogate has no UTF-8: two such names would share one row.
   if (!name.isWellFormed()) {
-    throw new AtollError("internal", `wanted a name of well-formed text, got ${quote(name)}`);
+    throw new AtollError("internal", `wanted a name of well-formed text, got ${quoteName(name)}`);
   }
   return [
     name,
@@ -58,17 +50,6 @@ export function fromCells(cells: RegisterCells): RegisterRow {
   return { name, state: { promised, accepted, value: value === null ? null : parseValue(name, value) } };
 }
 
-export function cellsChecksum(cells: RegisterCells): number {
-  return crc32(cells.join("\n"));
-}
-
-export function damagedRow(name: string, what: string): AtollError {
-  return new AtollError(
-    "internal",
-    `wanted the catalog's row of register ${quote(name)}, got a damaged one: ${what}`,
-  );
-}
-
 function parseValue(name: string, text: string): RegisterValue {
   let json: unknown;
   try {
@@ -79,8 +60,4 @@ function parseValue(name: string, text: string): RegisterValue {
   const parsed = registerValue.safeParse(json);
   if (!parsed.success) throw damagedRow(name, z.prettifyError(parsed.error).replaceAll("\n", " "));
   return parsed.data;
-}
-
-function quote(name: string): string {
-  return JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
 }

@@ -11,7 +11,7 @@ import { AtollError, messageOf } from "../errors.ts";
 import type { ScanRange } from "../ports.ts";
 import type { CatalogWorkerOptions, ChangeCells, Fault } from "./catalog-messages.ts";
 import { stretchesOf } from "./catalog-ranges.ts";
-import { cellsChecksum, damagedRow, type RegisterCells } from "./catalog-rows.ts";
+import { cellsChecksum, damagedRow, type RegisterCells } from "./catalog-cells.ts";
 import { prepareDatabase, prepareReading } from "./catalog-schema.ts";
 
 const ROW = "name, promised_counter, promised_node, accepted_counter, accepted_node, value, checksum";

@@ -1,8 +1,8 @@
 /**
  * The catalog's thread: the module that starts it, and what runs in it.
  *
- * Both in one module, found by its own address: in a bundle of one file that address is the bundle, whose main program
- * does nothing off the main thread, and the role in `workerData` says what this thread is for.
+ * Both in one module, found by its own address. A bundle of one file carries the module a second time, on its own and as
+ * text: at the bundle's address the thread would load, and keep in memory, all the rest as well.
  */
 import { setImmediate } from "node:timers";
 import { isMainThread, type MessagePort, parentPort, Worker, workerData } from "node:worker_threads";
@@ -10,9 +10,20 @@ import type { Answer, CatalogWorkerOptions, Opened, Question } from "./catalog-m
 import { CatalogStore, faultOf } from "./catalog-store.ts";
 
 const ROLE = "atoll-catalog";
+/** Rows and buffers on their way are short-lived and small. */
+const YOUNG_GENERATION_MB = 8;
+
+/** This module as one piece of JavaScript, where the build has put it. */
+declare const ATOLL_CATALOG_WORKER: string | undefined;
 
 export function spawnCatalogWorker(options: CatalogWorkerOptions): Worker {
-  return new Worker(new URL(import.meta.url), { workerData: { role: ROLE, options } });
+  const url = typeof ATOLL_CATALOG_WORKER === "string"
+    ? `data:text/javascript,${encodeURIComponent(ATOLL_CATALOG_WORKER)}`
+    : import.meta.url;
+  return new Worker(new URL(url), {
+    workerData: { role: ROLE, options },
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+  });
 }
 
 function serve(port: MessagePort, options: CatalogWorkerOptions): void {

@@ -39,7 +39,11 @@ export function createJsonLog(out: Writable, clock: Clock, fields: LogFields = {
   }
 
   function write(level: string, message: string, more: LogFields = {}): void {
-    line(`${JSON.stringify({ time: new Date(clock.wallMs()).toISOString(), level, message, ...fields, ...more })}\n`);
+    line(
+      `${
+        JSON.stringify({ time: new Date(clock.wallMs()).toISOString(), level, message, ...fields, ...more })
+      }\n`,
+    );
   }
 
   return {

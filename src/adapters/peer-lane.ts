@@ -106,7 +106,9 @@ export class PeerLane {
     if (wasHeard) this.#heardMs = this.#options.clock.monotonicMs();
     this.#streams--;
     this.#bodyBytes -= bodyBytes;
-    this.#startWaiting();
+    // One that was given up may be the first of many whose time has come in this very turn: none of them is sent now.
+    if (wasHeard) this.#startWaiting();
+    else setImmediate(() => this.#startWaiting());
   }
 
   /**

@@ -35,6 +35,8 @@ export async function openPeerListener({ fetch, host, port }: PeerListenerOption
     // A stream that was reset: whoever asked is gone, and the handler hears of it from the body.
     incoming.on("error", () => undefined);
     outgoing.on("error", () => undefined);
+    // Deno keeps a stream that was reset in the midst of an answer, and the answer, for as long as the connection lasts.
+    incoming.on("aborted", () => outgoing.stream?.destroy());
     void answer(incoming, outgoing);
   });
   const sessions = new Set<ServerHttp2Session>();

@@ -26,7 +26,13 @@ import { wrkProblem } from "./wrk.ts";
 const TMPFS = 0x01021994;
 
 async function bench(options: Options, directory: string): Promise<Report> {
-  const wanted = rows(directory, options.seconds).filter((row) => options.only.test(row.name));
+  const every = rows(directory, options.seconds);
+  const wanted = every.filter((row) => options.only.test(row.name));
+  if (wanted.length === 0 && !options.only.test(MEMORY_ROW)) {
+    throw new Error(
+      `--only: no row matches; there are ${[...every.map((row) => row.name), MEMORY_ROW].join(" · ")}`,
+    );
+  }
   const problem = wanted.some((row) => row.needsWrk) ? await wrkProblem() : undefined;
   if (problem !== undefined) console.log(problem);
   const possible = wanted.filter((row) => problem === undefined || !row.needsWrk);

@@ -58,7 +58,7 @@ const EXIT_DEADLINE_MS = 40_000;
 /** Whoever forgets a node, or is ended by a signal, leaves no process behind. */
 const running = new Set<ChildProcess>();
 process.on("exit", () => {
-  for (const child of running) child.kill("SIGKILL");
+  for (const child of running) send(child, "SIGKILL");
 });
 
 export async function startNode(options: NodeOptions): Promise<AtollProcess> {
@@ -93,7 +93,7 @@ export async function startNode(options: NodeOptions): Promise<AtollProcess> {
     if (options.until !== "listening") await node.ready(deadlineMs);
     return node;
   } catch (error) {
-    child.kill("SIGKILL");
+    send(child, "SIGKILL");
     await exited;
     throw error;
   }
@@ -138,19 +138,17 @@ class RunningNode implements AtollProcess {
   }
 
   async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<ExitStatus> {
-    if (this.#child.exitCode === null && this.#child.signalCode === null) {
-      this.#child.kill(signal);
-      if (signal !== "SIGKILL") this.#child.kill("SIGCONT");
-    }
+    send(this.#child, signal);
+    if (signal !== "SIGKILL") send(this.#child, "SIGCONT");
     return await within(this.exited, EXIT_DEADLINE_MS, `${this.publicUrl} ends after ${signal}`, this.lines);
   }
 
   pause(): void {
-    this.#child.kill("SIGSTOP");
+    send(this.#child, "SIGSTOP");
   }
 
   resume(): void {
-    this.#child.kill("SIGCONT");
+    send(this.#child, "SIGCONT");
   }
 
   memory(): Memory {
@@ -182,6 +180,21 @@ function launch(options: NodeOptions): ChildProcess {
   });
   running.add(child);
   return child;
+}
+
+/**
+ * Not `child.kill`: on Deno that takes the first signal, a mere SIGSTOP too, for the end of the process, closes the pipes
+ * and sends no other.
+ */
+function send(child: ChildProcess, signal: NodeJS.Signals): void {
+  // Once it was reaped its number may be somebody else's.
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  try {
+    process.kill(child.pid, signal);
+  } catch (error) {
+    // It ended by itself a moment ago.
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
 }
 
 function parseListening(line: string): Listening | undefined {

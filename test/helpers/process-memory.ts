@@ -12,5 +12,7 @@ export function memoryOf(pid: number): Memory {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
   const bytes = (name: string) =>
     1024 * Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? 0);
-  return { rssBytes: bytes("VmRSS"), peakBytes: bytes("VmHWM") };
+  const rssBytes = bytes("VmRSS");
+  // The kernel brings its high-water mark up to date only now and then.
+  return { rssBytes, peakBytes: Math.max(bytes("VmHWM"), rssBytes) };
 }

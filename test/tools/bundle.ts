@@ -8,14 +8,26 @@ const BANNER = 'import { createRequire as atollCreateRequire } from "node:module
   "const require = atollCreateRequire(import.meta.url);";
 
 export async function bundle(outfile: string): Promise<{ sizeBytes: number }> {
-  const result = await build({
+  const common = {
     absWorkingDir: PROJECT,
-    entryPoints: [join("src", "main.ts")],
-    outfile,
     bundle: true,
     format: "esm",
     platform: "node",
     target: "es2024",
+  } as const;
+  // The catalog's threads load this much and no more.
+  const worker = await build({
+    ...common,
+    entryPoints: [join("src", "adapters", "catalog-worker.ts")],
+    write: false,
+    minifyWhitespace: true,
+    logLevel: "warning",
+  });
+  const result = await build({
+    ...common,
+    entryPoints: [join("src", "main.ts")],
+    outfile,
+    define: { ATOLL_CATALOG_WORKER: JSON.stringify(worker.outputFiles[0]!.text) },
     banner: { js: BANNER },
     // Stack traces of a deployed node should name functions and lines that a person can find again.
     keepNames: true,

@@ -1,0 +1,27 @@
+/**
+ * Register rows as they lie in the catalog and cross to its threads: flat cells, the value as JSON text, which the threads
+ * never look into. Nothing that a thread imports should be large: each has a copy of it in memory.
+ *
+ * SQLite has no page checksums, and a flipped bit in a ballot or a version is still a well-formed row, so each row
+ * carries a CRC-32 of its cells. A row that fails is a fault that names its register; it is never half believed.
+ */
+import { crc32 } from "node:zlib";
+import { AtollError } from "../errors.ts";
+
+/** Name, promised counter and node, accepted counter and node, value as JSON. */
+export type RegisterCells = readonly [string, number, string, number, string, string | null];
+
+export function cellsChecksum(cells: RegisterCells): number {
+  return crc32(cells.join("\n"));
+}
+
+export function damagedRow(name: string, what: string): AtollError {
+  return new AtollError(
+    "internal",
+    `wanted the catalog's row of register ${quoteName(name)}, got a damaged one: ${what}`,
+  );
+}
+
+export function quoteName(name: string): string {
+  return JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
+}

@@ -1,0 +1,112 @@
+/**
+ * Time that passes only when a test says so. Everything that became due runs in order, and after each timer whatever it
+ * set going goes as far as it can without time: so a run depends on nothing but what the test does.
+ */
+import { setImmediate } from "node:timers";
+import type { Clock } from "../../src/ports.ts";
+
+/** An ordinary day, so that dates in headers look like dates. */
+const EPOCH_MS = Date.UTC(2026, 0, 15);
+/** Timers that one wait may run: beyond it something goes round in circles. */
+const TIMERS_MAX = 1_000_000;
+
+interface Timer {
+  readonly dueMs: number;
+  readonly order: number;
+  readonly run: () => void;
+  cancelled: boolean;
+}
+
+export class FakeClock implements Clock {
+  #nowMs = 0;
+  #order = 0;
+  /** In order of time, then of asking. */
+  readonly #timers: Timer[] = [];
+
+  wallMs(): number {
+    return EPOCH_MS + this.#nowMs;
+  }
+
+  monotonicMs(): number {
+    return this.#nowMs;
+  }
+
+  after(delayMs: number, run: () => void): () => void {
+    const timer = { dueMs: this.#nowMs + Math.max(0, delayMs), order: this.#order++, run, cancelled: false };
+    this.#timers.splice(this.#placeOf(timer.dueMs), 0, timer);
+    return () => {
+      timer.cancelled = true;
+    };
+  }
+
+  /** Lets go on whatever needs no time. */
+  async settle(): Promise<void> {
+    // A turn of the event loop begins when no promise has anything to do any more.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+
+  /** Lets so many ms pass. */
+  async advance(ms: number): Promise<void> {
+    const endMs = this.#nowMs + ms;
+    await this.settle();
+    for (let ran = 0; await this.#runNext(endMs); ran++) {
+      if (ran > TIMERS_MAX) throw new Error(`wanted ${ms} ms to pass, timers never ended`);
+    }
+    this.#nowMs = endMs;
+  }
+
+  /** Lets time pass until the promise is settled, and says what it came to; fails after `limitMs`. */
+  async run<T>(promise: Promise<T>, label: string, limitMs = 60_000): Promise<T> {
+    let pending = true;
+    const ended = (): void => {
+      pending = false;
+    };
+    promise.then(ended, ended);
+    await this.until(label, () => !pending, limitMs);
+    return await promise;
+  }
+
+  /** Lets time pass until it is so; fails after `limitMs`. */
+  async until(label: string, condition: () => boolean, limitMs = 60_000): Promise<void> {
+    const endMs = this.#nowMs + limitMs;
+    await this.settle();
+    while (!condition()) {
+      if (!await this.#runNext(endMs)) throw new Error(`waited ${limitMs} ms of fake time in vain: ${label}`);
+    }
+  }
+
+  /** The clock as one node sees it: its wall shows another time, and its timers end with its life. */
+  seenBy(isAlive: () => boolean, skewMs = 0): Clock {
+    return {
+      wallMs: () => this.wallMs() + skewMs,
+      monotonicMs: () => this.monotonicMs(),
+      after: (delayMs, run) =>
+        this.after(delayMs, () => {
+          if (isAlive()) run();
+        }),
+    };
+  }
+
+  async #runNext(endMs: number): Promise<boolean> {
+    const timer = this.#timers[0];
+    if (!timer || timer.dueMs > endMs) return false;
+    this.#timers.shift();
+    if (timer.cancelled) return true;
+    this.#nowMs = Math.max(this.#nowMs, timer.dueMs);
+    timer.run();
+    await this.settle();
+    return true;
+  }
+
+  /** Behind all that are due by then. */
+  #placeOf(dueMs: number): number {
+    let low = 0;
+    let high = this.#timers.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#timers[middle]!.dueMs <= dueMs) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}

@@ -1,0 +1,127 @@
+/** Every message between nodes, made up: for property tests of whatever carries them. */
+import fc from "fast-check";
+import { type Ballot, NO_BALLOT } from "../../src/core/ballot.ts";
+import { foundingLayout, type Layout } from "../../src/core/layout.ts";
+import { CHUNK_BYTES, type Manifest } from "../../src/core/manifest.ts";
+import type { AcceptReply, RegisterValue } from "../../src/core/register.ts";
+import type { NodeCard, PeerReply, PeerRequest, ScanEntry, ScanRange } from "../../src/ports.ts";
+
+type Fields = Readonly<Record<string, fc.Arbitrary<unknown>>>;
+
+/** An object of `fields`, of which those in `optional` may be missing: missing, not undefined. */
+function object<T extends object>(fields: Fields, optional: Fields = {}): fc.Arbitrary<T> {
+  const requiredKeys = Object.keys(fields);
+  return fc.record({ ...fields, ...optional }, { requiredKeys, noNullPrototype: true }) as fc.Arbitrary<
+    unknown
+  > as fc.Arbitrary<T>;
+}
+
+const is = <T>(value: T) => fc.constant(value);
+const digest = fc.array(fc.constantFrom(..."0123456789abcdef"), { minLength: 64, maxLength: 64 })
+  .map((digits) => digits.join(""));
+const text = fc.string({ maxLength: 40, unit: "binary" });
+const id = fc.string({ minLength: 1, maxLength: 20 });
+const count = fc.maxSafeNat();
+const positive = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
+const name = fc.tuple(id, text).map(([bucket, key]) => `${bucket}\0${key}`);
+const ballot = fc.oneof(object<Ballot>({ counter: count, node: text }), is(NO_BALLOT));
+const bytes = fc.uint8Array({ maxLength: 300 });
+
+const headers = fc.dictionary(fc.stringMatching(/^[a-z][a-z0-9-]{0,20}$/), text, {
+  maxKeys: 5,
+  noNullPrototype: true,
+});
+const manifest = fc.array(digest, { maxLength: 5 }).chain((chunks) =>
+  object<Manifest>({
+    format: is(1),
+    size: is(chunks.length * CHUNK_BYTES),
+    sha256: digest,
+    layout: is("list"),
+    chunks: is(chunks),
+    headers,
+  }, { expiresMs: count })
+);
+const value = object<RegisterValue>({
+  version: positive,
+  modifiedMs: count,
+  changeId: text,
+  ancestors: fc.array(text, { maxLength: 16 }),
+  content: fc.oneof(object({ kind: is("object"), manifest }), object({ kind: is("tombstone") })),
+});
+const layout: fc.Arbitrary<Layout> = fc.uniqueArray(id, { minLength: 1, maxLength: 5 }).map((ids) =>
+  foundingLayout("ring", 3, ids.map((one) => ({ id: one, region: "r", zone: `zone ${one}`, weight: 1.5 })))
+);
+const card = object<NodeCard>({
+  id,
+  region: text,
+  zone: text,
+  peerUrl: text,
+  publicUrl: text,
+  incarnation: text,
+  layoutNumber: count,
+  bootstrapExpect: count,
+}, { ringId: id });
+const cards = fc.array(card, { maxLength: 3 });
+const range = object<ScanRange>({ prefix: text, after: name, limit: fc.integer({ min: 1, max: 4_096 }) }, {
+  afterPrefix: text,
+});
+const listed = object({ size: count, sha256: digest, modifiedMs: count, contentType: text }, {
+  expiresMs: count,
+});
+const scanEntry = object<ScanEntry>({ name, accepted: ballot, version: positive }, { object: listed });
+const commit = object({ name, version: positive });
+
+const refused = object<Extract<AcceptReply, { kind: "refused" }>>({ kind: is("refused"), promised: ballot });
+const acceptReply = fc.oneof(is<AcceptReply>({ kind: "accepted" }), refused);
+const promised = (what: "layout" | "value", held: fc.Arbitrary<unknown>) =>
+  object({ kind: is("promised"), accepted: ballot, [what]: fc.option(held) });
+const chunk = object({ id: digest, bytes });
+
+export interface MadeUpExchange {
+  readonly request: PeerRequest;
+  readonly reply: PeerReply;
+}
+
+function exchange(
+  type: PeerRequest["type"],
+  request: readonly [Fields, Fields?],
+  reply: readonly [Fields, Fields?],
+): fc.Arbitrary<MadeUpExchange> {
+  return fc.tuple(
+    object<PeerRequest>({ type: is(type), ...request[0] }, request[1]),
+    object<PeerReply>({ type: is(type === "ping" ? "pong" : type), ...reply[0] }, reply[1]),
+  ).map(([asked, answered]) => ({ request: asked, reply: answered }));
+}
+
+/** Of each type, a request and a reply to it. */
+export const exchanges: Readonly<Record<PeerRequest["type"], fc.Arbitrary<MadeUpExchange>>> = {
+  ping: exchange("ping", [{ card, known: cards }], [{ card, known: cards }]),
+  layout: exchange("layout", [{}], [{}, { layout }]),
+  "found-prepare": exchange("found-prepare", [{ ballot }], [{
+    reply: fc.oneof(promised("layout", layout), refused),
+  }]),
+  "found-accept": exchange("found-accept", [{ ballot, layout }], [{ reply: acceptReply }]),
+  prepare: exchange("prepare", [{ name, ballot }, { chunk }], [
+    { reply: fc.oneof(promised("value", value), refused) },
+    { stored: digest },
+  ]),
+  accept: exchange("accept", [{ name, ballot, value }], [{ reply: acceptReply }]),
+  read: exchange("read", [{ name }, { known: ballot }], [{ accepted: ballot }, { value: fc.option(value) }]),
+  "chunk-put": exchange("chunk-put", [{ id: digest, bytes }], [{ stored: digest }]),
+  "chunk-get": exchange("chunk-get", [{ id: digest }], [{}, { bytes }]),
+  scan: exchange("scan", [{ range }], [{
+    entries: fc.array(scanEntry, { maxLength: 5 }),
+    done: fc.boolean(),
+  }]),
+  notice: exchange("notice", [{ commits: fc.array(commit, { maxLength: 5 }) }], [{}]),
+};
+
+export const anyExchange: fc.Arbitrary<MadeUpExchange> = fc.oneof(...Object.values(exchanges));
+
+/** Without the fields that are there but undefined: the wire knows no difference. */
+export function withoutUndefined<T>(whole: T): T {
+  if (typeof whole !== "object" || whole === null || whole instanceof Uint8Array) return whole;
+  if (Array.isArray(whole)) return whole.map(withoutUndefined) as T;
+  const kept = Object.entries(whole).filter(([, field]) => field !== undefined);
+  return Object.fromEntries(kept.map(([key, field]) => [key, withoutUndefined(field as unknown)])) as T;
+}
