@@ -3,10 +3,10 @@
  * time, can be full, and tells a dead process nothing.
  */
 import { AtollError } from "../../src/errors.ts";
+import { pause } from "../../src/node/waiting.ts";
 import type { Catalog, CatalogChange, ChunkCache, ChunkFiles, Clock } from "../../src/ports.ts";
 import { createMemoryCatalog } from "./memory-catalog.ts";
 import { createMemoryChunkCache, createMemoryChunkFiles } from "./memory-chunk-files.ts";
-import { pause } from "../../src/node/waiting.ts";
 
 /** Room for a few chunks. */
 const CACHE_BYTES = 8 << 20;

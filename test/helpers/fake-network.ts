@@ -3,7 +3,15 @@
  * repeated, refused or held up, as the test's rules say. What arrives is a copy, as it would be over a wire.
  */
 import { AtollError, type ErrorCode, messageOf } from "../../src/errors.ts";
-import type { CallOptions, Clock, PeerHandler, PeerReply, PeerRequest, Peers, ReplyTo } from "../../src/ports.ts";
+import type {
+  CallOptions,
+  Clock,
+  PeerHandler,
+  PeerReply,
+  PeerRequest,
+  Peers,
+  ReplyTo,
+} from "../../src/ports.ts";
 
 export interface Message {
   readonly from: string;
@@ -87,10 +95,11 @@ export class FakeNetwork {
             cancel();
             settle();
           };
-          const gaveUp = (): void => end(() => reject(new AtollError("peer-timeout", "given up")));
-          if (options.signal?.aborted) return gaveUp();
-          options.signal?.addEventListener("abort", gaveUp, { once: true });
-          const fail = (code: ErrorCode, message: string): void => end(() => reject(new AtollError(code, message)));
+          options.signal?.addEventListener("abort", () => end(() => reject(options.signal?.reason)), {
+            once: true,
+          });
+          const fail = (code: ErrorCode, message: string): void =>
+            end(() => reject(new AtollError(code, message)));
           const answer = (reply: PeerReply): void => {
             if (reply.type === "error") fail(reply.code as ErrorCode, reply.message);
             else end(() => resolve(reply as ReplyTo<R>));
@@ -125,7 +134,9 @@ export class FakeNetwork {
         this.#clock.after(back.delayMs, () => answer(reply));
       });
     };
-    for (let copy = 0; copy < (there.copies ?? 1); copy++) this.#clock.after(there.delayMs * (1 + copy), arrive);
+    for (let copy = 0; copy < (there.copies ?? 1); copy++) {
+      this.#clock.after(there.delayMs * (1 + copy), arrive);
+    }
   }
 
   #fateOf(message: Message): Fate & { delayMs: number } {

@@ -24,7 +24,6 @@ export function createSeededRandom(seed: number): SeededRandom {
     below,
     chance: (probability) => fraction() < probability,
     pick: (choices) => choices[below(choices.length)]!,
-    hex: (bytes) =>
-      Array.from({ length: bytes }, () => below(256).toString(16).padStart(2, "0")).join(""),
+    hex: (bytes) => Array.from({ length: bytes }, () => below(256).toString(16).padStart(2, "0")).join(""),
   };
 }

@@ -1,0 +1,43 @@
+/** The program run to its end, for starts that must fail and for those that only say something. */
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import type { Runtime } from "./atoll-process.ts";
+import { within } from "./deadline.ts";
+import { binary, PROJECT } from "../tools/project.ts";
+
+/** The runtime of whoever runs the tests: the first node of each has it. */
+export const HERE: Runtime = "Deno" in globalThis ? "deno" : "node";
+export const THERE: Runtime = HERE === "deno" ? "node" : "deno";
+
+export interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Nothing named ATOLL_* is inherited. Fails, and ends the program, when it runs on for longer than `deadlineMs`. */
+export async function runAtoll(
+  runtime: Runtime,
+  env: Readonly<Record<string, string>>,
+  args: readonly string[] = [],
+  deadlineMs = 10_000,
+): Promise<Ended> {
+  const inherited = Object.entries(process.env).filter(([name]) => !/^(PORT$|ATOLL_|FLY_|NODE_)/.test(name));
+  const flags = runtime === "deno" ? ["run", "-A"] : [];
+  const child = spawn(binary(runtime), [...flags, join(PROJECT, "src", "main.ts"), ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...Object.fromEntries(inherited), DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1", ...env },
+  });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  const closed = new Promise<number | null>((resolve) => child.once("close", (code) => resolve(code)));
+  try {
+    const code = await within(closed, deadlineMs, `${runtime} src/main.ts ends by itself`, [stdout, stderr]);
+    return { code, stdout, stderr };
+  } finally {
+    child.kill("SIGKILL");
+    await closed;
+  }
+}
