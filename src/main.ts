@@ -108,7 +108,7 @@ async function serve(config: Config): Promise<void> {
     clock,
     random,
     log,
-    writeLine: log.line,
+    writeLine: (line) => log.line(line),
     maxObjectBytes: config.maxObjectBytes,
     maxConcurrentRequests: config.maxConcurrentRequests,
     isDraining: () => draining,
@@ -136,7 +136,7 @@ async function serve(config: Config): Promise<void> {
     await peerListener.close({ graceMs: LAST_GRACE_MS });
     await peers.close();
     await catalog.close();
-    await directory.close();
+    directory.close();
     log.info("stopped");
     log.flush();
   });

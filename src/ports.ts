@@ -146,7 +146,16 @@ export type PeerRequest =
   | { readonly type: "accept"; readonly name: Name; readonly ballot: Ballot; readonly value: RegisterValue }
   /** `known`: the ballot whose value the asker holds; it is not sent again. */
   | { readonly type: "read"; readonly name: Name; readonly known?: Ballot | undefined }
-  | { readonly type: "chunk-put"; readonly id: ChunkId; readonly bytes: Uint8Array }
+  /**
+   * The bytes are the handler's until it has answered. `computed`: what the receiving end hashed them to while they
+   * arrived; it is never sent.
+   */
+  | {
+    readonly type: "chunk-put";
+    readonly id: ChunkId;
+    readonly bytes: Uint8Array;
+    readonly computed?: ChunkId | undefined;
+  }
   | { readonly type: "chunk-get"; readonly id: ChunkId }
   | { readonly type: "scan"; readonly range: ScanRange }
   | { readonly type: "notice"; readonly commits: readonly { name: Name; version: number }[] };
@@ -205,7 +214,10 @@ export interface Peers {
   call<R extends PeerRequest>(url: string, request: R, options: CallOptions): Promise<ReplyTo<R>>;
 }
 
-export type ReplyTo<R extends PeerRequest> = Extract<PeerReply, { type: R["type"] extends "ping" ? "pong" : R["type"] }>;
+export type ReplyTo<R extends PeerRequest> = Extract<
+  PeerReply,
+  { type: R["type"] extends "ping" ? "pong" : R["type"] }
+>;
 
 /** Answers peers' requests; the other end of `Peers`. */
 export type PeerHandler = (

@@ -57,7 +57,12 @@ describe("parseConfig", () => {
   });
 
   it("names every wrong value in one error, with what was wanted and what came", () => {
-    const message = refusal({ PORT: "http", ATOLL_REPLICAS: "2", ATOLL_SEEDS: "nonsense", ATOLL_DISK_CACHE_BYTES: "-1" });
+    const message = refusal({
+      PORT: "http",
+      ATOLL_REPLICAS: "2",
+      ATOLL_SEEDS: "nonsense",
+      ATOLL_DISK_CACHE_BYTES: "-1",
+    });
     for (const part of ["PORT", '"http"', "ATOLL_REPLICAS", "odd", "ATOLL_SEEDS", "ATOLL_DISK_CACHE_BYTES"]) {
       assert(message.includes(part), `${part} in: ${message}`);
     }
@@ -91,6 +96,8 @@ describe("parseConfig", () => {
 describe("helpText", () => {
   it("lists every variable that is taken", () => {
     const help = helpText();
-    for (const name of ["PORT", "ATOLL_SEEDS", "ATOLL_DRAIN_SECONDS", "ATOLL_CLUSTER_SECRET"]) assert(help.includes(name));
+    for (const name of ["PORT", "ATOLL_SEEDS", "ATOLL_DRAIN_SECONDS", "ATOLL_CLUSTER_SECRET"]) {
+      assert(help.includes(name));
+    }
   });
 });

@@ -1,6 +1,12 @@
 /** The peer listener: HTTP/2 without TLS for the peer app, on both runtimes by node:http2. */
 import { getRequestListener, type Http2Bindings } from "@hono/node-server";
-import { createServer, type Http2Server, type Http2Session, type ServerHttp2Session } from "node:http2";
+import {
+  createServer,
+  type Http2Server,
+  type Http2Session,
+  type Http2Stream,
+  type ServerHttp2Session,
+} from "node:http2";
 import type { AddressInfo } from "node:net";
 import { SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES } from "./peer-lane.ts";
 import { listen } from "./listener-port.ts";
@@ -28,6 +34,7 @@ export async function openPeerListener({ fetch, host, port }: PeerListenerOption
   const answer = getRequestListener((request, env) => fetch(request, env as Http2Bindings), {
     overrideGlobalObjects: false,
   });
+  const underWay = new Set<Http2Stream>();
   const server = createServer({
     maxSessionMemory: SESSION_MEMORY_MB,
     settings: { initialWindowSize: STREAM_WINDOW_BYTES, maxConcurrentStreams: STREAMS_MAX },
@@ -35,8 +42,9 @@ export async function openPeerListener({ fetch, host, port }: PeerListenerOption
     // A stream that was reset: whoever asked is gone, and the handler hears of it from the body.
     incoming.on("error", () => undefined);
     outgoing.on("error", () => undefined);
-    // Deno keeps a stream that was reset in the midst of an answer, and the answer, for as long as the connection lasts.
-    incoming.on("aborted", () => outgoing.stream?.destroy());
+    letGo(underWay);
+    underWay.add(incoming.stream);
+    outgoing.on("close", () => underWay.delete(incoming.stream));
     void answer(incoming, outgoing);
   });
   const sessions = new Set<ServerHttp2Session>();
@@ -53,6 +61,14 @@ export async function openPeerListener({ fetch, host, port }: PeerListenerOption
     port: (server.address() as AddressInfo).port,
     close: ({ graceMs }) => close(server, sessions, graceMs),
   };
+}
+
+/**
+ * Deno (2.9) does not close a stream that was reset after its answer was ended and before it was sent: it would keep the
+ * answer for as long as the connection lasts, and reads that were given up are common. So the next request looks.
+ */
+function letGo(underWay: ReadonlySet<Http2Stream>): void {
+  for (const stream of underWay) if (stream.closed && !stream.destroyed) stream.destroy();
 }
 
 /** The connection's own window starts at 64 KiB whatever the settings say (RFC 9113 section 6.9.2). */

@@ -4,7 +4,7 @@
  * The table of owners is computed once, by whoever proposes the layout, and is part of the document, so nodes never
  * disagree about it. The order of preference: replicas in distinct zones, then load by weight, then the least change.
  */
-import { PARTITIONS, partitionOf } from "./partitions.ts";
+import { partitionOf, PARTITIONS } from "./partitions.ts";
 import type { Name } from "./names.ts";
 
 export const LAYOUT_FORMAT = 1;
@@ -91,7 +91,9 @@ function pick(
   for (let step = 0; step < nodes.length; step++) {
     const index = (partition + step) % nodes.length;
     if (row.includes(index) || avoidZones?.has(nodes[index]!.zone)) continue;
-    if (best === -1 || load[index]! + 1 / nodes[index]!.weight < load[best]! + 1 / nodes[best]!.weight - 1e-9) {
+    if (
+      best === -1 || load[index]! + 1 / nodes[index]!.weight < load[best]! + 1 / nodes[best]!.weight - 1e-9
+    ) {
       best = index;
     }
   }
@@ -110,7 +112,9 @@ export function replicasOfPartition(layout: Layout, partition: number): string[]
 /** Why a document cannot be a layout, or undefined. */
 export function layoutProblem(layout: Layout): string | undefined {
   if (layout.format !== LAYOUT_FORMAT) return `wanted format ${LAYOUT_FORMAT}, got ${layout.format}`;
-  if (layout.table.length !== PARTITIONS) return `wanted ${PARTITIONS} partitions, got ${layout.table.length}`;
+  if (layout.table.length !== PARTITIONS) {
+    return `wanted ${PARTITIONS} partitions, got ${layout.table.length}`;
+  }
   const ids = new Set(layout.nodes.map((node) => node.id));
   if (ids.size !== layout.nodes.length) return "a node stands in it twice";
   const stranger = layout.voters.find((id) => !ids.has(id));

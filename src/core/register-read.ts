@@ -43,8 +43,10 @@ export class RegisterRead {
       if (compareBallots(report.accepted, this.#highest) > 0) this.#highest = report.accepted;
       const id = `${report.accepted.counter} ${report.accepted.node}`;
       let same = this.#alike.get(id);
-      if (!same) this.#alike.set(id, (same = { tally: new Tally(this.#sets), report }));
-      if (same.tally.vote(from, true) === "reached") return this.#finish({ kind: "current", report: same.report });
+      if (!same) this.#alike.set(id, same = { tally: new Tally(this.#sets), report });
+      if (same.tally.vote(from, true) === "reached") {
+        return this.#finish({ kind: "current", report: same.report });
+      }
     }
     if (answered === "impossible") return this.#finish({ kind: "unreachable" });
     // Each group hopes for everyone who is still silent; when none can win any more, waiting is pointless.

@@ -8,7 +8,9 @@ import { type Ballot, compareBallots, NO_BALLOT, sameBallot } from "./ballot.ts"
 import type { Manifest } from "./manifest.ts";
 
 /** What a register can hold. A tombstone keeps the version, so that versions never repeat. */
-export type Content = { readonly kind: "object"; readonly manifest: Manifest } | { readonly kind: "tombstone" };
+export type Content = { readonly kind: "object"; readonly manifest: Manifest } | {
+  readonly kind: "tombstone";
+};
 
 export interface RegisterValue {
   /** 1 for the first committed change of a name, one more for each after it; also the fencing token. */

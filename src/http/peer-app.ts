@@ -4,7 +4,7 @@
  */
 import { Buffer } from "node:buffer";
 import { type Context, Hono } from "hono";
-import { CHUNK_BYTES, isChunkId } from "../core/manifest.ts";
+import { isChunkId } from "../core/manifest.ts";
 import { AtollError, messageOf } from "../errors.ts";
 import type { Clock, Log, PeerHandler, PeerReply, PeerRequest } from "../ports.ts";
 import { NO_DIGEST } from "./peer-auth.ts";
@@ -17,6 +17,7 @@ import {
   errorReply,
   joinFrames,
 } from "./peer-codec.ts";
+import { IncomingChunks } from "./peer-chunks.ts";
 import { type PeerEnv, readBody } from "./peer-connection.ts";
 import { type Asker, PeerDoor } from "./peer-door.ts";
 import { CALL_PATH, CHUNK_PATH, FROM_HEADER, NONE, type PeerSelf } from "./peer-headers.ts";
@@ -37,6 +38,7 @@ export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
   const { handler, log } = deps;
   const door = new PeerDoor(deps);
   const refusals = new RefusalLog(log);
+  const incoming = new IncomingChunks();
   const app = new Hono<{ Bindings: PeerEnv }>();
 
   /** Never throws: a message that fails is an error reply, for itself only. */
@@ -73,9 +75,10 @@ export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
 
   app.put(`${CHUNK_PATH}:id`, async (c) => {
     const { id, asker } = admitChunk(c);
-    // Nothing compares the bytes with the id here: the handler has to hash them anyway, and refuses what does not match.
-    const bytes = await readBody(c.req.raw, c.env ?? {}, CHUNK_BYTES);
-    const reply = await handle(asker, traceOf(asker), { type: "chunk-put", id, bytes });
+    // Nothing compares the bytes with the id here: the handler refuses what does not match.
+    const { bytes, computed, release } = await incoming.read(c.req.raw, c.env ?? {});
+    const reply = await handle(asker, traceOf(asker), { type: "chunk-put", id, bytes, computed })
+      .finally(release);
     if (reply.type === "error") return door.fault(c.env ?? {}, reply, 500);
     return door.answer(c.env ?? {}, asker, 200, Buffer.from(JSON.stringify(reply)));
   });

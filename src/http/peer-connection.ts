@@ -27,22 +27,35 @@ interface OutgoingAnswer {
 
 /** Throws `too-large` as soon as that is known, `incomplete-body` when the sender went away before the end. */
 export async function readBody(request: Request, env: PeerEnv, maxBytes: number): Promise<Uint8Array> {
-  const declaredBytes = Number(request.headers.get("content-length") ?? Number.NaN);
-  if (declaredBytes > maxBytes) throw tooLarge(maxBytes, declaredBytes);
   const parts = new BodyParts(maxBytes);
-  if (env.incoming) await readIncoming(env.incoming, parts);
-  else if (request.body) { for await (const part of request.body) parts.add(part); }
+  await eachPart(request, env, maxBytes, (part) => parts.add(part));
   return parts.whole();
 }
 
-function readIncoming(incoming: IncomingBody, parts: BodyParts): Promise<void> {
+/** Hands on what arrives, piece by piece; what `take` throws ends it. A declared length beyond `maxBytes` is refused. */
+export async function eachPart(
+  request: Request,
+  env: PeerEnv,
+  maxBytes: number,
+  take: (part: Uint8Array) => void,
+): Promise<void> {
+  const declaredBytes = Number(request.headers.get("content-length") ?? Number.NaN);
+  if (declaredBytes > maxBytes) throw tooLarge(maxBytes, declaredBytes);
+  if (env.incoming) await readIncoming(env.incoming, take);
+  else if (request.body) { for await (const part of request.body) take(part); }
+}
+
+function readIncoming(incoming: IncomingBody, take: (part: Uint8Array) => void): Promise<void> {
   return new Promise((resolve, reject) => {
+    let ended = false;
     const cut = () =>
       reject(new AtollError("incomplete-body", "wanted the whole body, got a stream that was reset"));
     incoming.on("data", (part) => {
+      if (ended) return;
       try {
-        parts.add(part);
+        take(part);
       } catch (error) {
+        ended = true;
         reject(error); // the stream is reset once this is answered
       }
     });

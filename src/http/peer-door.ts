@@ -66,7 +66,7 @@ export class PeerDoor {
     return { request, mac: signature?.mac, digest: signature?.digest };
   }
 
-  /** Throws `peer-refused` unless the body is the one that was signed. */
+  /** Throws `peer-refused` unless the body is the one that was signed; none at all is not enough. */
   checkBody({ digest }: Asker, body: Uint8Array): void {
     if (digest === undefined || digest === bodyDigest(body)) return;
     throw new AtollError("peer-refused", "wanted the body that was signed, got another");

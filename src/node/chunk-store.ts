@@ -32,10 +32,11 @@ export class ChunkStore {
     this.#stored = deps.metrics.counter("atoll_chunks_stored_total", "Chunks made durable here");
   }
 
-  /** Durable when it resolves with the digest computed here. Bytes that are not what the name says are refused. */
-  async put(id: ChunkId, bytes: Uint8Array): Promise<ChunkId> {
-    // Here and not aside: on a busy replica the copy that hashing elsewhere takes costs more than it spares.
-    const computed = this.#hashing.sha256(bytes);
+  /**
+   * Durable when it resolves with the digest computed here, by `computed` or now. Bytes that are not what the name says
+   * are refused. `bytes` may be used for something else afterwards.
+   */
+  async put(id: ChunkId, bytes: Uint8Array, computed = this.#hashing.sha256(bytes)): Promise<ChunkId> {
     if (computed !== id) {
       throw new AtollError(
         "digest-mismatch",

@@ -122,10 +122,11 @@ export class Listings {
     }
     const names = [...byName.keys()].sort(compareUtf8);
     const permits = new Permits(SETTLING_AT_ONCE);
-    const settled = await Promise.all(names.map((name) => {
-      const agreed = this.#agreed(name, byName.get(name)!, replies);
-      return agreed ?? this.#settle(name, permits, trace);
-    }));
+    const settled = await Promise.all(
+      names.map(async (name) =>
+        this.#agreed(name, byName.get(name)!, replies) ?? await this.#settle(name, permits, trace)
+      ),
+    );
     return { entries: settled.filter((entry) => entry !== undefined), end };
   }
 

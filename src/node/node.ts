@@ -26,7 +26,7 @@ import { Founder, FoundingAcceptor } from "./founding.ts";
 import { Listings } from "./list-objects.ts";
 import { Membership } from "./membership.ts";
 import { MemoryCache } from "./memory-cache.ts";
-import { Metrics } from "./metrics.ts";
+import type { Metrics } from "./metrics.ts";
 import { Notices } from "./notices.ts";
 import { Objects } from "./objects.ts";
 import { PeerGate } from "./peer-gate.ts";

@@ -53,7 +53,7 @@ export function createPeerService(deps: PeerServiceDeps): PeerHandler {
         return { type: "read", accepted, ...(!held && { value }) };
       }
       case "chunk-put":
-        return { type: "chunk-put", stored: await chunks.put(request.id, request.bytes) };
+        return { type: "chunk-put", stored: await chunks.put(request.id, request.bytes, request.computed) };
       case "chunk-get":
         return { type: "chunk-get", bytes: memory.chunk(request.id) ?? await chunks.get(request.id) };
       case "scan":

@@ -257,9 +257,8 @@ export class Registers {
       const reply = phase === "prepare"
         ? this.#prepare(id, round.ballot, attempt).then((r) => round.prepared(id, r))
         : this.#accept(id, round.ballot, attempt, value!).then((r) => round.accepted(id, r));
-      reply.catch((error: unknown) => {
+      void reply.catch((error: unknown) => {
         reason = error;
-        // A full disk is worth more than "unreachable" to whoever has to answer.
         const step = phase === "prepare" ? round.prepared(id, undefined) : round.accepted(id, undefined);
         if (step.kind === "wait") fanout.failed();
         return step;

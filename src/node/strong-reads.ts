@@ -100,7 +100,7 @@ export class StrongReads {
     let current: ReadReport | undefined;
     let reason: unknown;
     const fanout = new Fanout(order, (id) => {
-      this.#report(id, name, trace).then((report) => {
+      void this.#report(id, name, trace).then((report) => {
         reports.set(id, report);
         if (current) this.#repair(name, id, report, current);
         return read.reported(id, report);

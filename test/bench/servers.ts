@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { type AtollProcess, type Runtime, startNode } from "../helpers/atoll-process.ts";
 import { startRing } from "../helpers/atoll-ring.ts";
 import { memoryOf } from "../helpers/process-memory.ts";
+import { bundle } from "../tools/bundle.ts";
 import { PROJECT } from "../tools/project.ts";
 import { ANSWER_HEADERS } from "./answer-headers.ts";
 import { listenerPids } from "./listener-pids.ts";
@@ -30,10 +31,13 @@ export async function startServers(
   named: readonly Peer[],
 ): Promise<Servers> {
   await using started = new AsyncDisposableStack();
+  // What people deploy, not what developers run: types have not to be stripped, and less is in memory.
+  const entry = join(directory, "atoll.mjs");
+  await bundle(entry);
   const bareNode = started.use(await startBare(directory, runtime));
-  const oneNode = started.use(await startNode({ runtime, dataDir: join(directory, "one") }));
+  const oneNode = started.use(await startNode({ runtime, entry, dataDir: join(directory, "one") }));
   const ring = started.use(
-    await startRing({ runtimes: [runtime, runtime, runtime], directory: join(directory, "three") }),
+    await startRing({ runtimes: [runtime, runtime, runtime], entry, directory: join(directory, "three") }),
   );
   const bare = serverOf("bare Hono", [bareNode]);
   const one = serverOf("ring of 1", [oneNode]);

@@ -17,6 +17,9 @@ import { Ring } from "../../src/node/ring.ts";
 import { StrongReads } from "../../src/node/strong-reads.ts";
 import { MemoryRing, type RingOptions, urlOf } from "./memory-ring.ts";
 
+/** By then even far nodes have answered a ping. */
+const MEASURED_MS = 1_500;
+
 export type Parts = ReturnType<typeof createParts>;
 
 /** Begins a new life of the node and listens; nothing pings and nothing completes until the test says so. */
@@ -100,16 +103,18 @@ export interface PartsRing {
   readonly parts: Readonly<Record<string, Parts>>;
 }
 
-/** A ring of parts that all believe each other alive, as far away as the network is. */
-export function openParts(options: RingOptions): PartsRing {
+/** A ring of parts that believe each other alive, and know from one ping how far away each is. */
+export async function openParts(options: RingOptions): Promise<PartsRing> {
   const ring = new MemoryRing(options);
   const parts: Record<string, Parts> = {};
   for (const id of options.ids) parts[id] = createParts(ring, id);
   for (const { id, membership } of Object.values(parts)) introduce(ring, membership, id);
+  await ring.clock.advance(MEASURED_MS);
   return { ring, parts };
 }
 
-/** As if everybody had just pinged it. */
+/** As if everybody had just pinged it; and it pings everybody. */
 export function introduce(ring: MemoryRing, membership: Membership, id: string): void {
   for (const node of ring.layout.nodes) if (node.id !== id) membership.heard(ring.card(node.id), []);
+  membership.announce();
 }

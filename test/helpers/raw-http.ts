@@ -27,10 +27,13 @@ export interface Asking {
 interface Head {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  readonly bodyBytes: number;
+  /** Undefined when it comes in chunks. */
+  readonly bodyBytes: number | undefined;
 }
 
 const HEAD_END = Buffer.from("\r\n\r\n");
+/** Only short answers come in chunks, so where the last one is may be found by its looks. */
+const LAST_CHUNK = Buffer.from("\r\n0\r\n\r\n");
 
 export class RawHttp {
   readonly #socket: Socket;
@@ -115,21 +118,22 @@ export class RawHttp {
   /** The next reply; `method` is the request's, since an answer to HEAD has no body. 100 Continue is one of its own. */
   async reply(method = "GET", deadlineMs = DEADLINE_MS): Promise<Reply> {
     let head: Head | undefined;
+    let endsAt: number | undefined;
     await this.#wait(
       () => {
         head ??= this.#parseHead(method);
-        return head !== undefined && this.#receivedBytes >= head.bodyBytes + this.#headBytes();
+        endsAt = head && this.#endOf(head);
+        return endsAt !== undefined && this.#receivedBytes >= endsAt;
       },
       deadlineMs,
       `an answer to ${method} is whole`,
     );
     const { status, headers, bodyBytes } = head!;
     const all = Buffer.concat(this.#received);
-    const end = this.#headBytes() + bodyBytes;
-    const body = all.subarray(end - bodyBytes, end);
-    this.#received = [all.subarray(end)];
-    this.#receivedBytes = all.length - end;
-    return { status, headers, body };
+    const body = all.subarray(this.#headBytes(), endsAt);
+    this.#received = [all.subarray(endsAt)];
+    this.#receivedBytes = all.length - endsAt!;
+    return { status, headers, body: bodyBytes === undefined ? joinChunks(body) : body };
   }
 
   /** All that came and was no part of a reply yet, once the server has closed. */
@@ -155,6 +159,14 @@ export class RawHttp {
     }
   }
 
+  /** How many bytes from here the reply takes; undefined while that is not known. */
+  #endOf({ bodyBytes }: Head): number | undefined {
+    if (bodyBytes !== undefined) return this.#headBytes() + bodyBytes;
+    this.#received = [Buffer.concat(this.#received)];
+    const at = this.#received[0]!.indexOf(LAST_CHUNK);
+    return at === -1 ? undefined : at + LAST_CHUNK.length;
+  }
+
   #headBytes(): number {
     const at = this.#first().indexOf(HEAD_END);
     return at === -1 ? 0 : at + HEAD_END.length;
@@ -171,10 +183,11 @@ export class RawHttp {
       const colon = field.indexOf(":");
       headers[field.slice(0, colon).toLowerCase()] = field.slice(colon + 1).trim();
     }
-    if (headers["transfer-encoding"] !== undefined) throw new Error("wanted an answer of known length");
     const isBare = method === "HEAD" || status < 200 || status === 204 || status === 304;
-    const length = isBare ? "0" : headers["content-length"];
-    if (length === undefined) throw new Error(`wanted a Content-Length, got ${JSON.stringify(headers)}`);
+    if (isBare) return { status, headers, bodyBytes: 0 };
+    if (headers["transfer-encoding"] === "chunked") return { status, headers, bodyBytes: undefined };
+    const length = headers["content-length"];
+    if (length === undefined) throw new Error(`wanted an answer with an end, got ${JSON.stringify(headers)}`);
     return { status, headers, bodyBytes: Number(length) };
   }
 
@@ -188,6 +201,17 @@ export class RawHttp {
 
   #text(): string {
     return JSON.stringify(this.#first().toString("latin1", 0, 500));
+  }
+}
+
+function joinChunks(body: Buffer): Buffer {
+  const parts: Buffer[] = [];
+  for (let at = 0;;) {
+    const lineEnd = body.indexOf("\r\n", at);
+    const sizeBytes = Number.parseInt(body.toString("latin1", at, lineEnd), 16);
+    if (!(sizeBytes > 0)) return Buffer.concat(parts);
+    parts.push(body.subarray(lineEnd + 2, lineEnd + 2 + sizeBytes));
+    at = lineEnd + 4 + sizeBytes;
   }
 }
 

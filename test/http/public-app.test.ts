@@ -4,7 +4,8 @@ import { describe, it } from "node:test";
 import { openMemoryNode } from "../helpers/memory-node.ts";
 
 const sha256 = (bytes: Uint8Array | string): string => createHash("sha256").update(bytes).digest("hex");
-const base64 = (algorithm: string, text: string): string => createHash(algorithm).update(text).digest("base64");
+const base64 = (algorithm: string, text: string): string =>
+  createHash(algorithm).update(text).digest("base64");
 /** Without the content type that fetch gives a text. */
 const bytesOf = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
 
@@ -40,7 +41,10 @@ describe("PUT", () => {
     assert.equal(second.status, 200);
     assert.equal(second.headers.get("atoll-version"), "2");
     // The same bytes put again are a new version.
-    assert.equal((await solo.request("/abc/k", { method: "PUT", body: "two" })).headers.get("atoll-version"), "3");
+    assert.equal(
+      (await solo.request("/abc/k", { method: "PUT", body: "two" })).headers.get("atoll-version"),
+      "3",
+    );
     assert.equal(await (await solo.request("/abc/k")).text(), "two");
   });
 
@@ -65,7 +69,10 @@ describe("PUT", () => {
     assert.equal(got.headers.get("atoll-meta-owner"), "me");
     assert.equal(got.headers.get("x-other"), null);
     await solo.request("/abc/nothing-known", { method: "PUT", body: new Uint8Array([1]) });
-    assert.equal((await solo.request("/abc/nothing-known")).headers.get("content-type"), "application/octet-stream");
+    assert.equal(
+      (await solo.request("/abc/nothing-known")).headers.get("content-type"),
+      "application/octet-stream",
+    );
   });
 
   it("stores any size, in chunks of 1 MiB", async () => {
@@ -95,7 +102,9 @@ describe("PUT", () => {
     });
     const put = await solo.app.request("/abc/large", { method: "PUT", body, duplex: "half" } as RequestInit);
     assert.equal(put.status, 201);
-    const ranged = await solo.request("/abc/large", { headers: { Range: `bytes=${66 * (1 << 20)}-${66 * (1 << 20) + 1}` } });
+    const ranged = await solo.request("/abc/large", {
+      headers: { Range: `bytes=${66 * (1 << 20)}-${66 * (1 << 20) + 1}` },
+    });
     assert.equal(ranged.status, 206);
     assert.deepEqual(new Uint8Array(await ranged.arrayBuffer()), new Uint8Array([66, 0]));
   });
@@ -130,20 +139,32 @@ describe("PUT", () => {
       ["Content-MD5", (text) => base64("md5", text)],
     ];
     for (const [field, value] of fields) {
-      const wrong = await solo.request("/abc/k", { method: "PUT", body: "new", headers: { [field]: value("other") } });
+      const wrong = await solo.request("/abc/k", {
+        method: "PUT",
+        body: "new",
+        headers: { [field]: value("other") },
+      });
       const { detail } = await problemOf(wrong, 400, "digest-mismatch");
       assert(detail.includes(field), detail);
       assert.equal(await (await solo.request("/abc/k")).text(), "old");
     }
     for (const [field, value] of fields) {
-      const right = await solo.request("/abc/k", { method: "PUT", body: "new", headers: { [field]: value("new") } });
+      const right = await solo.request("/abc/k", {
+        method: "PUT",
+        body: "new",
+        headers: { [field]: value("new") },
+      });
       assert.equal(right.status, 200, field);
     }
   });
 
   it("refuses more than the limit, declared or not", async () => {
     using solo = await openMemoryNode({ maxObjectBytes: 10 });
-    const declared = await solo.request("/abc/k", { method: "PUT", body: "12345678901", headers: { "Content-Length": "11" } });
+    const declared = await solo.request("/abc/k", {
+      method: "PUT",
+      body: "12345678901",
+      headers: { "Content-Length": "11" },
+    });
     await problemOf(declared, 413, "too-large");
     const body = new ReadableStream<Uint8Array>({
       start(controller) {
@@ -165,9 +186,16 @@ describe("PUT", () => {
         controller.error(new Error("gone"));
       },
     });
-    const cut = await solo.app.request("/abc/k", { method: "PUT", body: broken, duplex: "half" } as RequestInit);
+    const cut = await solo.app.request(
+      "/abc/k",
+      { method: "PUT", body: broken, duplex: "half" } as RequestInit,
+    );
     await problemOf(cut, 400, "incomplete-body");
-    const short = await solo.request("/abc/k", { method: "PUT", body: "abc", headers: { "Content-Length": "4" } });
+    const short = await solo.request("/abc/k", {
+      method: "PUT",
+      body: "abc",
+      headers: { "Content-Length": "4" },
+    });
     await problemOf(short, 400, "incomplete-body");
     assert.equal((await solo.request("/abc/k")).status, 404);
   });
@@ -192,7 +220,10 @@ describe("conditional writes", () => {
     // A-B-A: the content is what it was, the version is not.
     await problemOf(await put("d", { "Atoll-If-Version": "1" }), 412, "precondition-failed");
     await problemOf(await put("d", { "Atoll-If-Version": "0" }), 412, "precondition-failed");
-    assert.equal((await solo.request("/abc/k", { method: "DELETE", headers: { "Atoll-If-Version": "2" } })).status, 412);
+    assert.equal(
+      (await solo.request("/abc/k", { method: "DELETE", headers: { "Atoll-If-Version": "2" } })).status,
+      412,
+    );
     const deleted = await solo.request("/abc/k", { method: "DELETE", headers: { "Atoll-If-Version": "3" } });
     assert.equal(deleted.status, 204);
     assert.equal(deleted.headers.get("atoll-version"), "4");
@@ -204,8 +235,12 @@ describe("conditional writes", () => {
 
   it("let exactly one of many creators win", async () => {
     using solo = await openMemoryNode();
-    const answers = await Promise.all(Array.from({ length: 20 }, (_, i) =>
-      solo.request("/abc/k", { method: "PUT", body: `${i}`, headers: { "If-None-Match": "*" } })));
+    const answers = await Promise.all(
+      Array.from(
+        { length: 20 },
+        (_, i) => solo.request("/abc/k", { method: "PUT", body: `${i}`, headers: { "If-None-Match": "*" } }),
+      ),
+    );
     assert.equal(answers.filter((answer) => answer.status === 201).length, 1);
     assert.equal(answers.filter((answer) => answer.status === 412).length, 19);
   });
@@ -219,7 +254,10 @@ describe("GET and HEAD", () => {
     assert.equal((await solo.request("/abc/k")).status, 200);
     solo.pass(10_001);
     await problemOf(await solo.request("/abc/k"), 404, "not-found");
-    assert.equal((await solo.request("/abc/k", { method: "PUT", body: "y", headers: { "If-None-Match": "*" } })).status, 201);
+    assert.equal(
+      (await solo.request("/abc/k", { method: "PUT", body: "y", headers: { "If-None-Match": "*" } })).status,
+      201,
+    );
     assert.equal((await solo.request("/abc/k", { method: "DELETE" })).status, 204);
     assert.equal((await solo.request("/abc/k", { method: "DELETE" })).status, 204);
     await problemOf(await solo.request("/abc/k"), 404, "not-found");
@@ -232,7 +270,9 @@ describe("GET and HEAD", () => {
     const head = await solo.request("/abc/k.txt", { method: "HEAD" });
     assert.equal(head.status, 200);
     assert.equal(await head.text(), "");
-    for (const name of ["etag", "atoll-version", "repr-digest", "content-type", "last-modified", "accept-ranges"]) {
+    for (
+      const name of ["etag", "atoll-version", "repr-digest", "content-type", "last-modified", "accept-ranges"]
+    ) {
       assert.equal(head.headers.get(name), get.headers.get(name), name);
       assert(get.headers.get(name), name);
     }
@@ -318,7 +358,14 @@ describe("GET and HEAD", () => {
 
 describe("listings", () => {
   interface Listing {
-    objects: { key: string; size: number; etag: string; version: number; lastModified: string; contentType: string }[];
+    objects: {
+      key: string;
+      size: number;
+      etag: string;
+      version: number;
+      lastModified: string;
+      contentType: string;
+    }[];
     prefixes: string[];
     next: string | null;
   }
@@ -406,13 +453,15 @@ describe("listings", () => {
 describe("the rest of the interface", () => {
   it("answers 405 with what is allowed", async () => {
     using solo = await openMemoryNode();
-    for (const [target, method, allow] of [
-      ["/abc/k", "POST", "GET, HEAD, PUT, DELETE, OPTIONS"],
-      ["/abc/k", "PATCH", "GET, HEAD, PUT, DELETE, OPTIONS"],
-      ["/abc", "POST", "GET, HEAD, OPTIONS"],
-      ["/", "DELETE", "GET, HEAD, OPTIONS"],
-      ["/livez", "PUT", "GET, HEAD, OPTIONS"],
-    ] as const) {
+    for (
+      const [target, method, allow] of [
+        ["/abc/k", "POST", "GET, HEAD, PUT, DELETE, OPTIONS"],
+        ["/abc/k", "PATCH", "GET, HEAD, PUT, DELETE, OPTIONS"],
+        ["/abc", "POST", "GET, HEAD, OPTIONS"],
+        ["/", "DELETE", "GET, HEAD, OPTIONS"],
+        ["/livez", "PUT", "GET, HEAD, OPTIONS"],
+      ] as const
+    ) {
       const response = await solo.request(target, { method });
       assert.equal(response.headers.get("allow"), allow);
       await problemOf(response, 405, "method-not-allowed");
@@ -436,7 +485,9 @@ describe("the rest of the interface", () => {
   it("refuses more requests at once than it may take", async () => {
     using solo = await openMemoryNode({ maxConcurrentRequests: 1 });
     let end!: () => void;
-    const body = new ReadableStream<Uint8Array>({ start: (controller) => void (end = () => controller.close()) });
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => void (end = () => controller.close()),
+    });
     const slow = solo.app.request("/abc/slow", { method: "PUT", body, duplex: "half" } as RequestInit);
     await problemOf(await solo.request("/abc/k"), 503, "overloaded");
     assert.equal((await solo.request("/livez")).status, 200);
@@ -460,21 +511,29 @@ describe("the rest of the interface", () => {
     assert.equal(line["route"], "/{bucket}/{key}");
     assert.equal(line["code"], "not-found");
     assert.equal(new Date(line["time"] as string).toISOString(), line["time"]);
-    const made = (await solo.request("/abc/k", { headers: { "X-Request-Id": "no \"good\"" } })).headers.get("x-request-id")!;
+    const made = (await solo.request("/abc/k", { headers: { "X-Request-Id": 'no "good"' } })).headers.get(
+      "x-request-id",
+    )!;
     assert.match(made, /^[0-9a-f]{32}$/);
   });
 
   it("counts requests, bytes and what the cache did", async () => {
     using solo = await openMemoryNode();
-    await solo.request("/abc/k", { method: "PUT", body: "12345", headers: { "Cache-Control": "max-age=60" } });
+    await solo.request("/abc/k", {
+      method: "PUT",
+      body: "12345",
+      headers: { "Cache-Control": "max-age=60" },
+    });
     await (await solo.request("/abc/k")).text();
     const text = await (await solo.request("/metrics")).text();
-    for (const line of [
-      'http_server_request_body_bytes_total{http_request_method="PUT",http_route="/{bucket}/{key}"} 5',
-      'http_server_response_body_bytes_total{http_request_method="GET",http_route="/{bucket}/{key}"} 5',
-      'atoll_cache_requests_total{result="hit"} 1',
-      'atoll_quorum_rounds_total{outcome="committed"} 1',
-      'http_server_request_duration_seconds_count{http_request_method="GET",http_route="/{bucket}/{key}",http_response_status_code="200"} 1',
-    ]) assert(text.includes(`${line}\n`), `${line} in\n${text}`);
+    for (
+      const line of [
+        'http_server_request_body_bytes_total{http_request_method="PUT",http_route="/{bucket}/{key}"} 5',
+        'http_server_response_body_bytes_total{http_request_method="GET",http_route="/{bucket}/{key}"} 5',
+        'atoll_cache_requests_total{result="hit"} 1',
+        'atoll_quorum_rounds_total{outcome="committed"} 1',
+        'http_server_request_duration_seconds_count{http_request_method="GET",http_route="/{bucket}/{key}",http_response_status_code="200"} 1',
+      ]
+    ) assert(text.includes(`${line}\n`), `${line} in\n${text}`);
   });
 });

@@ -69,6 +69,9 @@ describe("parseTarget", () => {
 
   it("allows a key of exactly 1,024 bytes", () => {
     assert.equal(parseTarget(`/abc/${"%C3%A4".repeat(512)}`).kind, "object");
-    assert.throws(() => parseTarget(`/abc/${"%C3%A4".repeat(512)}a`), (error) => isAtollError(error, "invalid-key"));
+    assert.throws(
+      () => parseTarget(`/abc/${"%C3%A4".repeat(512)}a`),
+      (error) => isAtollError(error, "invalid-key"),
+    );
   });
 });

@@ -18,7 +18,7 @@ const handler: PeerHandler = (_from, request) => {
   switch (request.type) {
     case "chunk-put": {
       const stored = sha256(request.bytes);
-      chunks.set(stored, request.bytes);
+      chunks.set(stored, request.bytes.slice());
       return Promise.resolve({ type: "chunk-put", stored });
     }
     case "chunk-get":
