@@ -8,6 +8,7 @@ import { ChunkDirectories } from "./chunk-directories.ts";
 import { type ChunkFormat, createChunkFormat, TRAILER_BYTES } from "./chunk-format.ts";
 import { diskFault, isMissing, makeDirectory, syncDirectory, writeNewFile } from "./disk-durability.ts";
 import { DiskGate, Turns } from "./disk-turns.ts";
+import { notePassedBytes } from "./short-lived-buffers.ts";
 
 /** Reads and writes wait apart, so that no reader stands behind a row of syncs. */
 const READS_AT_ONCE = 16;
@@ -100,6 +101,7 @@ class DiskChunkFiles implements ChunkFiles {
     try {
       const content = await this.#reads.run(() => readFile(this.#directories.pathOf(id)));
       const bytes = this.#format.open(content);
+      notePassedBytes(content.length);
       return bytes ? { kind: "found", bytes } : { kind: "corrupt" };
     } catch (error) {
       if (isMissing(error)) return { kind: "missing" };

@@ -1,7 +1,7 @@
 /** Everything that goes to one peer: messages in batches, chunks and scans, each kind on a connection of its own. */
 import { Buffer } from "node:buffer";
 import { CHUNK_BYTES } from "../core/manifest.ts";
-import { AtollError } from "../errors.ts";
+import { assert, AtollError } from "../errors.ts";
 import { AUTH_HEADER, bodyDigest, NO_DIGEST, PeerSigner } from "../http/peer-auth.ts";
 import {
   ANSWER_BYTES_MAX,
@@ -94,7 +94,8 @@ export class PeerLink {
     return {
       ...sending,
       reply: replies.then(([reply]) => {
-        if (reply === undefined || reply instanceof AtollError) throw reply;
+        if (reply instanceof AtollError) throw reply;
+        assert(reply, "one message has one reply");
         return reply;
       }),
     };

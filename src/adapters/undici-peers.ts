@@ -71,7 +71,7 @@ class UndiciPeers implements Peers {
       };
       const abort = () => {
         settle();
-        reject(signal?.reason);
+        reject(signal?.reason as Error); // or whatever else the caller aborted with
         call.cancel();
       };
       const stopTimer = this.#deps.clock.after(timeoutMs, late);

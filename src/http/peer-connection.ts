@@ -48,8 +48,11 @@ export async function eachPart(
 function readIncoming(incoming: IncomingBody, take: (part: Uint8Array) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     let ended = false;
-    const cut = () =>
+    const cut = () => {
+      // A part that is delivered late must not be taken: by then the buffer may hold somebody else's chunk.
+      ended = true;
       reject(new AtollError("incomplete-body", "wanted the whole body, got a stream that was reset"));
+    };
     incoming.on("data", (part) => {
       if (ended) return;
       try {

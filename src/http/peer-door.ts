@@ -2,7 +2,7 @@
 import { Buffer } from "node:buffer";
 import { AtollError, type ErrorCode } from "../errors.ts";
 import type { Clock, PeerRequest } from "../ports.ts";
-import { AUTH_HEADER, bodyDigest, NO_DIGEST, PeerVerifier, type SignedRequest } from "./peer-auth.ts";
+import { AUTH_HEADER, bodyDigest, type NO_DIGEST, PeerVerifier, type SignedRequest } from "./peer-auth.ts";
 import { PEER_PROTOCOL } from "./peer-codec.ts";
 import { type PeerEnv, sendAnswer } from "./peer-connection.ts";
 import {

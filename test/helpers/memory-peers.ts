@@ -3,7 +3,7 @@
  * and switches for what networks do. Messages pass through the codec, so nobody shares memory with anybody.
  */
 import { CHUNK_BYTES } from "../../src/core/manifest.ts";
-import { AtollError } from "../../src/errors.ts";
+import { assert, AtollError } from "../../src/errors.ts";
 import {
   decodeReplies,
   decodeRequests,
@@ -90,7 +90,7 @@ export class MemoryNetwork {
       };
       const abort = () => {
         settle();
-        reject(options.signal?.reason);
+        reject(options.signal?.reason as Error);
       };
       const stop = this.#clock.after(options.timeoutMs, () => {
         settle();
@@ -178,7 +178,8 @@ function copyRequest(
     return { request: { ...request, bytes: bytes.slice() }, trace };
   }
   const [message] = decodeRequests(joinFrames([encodeRequest({ request, trace })]));
-  if (message === undefined || message instanceof AtollError) throw message;
+  if (message instanceof AtollError) throw message;
+  assert(message, "one message goes in");
   return message;
 }
 
@@ -186,7 +187,8 @@ function copyReply(reply: PeerReply): PeerReply {
   if (reply.type === "chunk-put") return { ...reply };
   if (reply.type === "chunk-get") return { ...reply, bytes: reply.bytes?.slice() };
   const [copy] = decodeReplies(joinFrames([encodeReply(reply)]), 1);
-  if (copy === undefined || copy instanceof AtollError) throw copy;
+  if (copy instanceof AtollError) throw copy;
+  assert(copy, "one reply goes in");
   return copy;
 }
 

@@ -17,7 +17,7 @@ function object<T extends object>(fields: Fields, optional: Fields = {}): fc.Arb
 }
 
 const is = <T>(value: T) => fc.constant(value);
-const digest = fc.array(fc.constantFrom(..."0123456789abcdef"), { minLength: 64, maxLength: 64 })
+const digest = fc.array(fc.constantFrom(..."0123456789abcdef".split("")), { minLength: 64, maxLength: 64 })
   .map((digits) => digits.join(""));
 const text = fc.string({ maxLength: 40, unit: "binary" });
 const id = fc.string({ minLength: 1, maxLength: 20 });

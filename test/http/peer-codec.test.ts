@@ -22,7 +22,7 @@ const { "chunk-put": _put, "chunk-get": _get, ...inCalls } = exchanges;
 const anyCall = fc.oneof(...Object.values(inCalls));
 
 /** Frames by hand: JSON and bytes. */
-function body(...frames: (readonly [unknown, string?])[]): Buffer {
+function body(...frames: (readonly [unknown, (string | undefined)?])[]): Buffer {
   const number = (value: number) => {
     const bytes = Buffer.alloc(4);
     bytes.writeUInt32BE(value);
@@ -144,10 +144,6 @@ const spoilt: readonly (readonly [string, unknown, string?])[] = [
   ["too many ancestors", { message: { ...accept, value: { ...value, ancestors: Array(17).fill("c") } } }],
   ["a manifest whose chunks do not make up its size", { message: withManifest({ size: 2 << 20 }) }],
   ["a manifest with a chunk that is no id", { message: withManifest({ chunks: ["B".repeat(64)] }) }],
-  [
-    "a header that would be a prototype",
-    `{"message":${JSON.stringify(withManifest({ headers: { h: "x" } })).replace('"h"', '"__proto__"')}}`,
-  ],
   ["a layout of no partitions", {
     message: {
       type: "found-accept",
@@ -164,10 +160,17 @@ const spoilt: readonly (readonly [string, unknown, string?])[] = [
 for (const [what, header, blob] of spoilt) {
   test(`decodeRequests gives peer-garbage in place of ${what}, and the other message unharmed`, () => {
     const [bad, good] = decodeRequests(body([header, blob], [{ message: { type: "layout" } }]));
-    assert(isGarbage(bad), String(bad));
+    assert(isGarbage(bad));
     assert.deepEqual(good, { request: { type: "layout" }, trace: undefined });
   });
 }
+
+test("decodeRequests makes no prototype of a header", () => {
+  const json = JSON.stringify({ message: withManifest({ headers: { h: "x" } }) });
+  const [message] = decodeRequests(body([json.replace('"h":"x"', '"__proto__":{"y":"z"}')]));
+  if (isGarbage(message)) return;
+  assert.deepEqual(message, { request: withManifest({ headers: {} }), trace: undefined });
+});
 
 test("decodeReplies throws peer-garbage for fewer or more replies than requests", () => {
   const two = joinFrames([encodeReply({ type: "notice" }), encodeReply({ type: "notice" })]);
