@@ -12,7 +12,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
 /** Passed bytes between two collections of under a millisecond each. */
-const COLLECT_EVERY_BYTES = 24 << 20;
+const COLLECT_EVERY_BYTES = 4 << 20;
 
 type Collect = (options: { type: "minor" }) => void;
 

@@ -111,7 +111,7 @@ export class ChunkPipeline {
     const safe = (async () => {
       let settled: Promise<void> | undefined;
       try {
-        const id = knownId ?? await this.#deps.hashing.sha256Aside(bytes);
+        const id = knownId ?? this.#deps.hashing.sha256(bytes);
         const write = this.#deps.writer.write(this.#name, id, bytes, this.#trace);
         settled = write.settled;
         await write.safe;

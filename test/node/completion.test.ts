@@ -1,0 +1,150 @@
+/** Completion: a replica that accepted a manifest gets the chunks it lacks, however long that takes. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { CHUNK_BYTES, type Manifest } from "../../src/core/manifest.ts";
+import { contentAt, watchedBody } from "../helpers/memory-ring-body.ts";
+import { HASHING, MemoryRing } from "../helpers/memory-ring.ts";
+
+const IDS = ["a", "b", "c"];
+const NAME = "bucket\0key";
+const SIZE_BYTES = 3 * CHUNK_BYTES;
+
+/** An object whose chunks never reached c, though its manifest did. */
+async function openIncomplete(): Promise<{ ring: MemoryRing; manifest: Manifest; keepFrom: () => void }> {
+  const ring = await MemoryRing.open({ ids: IDS });
+  const keepFrom = ring.network.rule(({ request, to, reply }) =>
+    !reply && to === "c" && request.type === "chunk-put" ? { refused: true } : undefined
+  );
+  const keepAway = ring.network.rule(({ request, from, reply }) =>
+    !reply && from === "c" && request.type === "chunk-get" ? { refused: true } : undefined
+  );
+  return { ring, manifest: await put(ring, "a"), keepFrom: () => (keepFrom(), keepAway()) };
+}
+
+async function put(ring: MemoryRing, at: string, sizeBytes = SIZE_BYTES): Promise<Manifest> {
+  const { body } = watchedBody(sizeBytes);
+  const upload = { name: NAME, body, maxBytes: 1 << 30, digests: [], headers: {} };
+  const outcome = await ring.run(ring.node(at).objects.put(upload, {}));
+  return outcome.kind === "stored" ? outcome.manifest : assert.fail();
+}
+
+async function owed(ring: MemoryRing, id: string): Promise<number> {
+  return (await ring.site(id).disk.catalog.incomplete(100)).length;
+}
+
+async function chunksAt(ring: MemoryRing, id: string, manifest: Manifest): Promise<number> {
+  const kinds = await Promise.all(
+    manifest.chunks.map(async (chunk) => (await ring.site(id).disk.chunkFiles.get(chunk)).kind),
+  );
+  return kinds.filter((kind) => kind === "found").length;
+}
+
+test("Completion fetches what a replica lacks of a manifest it accepted, and empties its list", async () => {
+  const { ring, manifest, keepFrom } = await openIncomplete();
+  await ring.clock.advance(100);
+  assert.deepEqual([await owed(ring, "c"), await chunksAt(ring, "c", manifest)], [1, 0]);
+  keepFrom();
+  await ring.clock.advance(10_000);
+  assert.deepEqual([await owed(ring, "c"), await chunksAt(ring, "c", manifest)], [0, 3]);
+  ring.close();
+});
+
+test("Completion owes nothing for an object whose chunks came before its manifest", async () => {
+  const ring = await MemoryRing.open({ ids: IDS });
+  const manifest = await put(ring, "a");
+  await ring.clock.advance(100);
+  for (const id of IDS) {
+    assert.deepEqual([await owed(ring, id), await chunksAt(ring, id, manifest)], [0, 3], id);
+  }
+  ring.close();
+});
+
+test("Completion goes on after a crash with what it owed before", async () => {
+  const { ring, manifest, keepFrom } = await openIncomplete();
+  await ring.clock.advance(100);
+  ring.crash("c");
+  keepFrom();
+  await ring.clock.advance(1_000);
+  assert.equal(await chunksAt(ring, "c", manifest), 0);
+  await ring.start("c");
+  await ring.clock.advance(20_000);
+  assert.deepEqual([await owed(ring, "c"), await chunksAt(ring, "c", manifest)], [0, 3]);
+  ring.close();
+});
+
+test("Completion tries again less and less often while nobody has the chunks, and gives up never", async () => {
+  const { ring, manifest, keepFrom } = await openIncomplete();
+  const asked: number[] = [];
+  ring.network.rule(({ request, from, to, reply }) => {
+    if (reply || from !== "c" || request.type !== "chunk-get") return undefined;
+    if (to === "a") asked.push(ring.clock.monotonicMs());
+    return { refused: true };
+  });
+  await ring.clock.advance(600_000);
+  const rounds = asked.filter((ms, i) => i === 0 || ms - asked[i - 1]! > 100);
+  const gapsMs = rounds.slice(1).map((ms, i) => ms - rounds[i]!);
+  assert.ok(rounds.length >= 8 && rounds.length < 40, `${rounds.length} rounds in 10 minutes`);
+  assert.ok(gapsMs.at(-1)! > 5 * gapsMs[0]!, `${gapsMs}`);
+  assert.equal(await owed(ring, "c"), 1);
+  keepFrom();
+  ring.network.rule(({ request, from }) =>
+    from === "c" && request.type === "chunk-get" ? { delayMs: 1 } : undefined
+  );
+  await ring.clock.advance(100_000);
+  assert.deepEqual([await owed(ring, "c"), await chunksAt(ring, "c", manifest)], [0, 3]);
+  ring.close();
+});
+
+test("Completion of one version does not strike a later one off the list that came meanwhile", async () => {
+  const { ring, keepFrom } = await openIncomplete();
+  await ring.clock.advance(100);
+  keepFrom();
+  // c fetches the old version's chunks slowly; the new one's manifest arrives before it has done.
+  const slow = ring.network.rule(({ request, to, reply }) => {
+    if (request.type === "chunk-put" && !reply && to === "c") return { refused: true };
+    return request.type === "chunk-get" ? { delayMs: 1_000 } : undefined;
+  });
+  await ring.clock.advance(2_500);
+  const manifest = await put(ring, "a", 5 * CHUNK_BYTES + 100_000);
+  assert.equal(await owed(ring, "c"), 1);
+  await ring.clock.advance(1_000);
+  slow();
+  await ring.clock.advance(120_000);
+  assert.equal(await chunksAt(ring, "c", manifest), manifest.chunks.length, "its chunks were forgotten");
+  assert.equal(await owed(ring, "c"), 0);
+  ring.close();
+});
+
+test("Completion reaches objects behind many that cannot be completed", async () => {
+  const ring = await MemoryRing.open({ ids: IDS });
+  const { disk } = ring.site("c");
+  const hopeless = Array.from({ length: 80 }, (_, n) => `bucket\0hopeless ${n}`);
+  const manifestOf = (text: string): Manifest => {
+    const sha256 = HASHING.sha256(new TextEncoder().encode(text));
+    return { format: 1, size: 100_000, sha256, layout: "list", chunks: [sha256], headers: {} };
+  };
+  ring.crash("c");
+  const bytes = contentAt(0, 100_000);
+  const good = HASHING.sha256(bytes);
+  await ring.site("a").disk.chunkFiles.put(good, bytes);
+  const rows = [
+    ...hopeless.map((name) => ({ name, manifest: manifestOf(name) })),
+    { name: "bucket\0good", manifest: { ...manifestOf("good"), sha256: good, chunks: [good] } },
+  ];
+  await disk.catalog.commit({
+    registers: rows.map(({ name, manifest }) => {
+      const ballot = { counter: 1, node: "a" };
+      const value = {
+        ...{ version: 1, modifiedMs: 0, changeId: name, ancestors: [] },
+        content: { kind: "object" as const, manifest },
+      };
+      return { name, state: { promised: ballot, accepted: ballot, value } };
+    }),
+    incomplete: rows.map(({ name }) => ({ name, version: 1 })),
+  });
+  await ring.start("c");
+  await ring.clock.advance(300_000);
+  assert.equal((await disk.chunkFiles.get(good)).kind, "found");
+  assert.equal(await owed(ring, "c"), 80);
+  ring.close();
+});
