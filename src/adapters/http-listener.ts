@@ -130,7 +130,7 @@ class Listener {
       if (this.#isClosing) this.server.closeIdleConnections();
     });
     // A client that goes away while nobody reads its body would otherwise end the process.
-    incoming.on("error", () => {});
+    if (incoming.method !== "GET" && incoming.method !== "HEAD") incoming.on("error", () => {});
     const hosts = countHosts(incoming.rawHeaders);
     if (incoming.httpVersion === "1.1" ? hosts !== 1 : hosts > 1) {
       const detail = `wanted one Host header (RFC 9112 section 3.2), got ${hosts}`;

@@ -30,7 +30,7 @@ export interface Fate {
   readonly refused?: boolean | undefined;
   /** Arrives so many times; 1 unless said. */
   readonly copies?: number | undefined;
-  /** Arrives as this instead. */
+  /** This is answered instead; on the way there, in the host's place, which hears nothing. */
   readonly reply?: PeerReply | undefined;
 }
 
@@ -119,7 +119,9 @@ export class FakeNetwork {
   ): void {
     const named = this.#hosts.get(url)?.id ?? expect ?? url;
     const there = this.#fateOf({ from: from.id, to: named, request });
+    const { reply: instead } = there;
     if (there.lost) return;
+    if (instead) return void this.#clock.after(2 * there.delayMs, () => answer(instead));
     const arrive = (): void => {
       const host = this.#hosts.get(url);
       if (!host || there.refused) return fail("peer-unreachable", `nobody listens at ${url}`);

@@ -2,21 +2,24 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CHUNK_BYTES, type Manifest } from "../../src/core/manifest.ts";
+import type { PeerReply } from "../../src/ports.ts";
 import { contentAt, watchedBody } from "../helpers/memory-ring-body.ts";
 import { HASHING, MemoryRing } from "../helpers/memory-ring.ts";
 
 const IDS = ["a", "b", "c"];
 const NAME = "bucket\0key";
+/** A fault that says nothing about who is alive. */
+const FULL: PeerReply = { type: "error", code: "storage-full", message: "no room" };
 const SIZE_BYTES = 3 * CHUNK_BYTES;
 
 /** An object whose chunks never reached c, though its manifest did. */
 async function openIncomplete(): Promise<{ ring: MemoryRing; manifest: Manifest; keepFrom: () => void }> {
   const ring = await MemoryRing.open({ ids: IDS });
   const keepFrom = ring.network.rule(({ request, to, reply }) =>
-    !reply && to === "c" && request.type === "chunk-put" ? { refused: true } : undefined
+    !reply && to === "c" && request.type === "chunk-put" ? { reply: FULL } : undefined
   );
   const keepAway = ring.network.rule(({ request, from, reply }) =>
-    !reply && from === "c" && request.type === "chunk-get" ? { refused: true } : undefined
+    !reply && from === "c" && request.type === "chunk-get" ? { reply: FULL } : undefined
   );
   return { ring, manifest: await put(ring, "a"), keepFrom: () => (keepFrom(), keepAway()) };
 }
@@ -78,7 +81,7 @@ test("Completion tries again less and less often while nobody has the chunks, an
   ring.network.rule(({ request, from, to, reply }) => {
     if (reply || from !== "c" || request.type !== "chunk-get") return undefined;
     if (to === "a") asked.push(ring.clock.monotonicMs());
-    return { refused: true };
+    return { reply: FULL };
   });
   await ring.clock.advance(600_000);
   const rounds = asked.filter((ms, i) => i === 0 || ms - asked[i - 1]! > 100);
@@ -101,7 +104,7 @@ test("Completion of one version does not strike a later one off the list that ca
   keepFrom();
   // c fetches the old version's chunks slowly; the new one's manifest arrives before it has done.
   const slow = ring.network.rule(({ request, to, reply }) => {
-    if (request.type === "chunk-put" && !reply && to === "c") return { refused: true };
+    if (request.type === "chunk-put" && !reply && to === "c") return { reply: FULL };
     return request.type === "chunk-get" ? { delayMs: 1_000 } : undefined;
   });
   await ring.clock.advance(2_500);

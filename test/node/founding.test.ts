@@ -130,7 +130,7 @@ test("Founder: founders that crash and come back in between come to one layout",
 
 test("Founder: a node that belongs to a ring takes part in founding no other", async () => {
   const ring = open(["a", "b"]);
-  await ring.start("a", { seeds: [] });
+  await ring.run(ring.start("a", { seeds: [] }));
   const old = ring.node("a").layout()!.ringId;
   for (const type of ["found-prepare", "found-accept"] as const) {
     const ballot = { counter: 9, node: "b" };
@@ -144,8 +144,8 @@ test("Founder: a node that belongs to a ring takes part in founding no other", a
 
 test("Founder: two rings of one set of seeds stay two", async () => {
   const ring = new MemoryRing({ ids: ["a", "b"], founded: false });
-  await ring.start("a", { seeds: [] });
-  await ring.start("b", { seeds: [] });
+  await ring.run(ring.start("a", { seeds: [] }));
+  await ring.run(ring.start("b", { seeds: [] }));
   const before = ["a", "b"].map((id) => ring.node(id).layout()?.ringId);
   assert.notEqual(before[0], before[1]);
   for (const id of ["a", "b"]) {
@@ -160,11 +160,11 @@ test("Founder: two rings of one set of seeds stay two", async () => {
 
 test("A node without seeds is a ring of one, at once and after a restart", async () => {
   const ring = open(["a"]);
-  await ring.start("a", { seeds: [] });
+  await ring.run(ring.start("a", { seeds: [] }));
   const layout = ring.node("a").layout()!;
   assert.deepEqual([members(layout), layout.number], [["a"], 1]);
   ring.crash("a");
-  await ring.start("a", { seeds: [] });
+  await ring.run(ring.start("a", { seeds: [] }));
   assert.deepEqual(ring.node("a").layout(), layout);
   ring.close();
 });

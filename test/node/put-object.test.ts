@@ -201,8 +201,6 @@ test("Uploads.receive counts no copy whose digest came out different", async () 
 /** A writer that keeps nothing, and whose chunks become safe when the test says so. */
 class FakeWriter {
   readonly writes: {
-    id: ChunkId;
-    bytes: Uint8Array;
     safe(): void;
     settled(): void;
     fail(error: unknown): void;

@@ -29,8 +29,6 @@ export async function bundle(outfile: string): Promise<{ sizeBytes: number }> {
     outfile,
     define: { ATOLL_CATALOG_WORKER: JSON.stringify(worker.outputFiles[0]!.text) },
     banner: { js: BANNER },
-    // Stack traces of a deployed node should name functions and lines that a person can find again.
-    keepNames: true,
     minify: false,
     sourcemap: false,
     legalComments: "inline",
