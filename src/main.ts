@@ -83,8 +83,10 @@ async function serve(config: Config): Promise<void> {
   });
   let publicFetch: Parameters<typeof openHttpListener>[0]["fetch"] = () =>
     new Response("starting\n", { status: 503, headers: { "Retry-After": "1" } });
+  let refused: ReturnType<typeof createPublicApp>["refused"] | undefined;
   const publicListener = await openHttpListener({
     fetch: (request, env) => publicFetch(request, env),
+    onBadRequest: (refusal) => refused?.(refusal),
     host: config.host,
     port: config.port,
   });
@@ -103,7 +105,7 @@ async function serve(config: Config): Promise<void> {
     replicas: config.replicas,
     memoryCacheBytes: config.memoryCacheBytes,
   }, { catalog, chunkFiles, chunkCache, peers, hashing: createHashing(), clock, random, log, metrics });
-  publicFetch = createPublicApp({
+  const publicApp = createPublicApp({
     node,
     clock,
     random,
@@ -112,7 +114,9 @@ async function serve(config: Config): Promise<void> {
     maxObjectBytes: config.maxObjectBytes,
     maxConcurrentRequests: config.maxConcurrentRequests,
     isDraining: () => draining,
-  }).fetch;
+  });
+  publicFetch = publicApp.fetch;
+  refused = publicApp.refused;
   await node.start();
   log.info("listening", {
     publicUrl,

@@ -33,7 +33,7 @@ export function refusalOf(error: Error, maxHeaderBytes: number): Refusal | undef
       detail: "wanted the headers in time, got only a part of them",
     };
   }
-  if (code === "HPE_INVALID_METHOD" || hasUnknownMethod(error)) {
+  if (hasUnknownMethod(error)) {
     return {
       status: 405,
       code: "method-not-allowed",
@@ -48,11 +48,14 @@ export function refusalOf(error: Error, maxHeaderBytes: number): Refusal | undef
   };
 }
 
-/** Deno's parser has one code for nearly everything, but hands over what it read. */
+/**
+ * A request line as in RFC 9112 section 3, but for a method nobody knows. By what was read: Deno's parser has one code for
+ * nearly everything, and Node's calls a TLS greeting a method too.
+ */
 function hasUnknownMethod(error: Error): boolean {
   if (!("rawPacket" in error) || !(error.rawPacket instanceof Uint8Array)) return false;
-  const line = new TextDecoder("latin1").decode(error.rawPacket.subarray(0, 64));
-  const method = /^([A-Za-z0-9!#$%&'*+.^_`|~-]+)[ \r\n]/.exec(line)?.[1];
+  const line = new TextDecoder("latin1").decode(error.rawPacket.subarray(0, 256));
+  const method = /^([A-Za-z0-9!#$%&'*+.^_`|~-]+) [^ \r\n]/.exec(line)?.[1];
   return method !== undefined && !METHODS.includes(method);
 }
 

@@ -37,11 +37,18 @@ const ALLOW: Record<Target["kind"], string> = {
   internal: "GET, HEAD, OPTIONS",
 };
 
-export function createPublicApp(deps: PublicAppDeps): Hono<{ Bindings: ConnectionEnv }> {
+export interface PublicApp extends Hono<{ Bindings: ConnectionEnv }> {
+  /** Notes what a listener refused before it was a request; gives the ID that the answer shall carry. */
+  readonly refused: (refusal: { status: number; code: string }) => string;
+}
+
+export function createPublicApp(deps: PublicAppDeps): PublicApp {
   const app = new Hono<{ Bindings: ConnectionEnv }>();
   const handler = new PublicHandler(deps);
   app.all("*", (c) => handler.handle(c.env ?? {}, c.req.raw));
-  return app;
+  return Object.assign(app, {
+    refused: (refusal: { status: number; code: string }) => handler.refused(refusal),
+  });
 }
 
 class PublicHandler {
@@ -69,7 +76,7 @@ class PublicHandler {
     const begunMs = this.#deps.clock.monotonicMs();
     const { incoming } = env;
     const header = headerReader(env, raw);
-    const number = (++this.#count).toString(16).padStart(16, "0");
+    const number = this.#nextNumber();
     const given = header("x-request-id");
     const request: PublicRequest = {
       method: incoming?.method ?? raw.method,
@@ -91,6 +98,29 @@ class PublicHandler {
     } catch (error) {
       return finish(this.#failed(error, request));
     }
+  }
+
+  refused({ status, code }: { status: number; code: string }): string {
+    const id = this.#idPrefix + this.#nextNumber();
+    this.#access.record({
+      method: "",
+      route: routeOf(undefined),
+      path: "",
+      status,
+      bytesIn: 0,
+      bytesOut: 0,
+      complete: true,
+      tookMs: 0,
+      requestId: id,
+      traceId: id,
+      cacheStatus: undefined,
+      code,
+    });
+    return id;
+  }
+
+  #nextNumber(): string {
+    return (++this.#count).toString(16).padStart(16, "0");
   }
 
   #route(request: PublicRequest, target: Target): Answer | Promise<Answer> {

@@ -13,7 +13,7 @@ import type { Name } from "../core/names.ts";
 import type { Hashing } from "../ports.ts";
 import { SMALL_CHUNK_BYTES } from "./chunk-store.ts";
 import type { ChunkWriter } from "./chunk-writer.ts";
-import type { Permits } from "./waiting.ts";
+import { defer, type Permits } from "./waiting.ts";
 
 /** Chunks of one upload that replicas are still busy with before the client is slowed: enough to keep a disk syncing. */
 const WINDOW = 6;
@@ -37,7 +37,8 @@ export class ChunkPipeline {
   readonly #safe: Promise<ChunkId>[] = [];
   #busy = 0;
   #wake: (() => void) | undefined;
-  #failure: { error: unknown } | undefined;
+  /** Rejected by the first chunk that cannot be made safe: then the others need not be waited for. */
+  readonly #failed = defer<never>();
   #ids: ChunkId[] = [];
   readonly #indexes: Promise<ChunkId>[] = [];
 
@@ -74,7 +75,7 @@ export class ChunkPipeline {
       return { layout: "list", chunks: this.#ids };
     }
     if (this.#ids.length > 0) this.#sendIndex();
-    return { layout: "index", chunks: await Promise.all(this.#indexes) };
+    return { layout: "index", chunks: await this.#unlessFailed(Promise.all(this.#indexes)) };
   }
 
   /** The upload ended, well or not: what is not on its way is given back. */
@@ -85,9 +86,10 @@ export class ChunkPipeline {
   }
 
   async #send(knownId?: ChunkId): Promise<void> {
-    while (this.#busy >= WINDOW) await new Promise<void>((resolve) => (this.#wake = resolve));
-    if (this.#failure) throw this.#failure.error;
-    await this.#deps.permits.take();
+    while (this.#busy >= WINDOW) {
+      await this.#unlessFailed(new Promise<void>((resolve) => (this.#wake = resolve)));
+    }
+    await this.#permit();
     const buffer = this.#filling!;
     const bytes = this.#filled === CHUNK_BYTES ? buffer : buffer.subarray(0, this.#filled);
     this.#filling = undefined;
@@ -98,6 +100,21 @@ export class ChunkPipeline {
     });
     // Ids leave the queue in order; those beyond the window are long known.
     while (this.#safe.length > 2 * WINDOW) await this.#settleOldest();
+  }
+
+  #unlessFailed<T>(promise: Promise<T>): Promise<T> {
+    return Promise.race([this.#failed.promise, promise]);
+  }
+
+  /** One of all uploads' permits; given back if it comes after this upload has failed. */
+  async #permit(): Promise<void> {
+    const permit = this.#deps.permits.take();
+    try {
+      await this.#unlessFailed(permit);
+    } catch (error) {
+      void permit.then(() => this.#deps.permits.give());
+      throw error;
+    }
   }
 
   #push(queue: Promise<ChunkId>[], bytes: Uint8Array, knownId: ChunkId | undefined, done: () => void): void {
@@ -117,7 +134,7 @@ export class ChunkPipeline {
         await write.safe;
         return id;
       } catch (error) {
-        this.#failure ??= { error };
+        this.#failed.reject(error);
         throw error;
       } finally {
         if (settled) void settled.then(idle);
@@ -129,7 +146,7 @@ export class ChunkPipeline {
   }
 
   async #settleOldest(): Promise<void> {
-    this.#ids.push(await this.#safe.shift()!);
+    this.#ids.push(await this.#unlessFailed(this.#safe.shift()!));
     if (this.#ids.length === CHUNKS_PER_INDEX) this.#sendIndex();
   }
 

@@ -54,7 +54,8 @@ export interface ChunkReaderDeps {
 
 export class ChunkReader {
   readonly #deps: ChunkReaderDeps;
-  readonly #flights = new Map<ChunkId, Promise<FetchedChunk>>();
+  /** By chunk and object: another object with the same chunk may have it elsewhere. */
+  readonly #flights = new Map<string, Promise<FetchedChunk>>();
   readonly #latencyMs = new Map<string, number>();
   readonly #hits: Record<Tier, Counter>;
   readonly #repaired: Counter;
@@ -86,10 +87,11 @@ export class ChunkReader {
   async fetch(wanted: ChunkWanted): Promise<FetchedChunk> {
     const inMemory = this.peek(wanted.id);
     if (inMemory) return { bytes: inMemory, tier: "memory" };
-    let flight = this.#flights.get(wanted.id);
+    const key = wanted.id + wanted.name;
+    let flight = this.#flights.get(key);
     if (!flight) {
-      flight = this.#fetch(wanted).finally(() => this.#flights.delete(wanted.id));
-      this.#flights.set(wanted.id, flight);
+      flight = this.#fetch(wanted).finally(() => this.#flights.delete(key));
+      this.#flights.set(key, flight);
     }
     const chunk = await flight;
     this.#hits[chunk.tier].add();

@@ -88,7 +88,7 @@ export class Completion {
       const worker = async (): Promise<void> => {
         for (const row of queue) {
           if (this.#stopped) return;
-          if (!await this.#complete(row.name)) failed++;
+          if (!await this.#complete(row)) failed++;
         }
       };
       await Promise.all(Array.from({ length: AT_ONCE }, worker));
@@ -103,12 +103,12 @@ export class Completion {
     else if (found > 0) this.#schedule(found === BATCH ? 0 : FIRST_DELAY_MS);
   }
 
-  /** True when the object needs nothing any more. */
-  async #complete(name: Name): Promise<boolean> {
-    const { catalog, replica, chunks, content, reader, log } = this.#deps;
-    const { value } = await replica.read(name);
+  /** True when that version needs nothing any more. */
+  async #complete({ name, version }: { name: Name; version: number }): Promise<boolean> {
+    const { replica, chunks, content, reader, log } = this.#deps;
     try {
-      if (value?.content.kind === "object") {
+      const { value } = await replica.read(name);
+      if (value?.version === version && value.content.kind === "object") {
         for await (const { id, sizeBytes } of content.chunksOf(name, value.content.manifest)) {
           if (this.#stopped) return false;
           if (!chunks.isKnown(id) && !await chunks.has(id)) {
@@ -116,7 +116,7 @@ export class Completion {
           }
         }
       }
-      await catalog.commit({ incomplete: [{ name, version: null }] });
+      await replica.looked(name, version, true);
       this.#owed = Math.max(0, this.#owed - 1);
       this.#completed.add();
       return true;
@@ -125,6 +125,8 @@ export class Completion {
         name: name.replace("\0", "/"),
         reason: messageOf(error),
       });
+      // Others may have more luck: it goes to the end of the list.
+      await replica.looked(name, version, false);
       return false;
     }
   }

@@ -94,7 +94,8 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     incarnation,
     ringId: ring.layout?.ringId,
     layoutNumber: ring.layout?.number ?? 0,
-    bootstrapExpect: options.seeds.length === 0 ? 0 : options.bootstrapExpect,
+    // With seeds a node founds nothing alone: who expects only itself waits for a ring to join.
+    bootstrapExpect: options.seeds.length === 0 || options.bootstrapExpect < 2 ? 0 : options.bootstrapExpect,
   });
   const founding = new FoundingAcceptor(catalog);
   await founding.load();

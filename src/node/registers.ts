@@ -255,16 +255,19 @@ export class Registers {
     let reason: unknown;
     const fanout = new Fanout(order, (id) => {
       const reply = phase === "prepare"
-        ? this.#prepare(id, round.ballot, attempt).then((r) => round.prepared(id, r))
-        : this.#accept(id, round.ballot, attempt, value!).then((r) => round.accepted(id, r));
+        ? this.#prepare(id, round.ballot, attempt)
+        : this.#accept(id, round.ballot, attempt, value!);
       void reply.catch((error: unknown) => {
         reason = error;
-        const step = phase === "prepare" ? round.prepared(id, undefined) : round.accepted(id, undefined);
-        if (step.kind === "wait") fanout.failed();
-        return step;
-      }).then((step) => {
+        return undefined;
+      }).then((answer) => {
+        const step = phase === "prepare"
+          ? round.prepared(id, answer as PrepareReply | undefined)
+          : round.accepted(id, answer as AcceptReply | undefined);
         if (step.kind === "failed") outcome.resolve({ ...step, cause: reason });
         else if (step.kind !== "wait") outcome.resolve(step);
+        // A refusal helps as little as silence does: somebody else is needed for the majority.
+        else if (answer === undefined || answer.kind === "refused") fanout.failed();
       });
     });
     fanout.next(aliveCount);

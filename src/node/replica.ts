@@ -125,6 +125,19 @@ export class Replica {
     });
   }
 
+  /**
+   * A version's chunks are all here, or cannot be had now: its place on the list of the incomplete is given up, or is the
+   * last one again. Where a later version came meanwhile, that is the one to look at next.
+   */
+  looked(name: Name, version: number, complete: boolean): Promise<void> {
+    return this.#queue.run(name, async () => {
+      const { value } = await this.#load(name);
+      const current = value?.version ?? version;
+      const done = complete && current === version;
+      await this.#catalog.commit({ incomplete: [{ name, version: done ? null : current }] });
+    });
+  }
+
   async #load(name: Name): Promise<AcceptorState> {
     const cached = this.#states.get(name);
     if (cached) return cached;

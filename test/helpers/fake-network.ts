@@ -95,9 +95,8 @@ export class FakeNetwork {
             cancel();
             settle();
           };
-          options.signal?.addEventListener("abort", () => end(() => reject(options.signal?.reason)), {
-            once: true,
-          });
+          const gaveUp = (): void => end(() => reject(options.signal?.reason as Error));
+          options.signal?.addEventListener("abort", gaveUp, { once: true });
           const fail = (code: ErrorCode, message: string): void =>
             end(() => reject(new AtollError(code, message)));
           const answer = (reply: PeerReply): void => {
@@ -127,14 +126,16 @@ export class FakeNetwork {
       if (!host || there.refused) return fail("peer-unreachable", `nobody listens at ${url}`);
       const refusal = refusalOf(host, from.ringId, request, expect);
       if (refusal) return fail(refusal.code, refusal.message);
-      host.handler({ node: from.id, trace }, structuredClone(request)).catch(errorReply).then((handled) => {
-        // A process that died meanwhile answers nobody.
-        if (this.#hosts.get(url) !== host) return;
-        const back = this.#fateOf({ from: host.id, to: from.id, request, reply: handled });
-        const reply = structuredClone(back.reply ?? handled);
-        if (back.lost || back.refused) return;
-        this.#clock.after(back.delayMs, () => answer(reply));
-      });
+      void host.handler({ node: from.id, trace }, structuredClone(request)).catch(errorReply).then(
+        (handled) => {
+          // A process that died meanwhile answers nobody.
+          if (this.#hosts.get(url) !== host) return;
+          const back = this.#fateOf({ from: host.id, to: from.id, request, reply: handled });
+          const reply = structuredClone(back.reply ?? handled);
+          if (back.lost || back.refused) return;
+          this.#clock.after(back.delayMs, () => answer(reply));
+        },
+      );
     };
     for (let copy = 0; copy < (there.copies ?? 1); copy++) {
       this.#clock.after(there.delayMs * (1 + copy), arrive);

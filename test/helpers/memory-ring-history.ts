@@ -51,8 +51,8 @@ async function openRing(seed: number, random: SeededRandom) {
     ids,
     seed,
     replicas: ids.length === 5 && random.chance(0.5) ? 5 : 3,
-    delayMs: (_, { fraction }) => 1 + fraction() * 4,
-    diskMs: ({ fraction }) => fraction() * 4,
+    delayMs: (_, random) => 1 + random.fraction() * 4,
+    diskMs: (random) => random.fraction() * 4,
     skewMs: () => random.below(10_000) - 5_000,
   });
   return { ring, ids };
@@ -143,13 +143,13 @@ class World {
 
   async #outcome(id: string, input: Input): Promise<Output | "unknown" | "no-quorum"> {
     const { life } = this.#ring.site(id);
-    let answered = false;
+    const progress = { answered: false };
     const answer = ask(this.#ring.node(id), this.history.name, input).finally(() => {
-      answered = true;
+      progress.answered = true;
     });
     answer.catch(() => {}); // met below, unless the node crashed
-    while (!answered && this.#ring.site(id).life === life) await wait(this.#ring, POLL_MS);
-    if (!answered) return "unknown";
+    while (!progress.answered && this.#ring.site(id).life === life) await wait(this.#ring, POLL_MS);
+    if (!progress.answered) return "unknown";
     try {
       return await answer;
     } catch (error) {

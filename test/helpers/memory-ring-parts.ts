@@ -93,8 +93,18 @@ export function createParts(memoryRing: MemoryRing, id: string) {
   const handler = createPeerService({ ring, self, membership, founding, replica, chunks, memory, catalog });
   memoryRing.network.listen(urlOf(id), { id, handler, ringId: () => memoryRing.layout.ringId });
   return {
-    ...{ id, ports, ring, memory, membership, gate, chunks, replica, registers, strongReads, reader },
-    ...{ content, completion, writer, objects, listings },
+    id,
+    memory,
+    membership,
+    gate,
+    chunks,
+    replica,
+    registers,
+    strongReads,
+    reader,
+    writer,
+    objects,
+    listings,
   };
 }
 

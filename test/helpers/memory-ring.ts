@@ -200,7 +200,7 @@ export class MemoryRing {
   }
 
   close(): void {
-    for (const id of [...this.#nodes.keys()]) this.crash(id);
+    for (const id of this.#nodes.keys()) this.crash(id);
   }
 }
 

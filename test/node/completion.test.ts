@@ -138,7 +138,10 @@ test("Completion reaches objects behind many that cannot be completed", async ()
     registers: rows.map(({ name, manifest }) => {
       const ballot = { counter: 1, node: "a" };
       const value = {
-        ...{ version: 1, modifiedMs: 0, changeId: name, ancestors: [] },
+        version: 1,
+        modifiedMs: 0,
+        changeId: name,
+        ancestors: [],
         content: { kind: "object" as const, manifest },
       };
       return { name, state: { promised: ballot, accepted: ballot, value } };

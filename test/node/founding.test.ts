@@ -13,8 +13,8 @@ function open(ids: readonly string[], seed = 1): MemoryRing {
     ids,
     seed,
     founded: false,
-    delayMs: (_, { fraction }) => 1 + 20 * fraction(),
-    diskMs: ({ fraction }) => 10 * fraction(),
+    delayMs: (_, random) => 1 + 20 * random.fraction(),
+    diskMs: (random) => 10 * random.fraction(),
   });
 }
 

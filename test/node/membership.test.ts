@@ -107,8 +107,15 @@ function alone(
   self: Partial<NodeCard> = {},
 ): { membership: Membership; kept: NodeCard[][]; card: (id: string) => NodeCard } {
   const card = (id: string): NodeCard => ({
-    ...{ id, region: "here", zone: "here", peerUrl: urlOf(id), publicUrl: "", incarnation: "0" },
-    ...{ ringId: "ours", layoutNumber: 1, bootstrapExpect: 0 },
+    id,
+    region: "here",
+    zone: "here",
+    peerUrl: urlOf(id),
+    publicUrl: "",
+    incarnation: "0",
+    ringId: "ours",
+    layoutNumber: 1,
+    bootstrapExpect: 0,
   });
   const kept: NodeCard[][] = [];
   const membership = new Membership({

@@ -14,13 +14,13 @@ interface World {
   readonly ring: MemoryRing;
   /** On a, b and c, and not on d, which reads it. */
   readonly name: string;
-  put(text: string, cacheControl?: string): Promise<void>;
-  get(directives?: string): Promise<string>;
+  readonly put: (text: string, cacheControl?: string) => Promise<void>;
+  readonly get: (directives?: string) => Promise<string>;
   /** Majority reads of d so far. */
-  asked(): number;
-  pass(seconds: number): Promise<void>;
+  readonly asked: () => number;
+  readonly pass: (seconds: number) => Promise<void>;
   /** No majority answers d any more. */
-  cut(): void;
+  readonly cut: () => void;
 }
 
 async function open(): Promise<World> {
