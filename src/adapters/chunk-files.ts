@@ -82,6 +82,7 @@ class DiskChunkFiles implements ChunkFiles {
       throw error;
     }
     await syncDirectory(made.value);
+    notePassedBytes(bytes.length);
   }
 
   /** Whether the file is there and good: one that rotted has the right length too, and is written anew. */
