@@ -61,11 +61,7 @@ const RETRY_AFTER: Partial<Record<PublicCode, string>> = { "no-quorum": "1", ove
 
 const ENCODER = new TextEncoder();
 
-export function statusOf(code: PublicCode): number {
-  return STATUS[code];
-}
-
-export function problemBody(code: PublicCode, detail: string, requestId: string): string {
+function problemBody(code: PublicCode, detail: string, requestId: string): string {
   return `${
     JSON.stringify({
       type: `urn:atoll:error:${code}`,

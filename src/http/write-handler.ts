@@ -69,7 +69,7 @@ export class WriteHandler {
         ETag: `"${outcome.manifest.sha256}"`,
         "Atoll-Version": String(outcome.version),
         "Repr-Digest": reprDigest(outcome.manifest.sha256),
-        "Last-Modified": formatHttpDate(outcome.modifiedMs),
+        ...(outcome.modifiedMs !== undefined && { "Last-Modified": formatHttpDate(outcome.modifiedMs) }),
         "Cache-Control": "no-store",
       },
     };

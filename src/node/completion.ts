@@ -88,7 +88,7 @@ export class Completion {
       const worker = async (): Promise<void> => {
         for (const row of queue) {
           if (this.#stopped) return;
-          if (!await this.#complete(row)) failed++;
+          if (!await this.#complete(row.name)) failed++;
         }
       };
       await Promise.all(Array.from({ length: AT_ONCE }, worker));
@@ -104,11 +104,11 @@ export class Completion {
   }
 
   /** True when that version needs nothing any more. */
-  async #complete({ name, version }: { name: Name; version: number }): Promise<boolean> {
+  async #complete(name: Name): Promise<boolean> {
     const { replica, chunks, content, reader, log } = this.#deps;
+    const { accepted, value } = await replica.read(name);
     try {
-      const { value } = await replica.read(name);
-      if (value?.version === version && value.content.kind === "object") {
+      if (value?.content.kind === "object") {
         for await (const { id, sizeBytes } of content.chunksOf(name, value.content.manifest)) {
           if (this.#stopped) return false;
           if (!chunks.isKnown(id) && !await chunks.has(id)) {
@@ -116,7 +116,7 @@ export class Completion {
           }
         }
       }
-      await replica.looked(name, version, true);
+      await replica.looked(name, accepted, true);
       this.#owed = Math.max(0, this.#owed - 1);
       this.#completed.add();
       return true;
@@ -126,7 +126,7 @@ export class Completion {
         reason: messageOf(error),
       });
       // Others may have more luck: it goes to the end of the list.
-      await replica.looked(name, version, false);
+      await replica.looked(name, accepted, false);
       return false;
     }
   }

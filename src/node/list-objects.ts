@@ -220,9 +220,10 @@ export async function scanCatalog(
   catalog: Catalog,
   range: ScanRange,
 ): Promise<{ entries: ScanEntry[]; done: boolean }> {
-  const rows = await catalog.scan({ ...range, limit: Math.min(range.limit, SCAN_LIMIT_MAX) });
+  const limit = Math.min(range.limit, SCAN_LIMIT_MAX);
+  const rows = await catalog.scan({ ...range, limit });
   const entries = rows.map(({ name, state }) => scanEntry(name, state.accepted, state.value!));
-  return { entries, done: rows.length < range.limit };
+  return { entries, done: rows.length < limit };
 }
 
 function scanEntry(name: Name, accepted: Ballot, value: RegisterValue): ScanEntry {

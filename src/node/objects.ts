@@ -49,7 +49,7 @@ export type PutOutcome =
     readonly created: boolean;
     readonly version: number;
     readonly manifest: Manifest;
-    readonly modifiedMs: number;
+    readonly modifiedMs: number | undefined;
   }
   | Conflict;
 
@@ -143,7 +143,8 @@ export class Objects {
   async put(upload: Upload, conditions: WriteConditions): Promise<PutOutcome> {
     const { registers, memory } = this.#deps;
     const { manifest, chunk } = await this.#uploads.receive(upload);
-    let created = false;
+    /** By the version it would make: which of several attempts took effect is known only afterwards. */
+    const creates = new Map<number, boolean>();
     let conflict: string | undefined;
     const outcome = await registers.change({
       name: upload.name,
@@ -153,7 +154,7 @@ export class Objects {
         const current = this.#live(value);
         const check = checkWrite(conditions, current && { ...current, sha256: current.manifest.sha256 });
         conflict = check.kind === "failed" ? check.detail : undefined;
-        created = current === undefined;
+        creates.set((value?.version ?? 0) + 1, current === undefined);
         return conflict === undefined
           ? { kind: "write", content: { kind: "object", manifest } }
           : { kind: "stop" };
@@ -162,12 +163,14 @@ export class Objects {
     if (outcome.kind === "stopped") return this.#conflict(conflict, outcome.value);
     memory.learn(upload.name, outcome);
     this.#deps.onCommitted(upload.name, outcome.version);
+    const { value, version } = outcome;
     return {
       kind: "stored",
-      created,
-      version: outcome.version,
+      created: creates.get(version) ?? false,
+      version,
       manifest,
-      modifiedMs: outcome.value.modifiedMs,
+      // Overtaken already, its own time is not known any more.
+      modifiedMs: value.version === version ? value.modifiedMs : undefined,
     };
   }
 

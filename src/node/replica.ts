@@ -2,7 +2,7 @@
  * This node as one of an object's replicas: the acceptors of its registers, durable before every reply.
  */
 import { LRUCache } from "lru-cache";
-import type { Ballot } from "../core/ballot.ts";
+import { type Ballot, sameBallot } from "../core/ballot.ts";
 import type { ChunkId } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import {
@@ -126,15 +126,15 @@ export class Replica {
   }
 
   /**
-   * A version's chunks are all here, or cannot be had now: its place on the list of the incomplete is given up, or is the
-   * last one again. Where a later version came meanwhile, that is the one to look at next.
+   * The chunks of what was accepted in `ballot` are all here, or cannot be had now: its place on the list of the incomplete
+   * is given up, or is the last one again. Where another value came meanwhile, that is the one to look at next. By ballot,
+   * since two proposers may each have made a value of the same version.
    */
-  looked(name: Name, version: number, complete: boolean): Promise<void> {
+  looked(name: Name, ballot: Ballot, complete: boolean): Promise<void> {
     return this.#queue.run(name, async () => {
-      const { value } = await this.#load(name);
-      const current = value?.version ?? version;
-      const done = complete && current === version;
-      await this.#catalog.commit({ incomplete: [{ name, version: done ? null : current }] });
+      const { accepted, value } = await this.#load(name);
+      const done = value === null || (complete && sameBallot(accepted, ballot));
+      await this.#catalog.commit({ incomplete: [{ name, version: done ? null : value.version }] });
     });
   }
 

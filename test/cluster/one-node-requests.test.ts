@@ -109,7 +109,7 @@ test("methods that the path does not have are 405 with Allow, and the connection
     const [method, target] of [["POST", "/abc/k"], ["PATCH", "/abc/k"], ["PROPFIND", "/"], ["PUT", "/livez"]]
   ) {
     connection.head(method!, target!, { "Content-Length": "0" });
-    const reply = await connection.reply(method!);
+    const reply = await connection.reply(method);
     assert.deepEqual([reply.status, codeOf(reply)], [405, "method-not-allowed"], `${method} ${target}`);
     assert.match(reply.headers["allow"] ?? "", /GET, HEAD/);
   }

@@ -110,6 +110,31 @@ test("a node that hangs is suspect within 5 s, hinders nobody, and works again w
   await goesOn(nodes(), "resumed");
 });
 
+test("with two nodes hanging, what needs a majority is 503 no-quorum within 10 s, and nothing is lost", async () => {
+  const [first, second, third] = nodes();
+  second.pause();
+  third.pause();
+  const url = `${first.publicUrl}/outage`;
+  const deadlineMs = 10_000;
+  try {
+    const replies = await Promise.all([
+      ask(`${url}/overwritten`, { deadlineMs }),
+      put(`${url}/hanging`, "small", { deadlineMs }),
+      ask(`${url}/overwritten`, { method: "DELETE", deadlineMs }),
+      ask(url, { deadlineMs }),
+    ]);
+    assert.deepEqual(
+      replies.map((reply) => `${reply.status} ${codeOf(reply)}`),
+      Array(4).fill("503 no-quorum"),
+    );
+  } finally {
+    second.resume();
+    third.resume();
+  }
+  for (const node of nodes()) await seesPeers(node, 2, 5_000);
+  for (const node of nodes()) await readAll(node);
+});
+
 test("without a majority reads, writes and listings are 503 no-quorum within 10 s; with one again all is there", async () => {
   const [first, second, third] = nodes();
   await Promise.all([second.kill("SIGKILL"), third.kill("SIGKILL")]);

@@ -2,7 +2,6 @@
  * Several nodes in one process, over a fake network, on fake disks, in fake time: whole nodes, as production makes them,
  * or only their parts (memory-ring-parts.ts). What a node has on its disk outlives it.
  */
-import { createHash } from "node:crypto";
 import { createHashing } from "../../src/adapters/hashing.ts";
 import { foundingLayout, type Layout } from "../../src/core/layout.ts";
 import { objectName } from "../../src/core/names.ts";
@@ -49,7 +48,6 @@ const QUIET: Log = { info() {}, warn() {}, error() {} };
 /** Every digest at once: another thread would bring in time that the fake clock knows nothing of. */
 export const HASHING: Hashing = {
   ...createHashing(),
-  sha256Aside: async (bytes) => createHash("sha256").update(bytes).digest("hex"),
 };
 
 export class MemoryRing {

@@ -172,7 +172,7 @@ for (const count of [LISTED_CHUNKS_MAX, LISTED_CHUNKS_MAX + 1, CHUNKS_PER_INDEX 
     const nameOf = (bytes: Uint8Array): ChunkId => isPart(bytes) ? numbered(chunk++) : HASHING.sha256(bytes);
     const pipeline = new ChunkPipeline(NAME, undefined, {
       // Names by number: hashing 32 GiB would take its time, and order is what matters here.
-      hashing: { ...HASHING, sha256: nameOf, sha256Aside: async (bytes) => nameOf(bytes) },
+      hashing: { ...HASHING, sha256: nameOf },
       writer: {
         write: (_name: string, id: ChunkId, bytes: Uint8Array) => {
           if (!isPart(bytes)) stored.set(id, bytes);

@@ -118,6 +118,39 @@ test("Completion of one version does not strike a later one off the list that ca
   ring.close();
 });
 
+test("Completion of one value does not strike another of the same version off the list", async () => {
+  const { ring, manifest, keepFrom } = await openIncomplete();
+  await ring.clock.advance(100);
+  keepFrom();
+  const slow = ring.network.rule(({ request }) =>
+    request.type === "chunk-get" ? { delayMs: 1_000 } : undefined
+  );
+  await ring.clock.advance(2_500);
+  assert.equal(await owed(ring, "c"), 1);
+  // A minority had accepted the first value: another proposer makes its own of the same version.
+  const bytes = contentAt(9 * CHUNK_BYTES, 200_000);
+  const sha256 = HASHING.sha256(bytes);
+  await ring.site("a").disk.chunkFiles.put(sha256, bytes);
+  await ring.node("c").handlePeer({ node: "b" }, {
+    type: "accept",
+    name: NAME,
+    ballot: { counter: 9, node: "b" },
+    value: {
+      version: 1,
+      modifiedMs: 0,
+      changeId: "another",
+      ancestors: [],
+      content: { kind: "object", manifest: { ...manifest, size: bytes.length, sha256, chunks: [sha256] } },
+    },
+  });
+  await ring.clock.advance(1_000);
+  slow();
+  await ring.clock.advance(120_000);
+  assert.equal((await ring.site("c").disk.chunkFiles.get(sha256)).kind, "found", "its chunk was forgotten");
+  assert.equal(await owed(ring, "c"), 0);
+  ring.close();
+});
+
 test("Completion reaches objects behind many that cannot be completed", async () => {
   const ring = await MemoryRing.open({ ids: IDS });
   const { disk } = ring.site("c");
