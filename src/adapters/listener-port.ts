@@ -6,6 +6,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EADDRINUSE: "is taken",
   EACCES: "needs more rights than this process has",
   EADDRNOTAVAIL: "is not an address of this machine",
+  EINVAL: "is not an address of this machine", // as Deno says it
   ENOTFOUND: "is not a name that is known here",
 };
 
