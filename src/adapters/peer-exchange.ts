@@ -56,13 +56,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
     return this.#sent;
   }
 
-  /** Resets the stream; the answer is not waited for any longer. */
-  cancel(): void {
+  /** The answer is not waited for any longer; with `reset`, the other end is told. */
+  cancel(reset = true): void {
     if (this.#cancelled) return;
     this.#cancelled = true;
     // Whoever cancels has an error of its own to tell.
     this.#reject(new AtollError("peer-timeout", "given up"));
-    this.#controller?.abort(new Error("given up"));
+    if (reset) this.#controller?.abort(new Error("given up"));
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {

@@ -49,7 +49,9 @@ interface Waiting {
 export class PeerLane {
   readonly #options: LaneOptions;
   #client: H2CClient;
+  /** Silent ones, until the last of their calls has ended. */
   readonly #retired = new Set<H2CClient>();
+  readonly #underWay = new Map<H2CClient, number>();
   /** In the order in which they came. */
   readonly #waiting = new Set<Waiting>();
   #streams = 0;
@@ -73,12 +75,17 @@ export class PeerLane {
           const client = this.#client;
           const startedMs = this.#options.clock.monotonicMs();
           exchange = new Exchange(client, this.#options.url, makeRequest());
-          cancel = () => exchange?.cancel();
+          cancel = () => exchange?.cancel(!this.#retired.has(client));
           late = () => {
             if (exchange?.sent && this.#heardMs < startedMs) this.#retire(client);
           };
           exchange.answer.then(resolve, reject);
-          exchange.answer.then(() => this.#ended(bodyBytes, true), () => this.#ended(bodyBytes, false));
+          const ended = (wasHeard: boolean) => {
+            this.#ended(bodyBytes, wasHeard);
+            this.#left(client);
+          };
+          this.#underWay.set(client, (this.#underWay.get(client) ?? 0) + 1);
+          exchange.answer.then(() => ended(true), () => ended(false));
         },
       };
       cancel = () => {
@@ -118,10 +125,17 @@ export class PeerLane {
   #retire(client: H2CClient): void {
     if (client !== this.#client) return;
     this.#client = openClient(this.#options);
+    // Its other calls may still be answered, or run into their own deadlines. Their streams are not reset meanwhile: where
+    // a socket takes nothing more, Node's HTTP/2 can go into an endless loop over a stream that was reset half sent.
     this.#retired.add(client);
-    const gone = () => void this.#retired.delete(client);
-    // Its other calls may still be answered, or run into their own deadlines; then it closes.
-    client.close().then(gone, gone);
+  }
+
+  #left(client: H2CClient): void {
+    const left = this.#underWay.get(client)! - 1;
+    if (left > 0) this.#underWay.set(client, left);
+    else this.#underWay.delete(client);
+    if (left > 0 || !this.#retired.delete(client)) return;
+    void client.destroy(new Error("the connection was silent for the whole of a call's time"));
   }
 
   /** Calls that are under way fail, and so does what waits. */

@@ -24,8 +24,8 @@ export interface RegisterValue {
   readonly content: Content;
 }
 
-/** Enough for a proposer that was overtaken that often while it waited for one answer; beyond it says "unknown". */
-export const ANCESTORS_MAX = 16;
+/** Enough for a proposer that was overtaken that often while it backed off; beyond, it says "unknown". 16 characters each. */
+export const ANCESTORS_MAX = 64;
 
 export interface AcceptorState {
   readonly promised: Ballot;

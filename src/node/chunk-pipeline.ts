@@ -12,7 +12,7 @@ import {
 import type { Name } from "../core/names.ts";
 import type { Hashing } from "../ports.ts";
 import { SMALL_CHUNK_BYTES } from "./chunk-store.ts";
-import type { ChunkWriter } from "./chunk-writer.ts";
+import type { ChunkWrite, ChunkWriter } from "./chunk-writer.ts";
 import { defer, type Permits } from "./waiting.ts";
 
 /** Chunks of one upload that replicas are still busy with before the client is slowed: enough to keep a disk syncing. */
@@ -94,10 +94,7 @@ export class ChunkPipeline {
     const bytes = this.#filled === CHUNK_BYTES ? buffer : buffer.subarray(0, this.#filled);
     this.#filling = undefined;
     this.#filled = 0;
-    this.#push(this.#safe, bytes, knownId, () => {
-      this.#deps.permits.give();
-      this.#deps.release(buffer);
-    });
+    this.#push(this.#safe, bytes, knownId, () => this.#deps.permits.give(), () => this.#deps.release(buffer));
     // Ids leave the queue in order; those beyond the window are long known.
     while (this.#safe.length > 2 * WINDOW) await this.#settleOldest();
   }
@@ -117,28 +114,34 @@ export class ChunkPipeline {
     }
   }
 
-  #push(queue: Promise<ChunkId>[], bytes: Uint8Array, knownId: ChunkId | undefined, done: () => void): void {
+  /** `onward`: the upload need not wait for it any more. `unused`: nobody reads the bytes any more. */
+  #push(
+    queue: Promise<ChunkId>[],
+    bytes: Uint8Array,
+    knownId: ChunkId | undefined,
+    onward: () => void,
+    unused: () => void,
+  ): void {
     this.#busy++;
     const idle = (): void => {
       this.#busy--;
-      done();
+      onward();
       this.#wake?.();
       this.#wake = undefined;
     };
     const safe = (async () => {
-      let settled: Promise<void> | undefined;
+      let write: ChunkWrite | undefined;
       try {
         const id = knownId ?? this.#deps.hashing.sha256(bytes);
-        const write = this.#deps.writer.write(this.#name, id, bytes, this.#trace);
-        settled = write.settled;
+        write = this.#deps.writer.write(this.#name, id, bytes, this.#trace);
         await write.safe;
         return id;
       } catch (error) {
         this.#failed.reject(error);
         throw error;
       } finally {
-        if (settled) void settled.then(idle);
-        else idle();
+        void (write?.enough ?? Promise.resolve()).then(idle);
+        void (write?.settled ?? Promise.resolve()).then(unused);
       }
     })();
     safe.catch(() => {}); // met by #settleOldest, unless the upload failed before
@@ -158,6 +161,6 @@ export class ChunkPipeline {
       }
     }
     this.#ids = [];
-    this.#push(this.#indexes, bytes, undefined, () => {});
+    this.#push(this.#indexes, bytes, undefined, () => {}, () => {});
   }
 }

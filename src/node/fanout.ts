@@ -26,14 +26,22 @@ export class Fanout {
     }
   }
 
+  /**
+   * Asks everybody alive; the suspects too when those cannot make a majority, all at once, since each may take its whole
+   * time to say nothing.
+   */
+  widely(aliveCount: number): void {
+    this.next(aliveCount >= this.#needed ? aliveCount : this.#reserve.length);
+  }
+
+  /** Asks as few as can do: the nearest majority of those alive, or everybody. */
+  narrowly(aliveCount: number): void {
+    this.next(aliveCount >= this.#needed ? this.#needed : this.#reserve.length);
+  }
+
   /** One that was asked will not help: whoever is needed for a majority is asked now. */
   failed(): void {
     this.#hopeful--;
-    this.fill();
-  }
-
-  /** Asks as many as are missing from a majority. */
-  fill(): void {
     if (this.#hopeful < this.#needed) this.next(this.#needed - this.#hopeful);
   }
 }

@@ -155,7 +155,7 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
   });
   const content = new Content({ reader, memory });
   const completion = new Completion({ catalog, replica, chunks, reader, content, clock, log, metrics });
-  const writer = new ChunkWriter({ ring, chunks, gate, membership });
+  const writer = new ChunkWriter({ ring, chunks, gate, membership, clock });
   const notices = new Notices({ ring, gate, membership, clock });
   const objects = new Objects({
     registers,

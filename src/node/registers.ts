@@ -270,8 +270,7 @@ export class Registers {
         else if (answer === undefined || answer.kind === "refused") fanout.failed();
       });
     });
-    fanout.next(aliveCount);
-    fanout.fill();
+    fanout.widely(aliveCount);
     return outcome.promise;
   }
 

@@ -91,7 +91,7 @@ export class StrongReads {
     const { ring, membership, clock, registers, metrics } = this.#deps;
     const knownAtMs = clock.monotonicMs();
     const replicas = ring.replicas(name);
-    const { order } = byDistance(replicas, ring.self, membership);
+    const { order, aliveCount } = byDistance(replicas, ring.self, membership);
     if (order.length === 0) throw new AtollError("no-quorum", "this node does not belong to a ring yet");
     const read = new RegisterRead([replicas]);
     const outcome = defer<{ kind: "current"; report: ReadReport } | { kind: "mixed"; above: Ballot }>();
@@ -125,7 +125,7 @@ export class StrongReads {
         }
       });
     });
-    fanout.fill();
+    fanout.narrowly(aliveCount);
     const farthest = order.slice(0, Math.floor(order.length / 2) + 1).at(-1)!;
     const hedgeMs = Math.max(
       HEDGE_MIN_MS,

@@ -74,11 +74,12 @@ test("successor counts versions up and never goes back in time", () => {
 
 test("versionOfChange finds changes that were overtaken, as long as the ancestors reach", () => {
   let held: RegisterValue | null = null;
-  for (let n = 1; n <= 40; n++) held = value(`change ${n}`, held);
+  const last = ANCESTORS_MAX + 24;
+  for (let n = 1; n <= last; n++) held = value(`change ${n}`, held);
   assert.equal(versionOfChange(null, "change 1"), undefined);
   assert.equal(held?.ancestors.length, ANCESTORS_MAX);
-  for (let n = 1; n <= 41; n++) {
-    assert.equal(versionOfChange(held, `change ${n}`), n <= 40 && n >= 40 - ANCESTORS_MAX ? n : undefined);
+  for (let n = 1; n <= last + 1; n++) {
+    assert.equal(versionOfChange(held, `change ${n}`), n <= last && n >= 24 ? n : undefined);
   }
 });
 

@@ -76,7 +76,7 @@ export function createParts(memoryRing: MemoryRing, id: string) {
   });
   const content = new Content({ reader, memory });
   const completion = new Completion({ catalog, replica, chunks, reader, content, clock, log, metrics });
-  const writer = new ChunkWriter({ ring, chunks, gate, membership });
+  const writer = new ChunkWriter({ ring, chunks, gate, membership, clock });
   const onCommitted = () => {};
   const objects = new Objects({
     registers,

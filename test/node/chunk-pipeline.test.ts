@@ -19,21 +19,25 @@ const WINDOW = 6;
 class FakeWriter {
   readonly writes: {
     safe(): void;
+    enough(): void;
     settled(): void;
     fail(error: unknown): void;
   }[] = [];
   write: ChunkWriter["write"] = () => {
     const safe = defer<void>();
+    const enough = defer<void>();
     const settled = defer<void>();
     this.writes.push({
       safe: () => safe.resolve(),
+      enough: () => enough.resolve(),
       settled: () => {
         safe.reject(new AtollError("no-quorum", "nobody is left to ask"));
+        enough.resolve();
         settled.resolve();
       },
       fail: (error) => safe.reject(error),
     });
-    return { safe: safe.promise, settled: settled.promise };
+    return { safe: safe.promise, enough: enough.promise, settled: settled.promise };
   };
 }
 
@@ -176,7 +180,7 @@ for (const count of [LISTED_CHUNKS_MAX, LISTED_CHUNKS_MAX + 1, CHUNKS_PER_INDEX 
       writer: {
         write: (_name: string, id: ChunkId, bytes: Uint8Array) => {
           if (!isPart(bytes)) stored.set(id, bytes);
-          return { safe: Promise.resolve(), settled: Promise.resolve() };
+          return { safe: Promise.resolve(), enough: Promise.resolve(), settled: Promise.resolve() };
         },
       } as unknown as ChunkWriter,
       permits: new Permits(32),

@@ -6,7 +6,7 @@ import { openParts } from "../helpers/memory-ring-parts.ts";
 test("Fanout asks a majority first, and one more for each that fails", () => {
   const asked: string[] = [];
   const fanout = new Fanout(["a", "b", "c", "d", "e"], (id) => asked.push(id));
-  fanout.fill();
+  fanout.narrowly(5);
   assert.deepEqual(asked, ["a", "b", "c"]);
   fanout.failed();
   assert.deepEqual(asked, ["a", "b", "c", "d"]);
@@ -18,8 +18,7 @@ test("Fanout asks a majority first, and one more for each that fails", () => {
 test("Fanout that asked more than a majority asks nobody while enough are left", () => {
   const asked: string[] = [];
   const fanout = new Fanout(["a", "b", "c", "d", "e"], (id) => asked.push(id));
-  fanout.next(4);
-  fanout.fill();
+  fanout.widely(4);
   fanout.failed();
   assert.deepEqual(asked, ["a", "b", "c", "d"]);
   fanout.failed();
@@ -41,4 +40,12 @@ test("byDistance has the node itself first, then the living by round trip, then 
     order: ["a", "c", "d", "b", "e"],
     aliveCount: 4,
   });
+});
+
+test("Fanout asks the suspects at once, and all of them, when those alive make no majority", () => {
+  for (const how of ["widely", "narrowly"] as const) {
+    const asked: string[] = [];
+    new Fanout(["a", "b", "c"], (id) => asked.push(id))[how](1);
+    assert.deepEqual(asked, ["a", "b", "c"], how);
+  }
 });

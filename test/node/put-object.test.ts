@@ -183,6 +183,17 @@ test("Uploads.receive is storage-full when a majority's disks are, even while th
   );
 });
 
+test("Uploads.receive waits a second for a replica that hangs, not until its deadline", async () => {
+  const { ring, parts } = await openParts({ ids: ["a", "b", "c"] });
+  ring.network.hang("c");
+  const begunMs = ring.clock.monotonicMs();
+  const { body } = watchedBody(12 * CHUNK_BYTES);
+  const { manifest } = await ring.run(uploadsOf(parts["a"]!).receive(upload(body)));
+  assert.equal(manifest.chunks.length, 12);
+  const tookMs = ring.clock.monotonicMs() - begunMs;
+  assert.ok(tookMs < 3_000, `two windows of chunks took ${tookMs} ms`);
+});
+
 test("Uploads.receive counts no copy whose digest came out different", async () => {
   const { ring, parts } = await openParts({ ids: ["a", "b", "c"] });
   ring.network.rule(({ reply }) =>
