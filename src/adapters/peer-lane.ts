@@ -22,6 +22,13 @@ export const SESSION_WINDOW_BYTES = 32 << 20;
  */
 const BODY_BYTES_MAX = 8 << 20;
 
+/**
+ * How to leave a connection whose socket takes nothing more. Node (26) can go into an endless loop over a stream that was
+ * reset half sent, so there the streams are left alone, and the connection is destroyed once their calls are over. Deno
+ * (2.9) dies of a failed assertion in nghttp2 when such a connection is destroyed, so there they are reset and it closes.
+ */
+const RESETS_RETIRED = "Deno" in globalThis;
+
 export interface LaneOptions {
   readonly url: string;
   readonly clock: Clock;
@@ -75,7 +82,7 @@ export class PeerLane {
           const client = this.#client;
           const startedMs = this.#options.clock.monotonicMs();
           exchange = new Exchange(client, this.#options.url, makeRequest());
-          cancel = () => exchange?.cancel(!this.#retired.has(client));
+          cancel = () => exchange?.cancel(RESETS_RETIRED || !this.#retired.has(client));
           late = () => {
             if (exchange?.sent && this.#heardMs < startedMs) this.#retire(client);
           };
@@ -125,16 +132,18 @@ export class PeerLane {
   #retire(client: H2CClient): void {
     if (client !== this.#client) return;
     this.#client = openClient(this.#options);
-    // Its other calls may still be answered, or run into their own deadlines. Their streams are not reset meanwhile: where
-    // a socket takes nothing more, Node's HTTP/2 can go into an endless loop over a stream that was reset half sent.
+    // Its other calls may still be answered, or run into their own deadlines.
     this.#retired.add(client);
+    if (!RESETS_RETIRED) return; // it is destroyed with the last of them
+    const gone = () => void this.#retired.delete(client);
+    client.close().then(gone, gone);
   }
 
   #left(client: H2CClient): void {
     const left = this.#underWay.get(client)! - 1;
     if (left > 0) this.#underWay.set(client, left);
     else this.#underWay.delete(client);
-    if (left > 0 || !this.#retired.delete(client)) return;
+    if (RESETS_RETIRED || left > 0 || !this.#retired.delete(client)) return;
     void client.destroy(new Error("the connection was silent for the whole of a call's time"));
   }
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
 import fc from "fast-check";
+import { ANCESTORS_MAX } from "../../src/core/register.ts";
 import { AtollError, isAtollError } from "../../src/errors.ts";
 import {
   type CallMessage,
@@ -141,7 +142,9 @@ const spoilt: readonly (readonly [string, unknown, string?])[] = [
   ["a number in place of text", { message: { ...accept, name: 1 } }],
   ["a name beyond the limit", { message: { ...accept, name: "x".repeat(2_049) } }],
   ["version 0", { message: { ...accept, value: { ...value, version: 0 } } }],
-  ["too many ancestors", { message: { ...accept, value: { ...value, ancestors: Array(17).fill("c") } } }],
+  ["too many ancestors", {
+    message: { ...accept, value: { ...value, ancestors: Array(ANCESTORS_MAX + 1).fill("c") } },
+  }],
   ["a manifest whose chunks do not make up its size", { message: withManifest({ size: 2 << 20 }) }],
   ["a manifest with a chunk that is no id", { message: withManifest({ chunks: ["B".repeat(64)] }) }],
   ["a layout of no partitions", {
