@@ -16,6 +16,13 @@ const STREAMS_MAX = 128;
 /** Node resets streams above it; its default of 10 MB is less than one connection may have on the way. */
 const SESSION_MEMORY_MB = 256;
 
+/**
+ * Deno (2.9) answers a client's GOAWAY with its own, and about one time in eighty dies of a failed assertion in nghttp2 when
+ * the client's last stream has not closed yet: any stranger could end a node by connecting often enough. Without its own
+ * GOAWAY it lived through hundreds; whoever asks then sees the connection end instead of being told.
+ */
+const DIES_OF_GOAWAY = "Deno" in globalThis;
+
 export interface PeerListener {
   readonly port: number;
   /** Stops accepting, waits up to `graceMs` for what is under way, then cuts it. */
@@ -50,6 +57,7 @@ export async function openPeerListener({ fetch, host, port }: PeerListenerOption
   const sessions = new Set<ServerHttp2Session>();
   server.on("session", (session) => {
     sessions.add(session);
+    if (DIES_OF_GOAWAY) session.goaway = () => {};
     session.on("close", () => sessions.delete(session));
     // A peer that was killed resets its connections; without a listener that would end this process.
     session.on("error", () => session.destroy());
