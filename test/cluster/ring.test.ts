@@ -33,8 +33,12 @@ test("three nodes that know of each other by seeds form one ring", async () => {
     await until(`${node.publicUrl} sees the others`, 5_000, sees, node.lines);
     assert.equal(await metricOf(node.publicUrl, "atoll_layout_number"), 1);
   }
-  const ringIds = ring.nodes.flatMap((node) => node.lines.map((line) => /"ringId":"(\w+)"/.exec(line)?.[1]));
-  assert.equal(new Set(ringIds.filter((id) => id !== undefined)).size, 1);
+  const ringIdOf = (node: AtollProcess) =>
+    node.lines.map((line) => /"ringId":"(\w+)"/.exec(line)?.[1]).find((id) => id !== undefined);
+  for (const node of ring.nodes) {
+    await until(`${node.publicUrl} names its ring`, 5_000, () => ringIdOf(node) !== undefined, node.lines);
+  }
+  assert.equal(new Set(ring.nodes.map(ringIdOf)).size, 1);
 });
 
 test("an object of any size written at any node is the same at each, and gone at each once it is deleted", async () => {
