@@ -2,6 +2,7 @@
 import { rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { type Runtime, startNode } from "../helpers/atoll-process.ts";
+import { bundle } from "../tools/bundle.ts";
 import { download, upload, uploadFrom } from "./curl.ts";
 import { makeSampleFile } from "./sample-file.ts";
 
@@ -32,10 +33,13 @@ export async function memoryProblem(directory: string): Promise<string | undefin
 export async function measureMemory(directory: string, runtime: Runtime): Promise<MemoryResult> {
   const path = join(directory, "large-memory");
   const dataDir = join(directory, "memory");
+  const entry = join(directory, "atoll-memory.mjs");
+  await bundle(entry);
   await makeSampleFile(path, OBJECT_BYTES);
   try {
     await using node = await startNode({
       runtime,
+      entry,
       dataDir,
       env: { ATOLL_MEMORY_CACHE_BYTES: String(CACHE_BYTES) },
     });
