@@ -11,6 +11,7 @@ import type { Catalog, CatalogChange, RegisterRow, ScanRange } from "../ports.ts
 import type { ChangeCells } from "./catalog-messages.ts";
 import { fromCells, toCells } from "./catalog-rows.ts";
 import { type CatalogThread, startCatalogThread } from "./catalog-thread.ts";
+import { notePassedBytes } from "./short-lived-buffers.ts";
 
 /**
  * Opens the catalog, making it if there is none. One process at a time may have it open: the data directory's lock sees
@@ -68,7 +69,9 @@ class SqliteCatalog implements Catalog {
 
   async chunk(id: ChunkId): Promise<Uint8Array | undefined> {
     const bytes = await this.#reader.ask("chunk", { chunk: id });
-    return bytes && new Uint8Array(bytes);
+    if (!bytes) return undefined;
+    notePassedBytes(bytes.byteLength);
+    return new Uint8Array(bytes);
   }
 
   hasChunks(ids: readonly ChunkId[]): Promise<boolean[]> {
@@ -95,6 +98,7 @@ function changeCells(change: CatalogChange, transfers: ArrayBuffer[]): ChangeCel
     chunks: change.chunks?.map(({ id, bytes }) => {
       // A copy, which may be transferred: the caller's own bytes may share their buffer with others' (a Buffer's pool).
       const { buffer } = new Uint8Array(bytes);
+      notePassedBytes(2 * bytes.length); // what came, and the copy
       transfers.push(buffer);
       return [id, buffer];
     }) ?? [],
