@@ -18,7 +18,7 @@ import type { ChunkWriter } from "./chunk-writer.ts";
 import { Permits } from "./waiting.ts";
 
 /** Chunks of all uploads together on their way: what bounds their memory, with one chunk being filled by each. */
-const WINDOW_OF_ALL = 32;
+const WINDOW_OF_ALL = 16;
 
 export interface Upload {
   readonly name: Name;
