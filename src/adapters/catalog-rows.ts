@@ -3,29 +3,9 @@ import * as z from "zod";
 import type { Ballot } from "../core/ballot.ts";
 import type { RegisterValue } from "../core/register.ts";
 import { AtollError, messageOf } from "../errors.ts";
+import { registerValueSchema } from "../http/peer-schemas.ts";
 import type { RegisterRow } from "../ports.ts";
 import { damagedRow, quoteName, type RegisterCells } from "./catalog-cells.ts";
-
-const manifest = z.object({
-  format: z.literal(1),
-  size: z.int().nonnegative(),
-  sha256: z.string(),
-  layout: z.enum(["list", "index"]),
-  chunks: z.array(z.string()),
-  headers: z.record(z.string(), z.string()),
-  expiresMs: z.exactOptional(z.number()),
-});
-
-const registerValue: z.ZodType<RegisterValue> = z.object({
-  version: z.int().positive(),
-  modifiedMs: z.number(),
-  changeId: z.string(),
-  ancestors: z.array(z.string()),
-  content: z.discriminatedUnion("kind", [
-    z.object({ kind: z.literal("object"), manifest }),
-    z.object({ kind: z.literal("tombstone") }),
-  ]),
-});
 
 export function toCells({ name, state }: RegisterRow): RegisterCells {
   // A lone surrogate has no UTF-8: two such names would share one row.
@@ -57,7 +37,7 @@ function parseValue(name: string, text: string): RegisterValue {
   } catch (error) {
     throw damagedRow(name, messageOf(error));
   }
-  const parsed = registerValue.safeParse(json);
+  const parsed = registerValueSchema.safeParse(json);
   if (!parsed.success) throw damagedRow(name, z.prettifyError(parsed.error).replaceAll("\n", " "));
   return parsed.data;
 }

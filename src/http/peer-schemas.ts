@@ -51,7 +51,8 @@ const manifest: z.ZodType<Manifest> = z.strictObject({
   if (problem !== undefined) context.addIssue(problem);
 });
 
-const value: z.ZodType<RegisterValue> = z.strictObject({
+/** Also what the catalog's rows are held to when they are read back: one form, on the wire and on disk. */
+export const registerValueSchema: z.ZodType<RegisterValue> = z.strictObject({
   version: positive,
   modifiedMs: z.number(),
   changeId: text,
@@ -108,7 +109,7 @@ export const requestSchema = z.discriminatedUnion("type", [
     ballot,
     chunk: z.strictObject({ id: chunkId }).optional(),
   }),
-  z.strictObject({ type: z.literal("accept"), name, ballot, value }),
+  z.strictObject({ type: z.literal("accept"), name, ballot, value: registerValueSchema }),
   z.strictObject({ type: z.literal("read"), name, known: ballot.optional() }),
   z.strictObject({ type: z.literal("scan"), range }),
   z.strictObject({
@@ -147,13 +148,21 @@ export const replySchema = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("prepare"),
     reply: z.discriminatedUnion("kind", [
-      z.strictObject({ kind: z.literal("promised"), accepted: ballot, value: value.nullable() }),
+      z.strictObject({
+        kind: z.literal("promised"),
+        accepted: ballot,
+        value: registerValueSchema.nullable(),
+      }),
       refused,
     ]),
     stored: chunkId.optional(),
   }),
   z.strictObject({ type: z.literal("accept"), reply: acceptReply }),
-  z.strictObject({ type: z.literal("read"), accepted: ballot, value: value.nullable().optional() }),
+  z.strictObject({
+    type: z.literal("read"),
+    accepted: ballot,
+    value: registerValueSchema.nullable().optional(),
+  }),
   z.strictObject({
     type: z.literal("scan"),
     entries: z.array(scanEntry).max(SCAN_LIMIT_MAX),

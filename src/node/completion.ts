@@ -32,8 +32,10 @@ export interface CompletionDeps {
 export class Completion {
   readonly #deps: CompletionDeps;
   readonly #completed: Counter;
-  #cancelTimer: (() => void) | undefined;
+  #timer: { readonly dueMs: number; readonly cancel: () => void } | undefined;
   #busy = false;
+  /** Something came while the list was being worked on: it may have been read before. */
+  #woken = false;
   #stopped = false;
   #owed = 0;
   #delayMs = RETRY_DELAY_MS;
@@ -57,27 +59,34 @@ export class Completion {
 
   stop(): void {
     this.#stopped = true;
-    this.#cancelTimer?.();
+    this.#timer?.cancel();
   }
 
   /** An accepted manifest was put on the list. */
   wake(): void {
     this.#owed++;
-    if (!this.#busy && !this.#cancelTimer) this.#schedule(FIRST_DELAY_MS);
+    if (this.#busy) this.#woken = true;
+    else this.#schedule(FIRST_DELAY_MS);
   }
 
+  /** Looks at the list in so many ms, or earlier if that was planned already. */
   #schedule(delayMs: number): void {
     if (this.#stopped) return;
-    this.#cancelTimer?.();
-    this.#cancelTimer = this.#deps.clock.after(delayMs, () => {
-      this.#cancelTimer = undefined;
+    const { clock } = this.#deps;
+    const dueMs = clock.monotonicMs() + delayMs;
+    if (this.#timer && this.#timer.dueMs <= dueMs) return;
+    this.#timer?.cancel();
+    const cancel = clock.after(delayMs, () => {
+      this.#timer = undefined;
       void this.#work();
     });
+    this.#timer = { dueMs, cancel };
   }
 
   async #work(): Promise<void> {
     if (this.#busy) return;
     this.#busy = true;
+    this.#woken = false;
     let failed = 0;
     let found = 0;
     try {
@@ -100,7 +109,8 @@ export class Completion {
     }
     this.#delayMs = failed > 0 ? Math.min(RETRY_DELAY_MAX_MS, 2 * this.#delayMs) : RETRY_DELAY_MS;
     if (failed > 0) this.#schedule(this.#delayMs);
-    else if (found > 0) this.#schedule(found === BATCH ? 0 : FIRST_DELAY_MS);
+    else if (found === BATCH) this.#schedule(0);
+    if (this.#woken) this.#schedule(FIRST_DELAY_MS);
   }
 
   /** True when that version needs nothing any more. */

@@ -24,6 +24,7 @@ import { Completion } from "./completion.ts";
 import { Content } from "./content.ts";
 import { Founder, FoundingAcceptor } from "./founding.ts";
 import { Listings } from "./list-objects.ts";
+import { measuredCatalog } from "./measured-catalog.ts";
 import { Membership } from "./membership.ts";
 import { MemoryCache } from "./memory-cache.ts";
 import type { Metrics } from "./metrics.ts";
@@ -82,7 +83,8 @@ const CONSIDER_MS = 250;
 
 /** Reads what the node remembers; nothing is sent before `start`. */
 export async function createNode(options: NodeOptions, ports: NodePorts): Promise<AtollNode> {
-  const { catalog, clock, hashing, log, metrics, peers, random } = ports;
+  const { clock, hashing, log, metrics, peers, random } = ports;
+  const catalog = measuredCatalog(ports.catalog, clock, metrics);
   const ring = new Ring(options.id, await loadLayout(catalog));
   const incarnation = random.hex(8);
   const self = (): NodeCard => ({

@@ -14,8 +14,7 @@ import {
   successor,
   versionOfChange,
 } from "../core/register.ts";
-import type { RegisterRound } from "../core/register-round.ts";
-import { RegisterRound as Round } from "../core/register-round.ts";
+import { RegisterRound } from "../core/register-round.ts";
 import { AtollError, isAtollError, messageOf } from "../errors.ts";
 import type { Clock, Random } from "../ports.ts";
 import { byDistance, Fanout } from "./fanout.ts";
@@ -152,7 +151,7 @@ export class Registers {
     const attempt: Attempt = { request, changeId, begun: false, firstVersion: Infinity, stored: new Set() };
     let seen = await this.#promisedHere(request.name, above);
     for (let tries = 0;; tries++) {
-      const round = new Round(nextBallot(seen, ring.self), [ring.replicas(request.name)]);
+      const round = new RegisterRound(nextBallot(seen, ring.self), [ring.replicas(request.name)]);
       const result = await this.#round(round, attempt);
       if (result.kind !== "failed") return result;
       const preempted = compareBallots(result.above, NO_BALLOT) > 0;

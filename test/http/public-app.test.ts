@@ -532,6 +532,8 @@ describe("the rest of the interface", () => {
         'http_server_response_body_bytes_total{http_request_method="GET",http_route="/{bucket}/{key}"} 5',
         'atoll_cache_requests_total{result="hit"} 1',
         'atoll_quorum_rounds_total{outcome="committed"} 1',
+        "atoll_catalog_commit_seconds_count 2", // the layout and the object
+        "atoll_catalog_errors_total 0",
         'http_server_request_duration_seconds_count{http_request_method="GET",http_route="/{bucket}/{key}",http_response_status_code="200"} 1',
       ]
     ) assert(text.includes(`${line}\n`), `${line} in\n${text}`);

@@ -24,9 +24,9 @@ async function openIncomplete(): Promise<{ ring: MemoryRing; manifest: Manifest;
   return { ring, manifest: await put(ring, "a"), keepFrom: () => (keepFrom(), keepAway()) };
 }
 
-async function put(ring: MemoryRing, at: string, sizeBytes = SIZE_BYTES): Promise<Manifest> {
+async function put(ring: MemoryRing, at: string, sizeBytes = SIZE_BYTES, name = NAME): Promise<Manifest> {
   const { body } = watchedBody(sizeBytes);
-  const upload = { name: NAME, body, maxBytes: 1 << 30, digests: [], headers: {} };
+  const upload = { name, body, maxBytes: 1 << 30, digests: [], headers: {} };
   const outcome = await ring.run(ring.node(at).objects.put(upload, {}));
   return outcome.kind === "stored" ? outcome.manifest : assert.fail();
 }
@@ -95,6 +95,22 @@ test("Completion tries again less and less often while nobody has the chunks, an
   );
   await ring.clock.advance(100_000);
   assert.deepEqual([await owed(ring, "c"), await chunksAt(ring, "c", manifest)], [0, 3]);
+  ring.close();
+});
+
+test("Completion looks again for what came while it was at work", async () => {
+  const { ring, keepFrom } = await openIncomplete();
+  await ring.clock.advance(100);
+  keepFrom();
+  const slow = ring.network.rule(({ request, to, reply }) => {
+    if (request.type === "chunk-put" && !reply && to === "c") return { reply: FULL };
+    return request.type === "chunk-get" ? { delayMs: 1_000 } : undefined;
+  });
+  await ring.clock.advance(2_500);
+  const later = await put(ring, "a", 5 * CHUNK_BYTES, "bucket\0later");
+  slow();
+  await ring.clock.advance(10_000);
+  assert.deepEqual([await owed(ring, "c"), await chunksAt(ring, "c", later)], [0, 5]);
   ring.close();
 });
 

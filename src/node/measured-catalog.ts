@@ -1,0 +1,31 @@
+/** The catalog with its commits counted and timed: where a write waits for the disk, it shows here first. */
+import type { Catalog, Clock } from "../ports.ts";
+import type { Metrics } from "./metrics.ts";
+
+export function measuredCatalog(catalog: Catalog, clock: Clock, metrics: Metrics): Catalog {
+  const took = metrics.histogram(
+    "atoll_catalog_commit_seconds",
+    "Commits to the catalog, until they are durable",
+  );
+  const failed = metrics.counter("atoll_catalog_errors_total", "Commits to the catalog that failed");
+  return {
+    register: (name) => catalog.register(name),
+    scan: (range) => catalog.scan(range),
+    chunk: (id) => catalog.chunk(id),
+    hasChunks: (ids) => catalog.hasChunks(ids),
+    deleteChunk: (id) => catalog.deleteChunk(id),
+    incomplete: (limit) => catalog.incomplete(limit),
+    document: (key) => catalog.document(key),
+    close: () => catalog.close(),
+    async commit(change) {
+      const begunMs = clock.monotonicMs();
+      try {
+        await catalog.commit(change);
+      } catch (error) {
+        failed.add();
+        throw error;
+      }
+      took.observe((clock.monotonicMs() - begunMs) / 1_000);
+    },
+  };
+}
