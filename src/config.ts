@@ -30,6 +30,16 @@ export interface Config {
   readonly maxConcurrentRequests: number;
   /** Ms for transfers under way to finish after a signal to stop. */
   readonly drainTimeoutMs: number;
+  /** Ms between comparisons with other replicas. */
+  readonly compareIntervalMs: number;
+  /** Ms in which every chunk is read again. */
+  readonly scrubCycleMs: number;
+  /** Of the time, 0 to 1. */
+  readonly scrubShare: number;
+  /** Ms a chunk nobody names is kept; an upload may take as long. */
+  readonly garbageGraceMs: number;
+  /** Ms a tombstone is kept at least. */
+  readonly tombstoneAgeMs: number;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -46,6 +56,7 @@ const UNITS: Record<string, number> = {
   GIB: 2 ** 30,
   TIB: 2 ** 40,
 };
+const DURATIONS: Record<string, number> = { ms: 1, s: 1e3, m: 6e4, h: 36e5, d: 864e5 };
 const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 const port = wholeNumber(0, 65_535);
@@ -153,6 +164,35 @@ const VARIABLES = {
     default: "30",
     meaning: "how long transfers may go on after SIGTERM or SIGINT",
   },
+  ATOLL_COMPARE_INTERVAL: {
+    schema: duration(1_000),
+    default: "60s",
+    meaning: "how often replicas are compared with each other",
+  },
+  ATOLL_SCRUB_CYCLE: {
+    schema: duration(1_000),
+    default: "30d",
+    meaning: "in which every chunk on disk is read again and checked",
+  },
+  ATOLL_SCRUB_SHARE: {
+    schema: z.coerce.number({ error: "wanted a number from 0.001 to 1" }).min(0.001, "wanted 0.001 or more")
+      .max(
+        1,
+        "wanted at most 1",
+      ),
+    default: "0.05",
+    meaning: "of the time that reading again may take at most, 0.001 to 1",
+  },
+  ATOLL_GARBAGE_GRACE: {
+    schema: duration(1_000),
+    default: "12h",
+    meaning: "how long a chunk stays that no object names; an upload may take as long",
+  },
+  ATOLL_TOMBSTONE_AGE: {
+    schema: duration(1_000),
+    default: "1d",
+    meaning: "how long the trace of a deleted object stays at least",
+  },
 } as const;
 
 type Values = { [K in keyof typeof VARIABLES]: z.infer<(typeof VARIABLES)[K]["schema"]> | undefined };
@@ -207,6 +247,11 @@ export function parseConfig(env: Environment, memoryBytes: number): Config {
     maxObjectBytes: v.ATOLL_MAX_OBJECT_BYTES!,
     maxConcurrentRequests: v.ATOLL_MAX_CONCURRENT_REQUESTS!,
     drainTimeoutMs: 1000 * v.ATOLL_DRAIN_SECONDS!,
+    compareIntervalMs: v.ATOLL_COMPARE_INTERVAL!,
+    scrubCycleMs: v.ATOLL_SCRUB_CYCLE!,
+    scrubShare: v.ATOLL_SCRUB_SHARE!,
+    garbageGraceMs: v.ATOLL_GARBAGE_GRACE!,
+    tombstoneAgeMs: v.ATOLL_TOMBSTONE_AGE!,
   });
 }
 
@@ -248,7 +293,7 @@ export function helpText(): string {
     "",
     ...rows,
     "",
-    "Bytes may be written with a unit: 64MiB, 1GB.",
+    "Bytes may be written with a unit: 64MiB, 1GB. Times need one: 500ms, 60s, 10m, 12h, 30d.",
     "",
   ].join("\n");
 }
@@ -268,6 +313,15 @@ function bytes(min: number) {
     (n) => Number.isSafeInteger(n) && n >= min,
     wanted,
   );
+}
+
+/** Ms. */
+function duration(minMs: number) {
+  const wanted = `wanted a time like 60s, 10m, 12h or 30d, at least ${minMs} ms`;
+  return z.string().transform((text) => {
+    const [, digits, unit] = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text.trim()) ?? [];
+    return digits === undefined ? NaN : Number(digits) * DURATIONS[unit!]!;
+  }).refine((ms) => Number.isSafeInteger(ms) && ms >= minMs, wanted);
 }
 
 function parseBytes(text: string): number {

@@ -33,6 +33,8 @@ export type ErrorCode =
   | "wrong-ring"
   | "wrong-node"
   | "wrong-protocol"
+  // Of this node's own disk:
+  | "damaged"
   // At start:
   | "config"
   | "data-dir";
@@ -60,4 +62,14 @@ export function messageOf(error: unknown): string {
 /** A broken invariant of our own: a defect, never bad input. */
 export function assert(condition: unknown, invariant: string): asserts condition {
   if (!condition) throw new Error(`broken invariant: ${invariant}`);
+}
+
+/** A register's row on this node's disk cannot be believed: it must be fetched anew before the register is used here. */
+export class DamagedRegister extends AtollError {
+  readonly register: string;
+
+  constructor(register: string, message: string) {
+    super("damaged", message);
+    this.register = register;
+  }
 }

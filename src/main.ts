@@ -22,6 +22,7 @@ import { type AtollNode, createNode } from "./node/node.ts";
 import type { PeerHandler } from "./ports.ts";
 
 /** For what cannot be waited for any longer once everything else has ended. */
+const GARBAGE_INTERVAL_MAX_MS = 3_600_000;
 const LAST_GRACE_MS = 2_000;
 
 await main();
@@ -104,6 +105,14 @@ async function serve(config: Config): Promise<void> {
     bootstrapExpect: config.bootstrapExpect,
     replicas: config.replicas,
     memoryCacheBytes: config.memoryCacheBytes,
+    repair: {
+      compareIntervalMs: config.compareIntervalMs,
+      scrubCycleMs: config.scrubCycleMs,
+      scrubShare: config.scrubShare,
+      garbageGraceMs: config.garbageGraceMs,
+      garbageIntervalMs: Math.min(GARBAGE_INTERVAL_MAX_MS, config.garbageGraceMs),
+      tombstoneAgeMs: config.tombstoneAgeMs,
+    },
   }, { catalog, chunkFiles, chunkCache, peers, hashing: createHashing(), clock, random, log, metrics });
   const publicApp = createPublicApp({
     node,

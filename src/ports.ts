@@ -6,7 +6,8 @@ import type { Ballot } from "./core/ballot.ts";
 import type { Layout } from "./core/layout.ts";
 import type { ChunkId } from "./core/manifest.ts";
 import type { Name } from "./core/names.ts";
-import type { AcceptorState, AcceptReply, PrepareReply, RegisterValue } from "./core/register.ts";
+import type { Testimony } from "./core/quorum.ts";
+import type { AcceptorState, AcceptReply, Floor, PrepareReply, RegisterValue } from "./core/register.ts";
 
 export interface Clock {
   /** Ms since the epoch, for headers, TTLs and logs; may jump. Nothing's order depends on it. */
@@ -46,13 +47,36 @@ export interface RegisterRow {
 }
 
 export interface CatalogChange {
+  /** Each marks its slot as changed, in the same transaction. */
   readonly registers?: readonly RegisterRow[];
+  /** Registers that are no more: their tombstones were collected. Their slots are marked too. */
+  readonly forgotten?: readonly Name[];
+  /** What registers of a slot that are not there are taken for; never lowered. */
+  readonly floors?: readonly { readonly slot: number; readonly floor: Floor }[];
   /** Small chunks, by content; one that is there already stays. */
   readonly chunks?: readonly { readonly id: ChunkId; readonly bytes: Uint8Array }[];
   /** Registers whose chunks are known to be incomplete here, at which version; `null` takes a name off the list. */
   readonly incomplete?: readonly { readonly name: Name; readonly version: number | null }[];
+  /** What other nodes have missed: put on the list, or struck off it. One that is there already keeps its place. */
+  readonly owed?: readonly (Owed & { readonly settled: boolean })[];
+  /** Digests of slots, computed from what was there at `turn`: a slot that changed since stays marked. */
+  readonly digests?: readonly { readonly slot: number; readonly digest: string; readonly turn: number }[];
   /** Small documents of the node itself. */
   readonly documents?: readonly { readonly key: string; readonly text: string }[];
+}
+
+/** Something that a node should have and this one keeps, or knows of, for it. */
+export interface Owed {
+  readonly node: string;
+  readonly name: Name;
+  /** A chunk held in its place; without it, a change of the register that it missed. */
+  readonly chunk?: ChunkId | undefined;
+}
+
+/** A chunk as a listing of what is stored shows it. */
+export interface StoredChunk {
+  readonly id: ChunkId;
+  readonly sizeBytes: number;
 }
 
 /** A stretch of names in order of their UTF-8 bytes. */
@@ -80,8 +104,26 @@ export interface Catalog {
   chunk(id: ChunkId): Promise<Uint8Array | undefined>;
   hasChunks(ids: readonly ChunkId[]): Promise<boolean[]>;
   deleteChunk(id: ChunkId): Promise<void>;
+  /** Small chunks in order of id, greater than `after` ("" for all). Fewer than `limit` means that there are no more. */
+  listChunks(after: ChunkId, limit: number): Promise<StoredChunk[]>;
   /** In the order in which they were put, at most `limit`. */
   incomplete(limit: number): Promise<{ name: Name; version: number }[]>;
+  /** What is owed to a node, changes or chunks, in the order in which it was put, at most `limit`. */
+  owedTo(node: string, what: "changes" | "chunks", limit: number): Promise<Owed[]>;
+  /** How many entries are owed to whom. */
+  owedCounts(): Promise<{ node: string; changes: number; chunks: number }[]>;
+  /** Which of these chunks are held for somebody. */
+  areOwed(ids: readonly ChunkId[]): Promise<boolean[]>;
+  /**
+   * All registers of a slot, also those that have only promised, in order of name and greater than `after` ("" for all).
+   * Fewer than `limit` means that there are no more.
+   */
+  slotRows(slot: number, after: Name, limit: number): Promise<RegisterRow[]>;
+  /** Slots that changed since their digest was computed; `turn` tells changes apart. */
+  changedSlots(limit: number): Promise<{ slot: number; turn: number }[]>;
+  /** Every digest that was committed, whether its slot has changed since or not. */
+  digests(): Promise<{ slot: number; digest: string }[]>;
+  floors(): Promise<{ slot: number; floor: Floor }[]>;
   document(key: string): Promise<string | undefined>;
   /** Waits for what is under way, then lets go of the files. */
   close(): Promise<void>;
@@ -99,6 +141,8 @@ export interface ChunkFiles {
   /** Moves a corrupt file out of the way; kept for whoever wants to look. */
   setAside(id: ChunkId): Promise<void>;
   delete(id: ChunkId): Promise<void>;
+  /** In order of id, greater than `after` ("" for all), good or not. Fewer than `limit` means that there are no more. */
+  list(after: ChunkId, limit: number): Promise<StoredChunk[]>;
 }
 
 /** A bounded store of copies that may vanish at any time: the disk cache. Nothing in it is synced. */
@@ -153,10 +197,27 @@ export type PeerRequest =
     readonly id: ChunkId;
     readonly bytes: Uint8Array;
     readonly computed?: ChunkId | undefined;
+    /** The replica in whose place the receiver is to hold it, and of which name. */
+    readonly owed?: { readonly node: string; readonly name: Name } | undefined;
   }
   | { readonly type: "chunk-get"; readonly id: ChunkId }
+  /** Which of these are stored at the receiver? */
+  | { readonly type: "chunks-held"; readonly ids: readonly ChunkId[] }
   | { readonly type: "scan"; readonly range: ScanRange }
-  | { readonly type: "notice"; readonly commits: readonly { name: Name; version: number }[] };
+  | { readonly type: "notice"; readonly commits: readonly { name: Name; version: number }[] }
+  /** Digests of whole partitions, in the order asked. */
+  | { readonly type: "digests"; readonly partitions: readonly number[] }
+  /** Digests of all slots of a partition. */
+  | { readonly type: "slot-digests"; readonly partition: number }
+  /** What the receiver has accepted in a slot, names greater than `after`. */
+  | { readonly type: "slot-entries"; readonly slot: number; readonly after: Name }
+  /** The acceptor's whole states of a slot, promises too, names greater than `after`: for a replica that lost its own. */
+  | { readonly type: "slot-states"; readonly slot: number; readonly after: Name }
+  | { readonly type: "state"; readonly name: Name }
+  /** The sender speaks from a new disk: votes that came from an older one are void from now on. */
+  | { readonly type: "remember"; readonly memory: Ballot }
+  /** Every replica holds a tombstone in this ballot, promised and accepted: the register may go. */
+  | { readonly type: "forget"; readonly name: Name; readonly ballot: Ballot };
 
 export interface ScanEntry {
   readonly name: Name;
@@ -178,14 +239,44 @@ export type PeerReply =
   | { readonly type: "found-prepare"; readonly reply: FoundPrepareReply }
   | { readonly type: "found-accept"; readonly reply: AcceptReply }
   /** `stored`: the digest the replica computed of the chunk it made durable. */
-  | { readonly type: "prepare"; readonly reply: PrepareReply; readonly stored?: ChunkId | undefined }
-  | { readonly type: "accept"; readonly reply: AcceptReply }
+  | {
+    readonly type: "prepare";
+    readonly reply: PrepareReply;
+    readonly stored?: ChunkId | undefined;
+    readonly testimony?: Testimony | undefined;
+  }
+  | { readonly type: "accept"; readonly reply: AcceptReply; readonly testimony?: Testimony | undefined }
   /** `value` is absent when `accepted` is the ballot the asker knows. */
-  | { readonly type: "read"; readonly accepted: Ballot; readonly value?: RegisterValue | null | undefined }
+  | {
+    readonly type: "read";
+    readonly accepted: Ballot;
+    readonly value?: RegisterValue | null | undefined;
+    readonly testimony?: Testimony | undefined;
+  }
   | { readonly type: "chunk-put"; readonly stored: ChunkId }
   | { readonly type: "chunk-get"; readonly bytes?: Uint8Array | undefined }
+  | { readonly type: "chunks-held"; readonly held: readonly boolean[] }
   | { readonly type: "scan"; readonly entries: readonly ScanEntry[]; readonly done: boolean }
   | { readonly type: "notice" }
+  | { readonly type: "digests"; readonly digests: readonly string[] }
+  | { readonly type: "slot-digests"; readonly digests: readonly string[] }
+  | {
+    readonly type: "slot-entries";
+    readonly entries: readonly { readonly name: Name; readonly accepted: Ballot }[];
+    /** The name the next page begins after; absent at the end. */
+    readonly next?: Name | undefined;
+  }
+  | {
+    readonly type: "slot-states";
+    readonly rows: readonly RegisterRow[];
+    readonly floor?: Floor | undefined;
+    /** As above. */
+    readonly next?: Name | undefined;
+  }
+  | { readonly type: "state"; readonly state: AcceptorState }
+  /** The newest of the sender's disks that the receiver knows of, durably. */
+  | { readonly type: "remember"; readonly known: Ballot }
+  | { readonly type: "forget"; readonly forgotten: boolean }
   /** The node could not do it: `code` as in errors.ts. */
   | { readonly type: "error"; readonly code: string; readonly message: string };
 

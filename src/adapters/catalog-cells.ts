@@ -6,7 +6,7 @@
  * carries a CRC-32 of its cells. A row that fails is a fault that names its register; it is never half believed.
  */
 import { crc32 } from "node:zlib";
-import { AtollError } from "../errors.ts";
+import { DamagedRegister } from "../errors.ts";
 
 /** Name, promised counter and node, accepted counter and node, value as JSON. */
 export type RegisterCells = readonly [string, number, string, number, string, string | null];
@@ -15,9 +15,9 @@ export function cellsChecksum(cells: RegisterCells): number {
   return crc32(cells.join("\n"));
 }
 
-export function damagedRow(name: string, what: string): AtollError {
-  return new AtollError(
-    "internal",
+export function damagedRow(name: string, what: string): DamagedRegister {
+  return new DamagedRegister(
+    name,
     `wanted the catalog's row of register ${quoteName(name)}, got a damaged one: ${what}`,
   );
 }

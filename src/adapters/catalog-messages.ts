@@ -25,7 +25,28 @@ export interface ChangeCells {
   readonly deletedChunks: readonly ChunkId[];
   readonly incomplete: readonly (readonly [Name, number | null])[];
   readonly documents: readonly (readonly [string, string])[];
+  readonly forgotten: readonly Name[];
+  /** Slot, version, counter and node of what was promised. */
+  readonly floors: readonly FloorCells[];
+  /** Node, name, chunk ("" for a change of the register), whether it is settled. */
+  readonly owed: readonly (readonly [string, Name, ChunkId, boolean])[];
+  /** Slot, digest, turn. */
+  readonly digests: readonly (readonly [number, string, number])[];
 }
+
+export type FloorCells = readonly [number, number, number, string];
+
+export const NO_CHANGE: ChangeCells = {
+  registers: [],
+  chunks: [],
+  deletedChunks: [],
+  incomplete: [],
+  documents: [],
+  forgotten: [],
+  floors: [],
+  owed: [],
+  digests: [],
+};
 
 /** Every question with the type of its answer. */
 export interface CatalogExchanges {
@@ -36,6 +57,20 @@ export interface CatalogExchanges {
   "has-chunks": { asks: { readonly chunks: readonly ChunkId[] }; gets: boolean[] };
   incomplete: { asks: { readonly limit: number }; gets: [Name, number][] };
   document: { asks: { readonly key: string }; gets: string | undefined };
+  "list-chunks": { asks: { readonly after: ChunkId; readonly limit: number }; gets: [ChunkId, number][] };
+  "owed-to": {
+    asks: { readonly node: string; readonly what: "changes" | "chunks"; readonly limit: number };
+    gets: [Name, ChunkId][];
+  };
+  "owed-counts": { asks: unknown; gets: [string, number, number][] };
+  "are-owed": { asks: { readonly chunks: readonly ChunkId[] }; gets: boolean[] };
+  "slot-rows": {
+    asks: { readonly slot: number; readonly after: Name; readonly limit: number };
+    gets: RegisterCells[];
+  };
+  "changed-slots": { asks: { readonly limit: number }; gets: [number, number][] };
+  digests: { asks: unknown; gets: [number, string][] };
+  floors: { asks: unknown; gets: FloorCells[] };
   close: { asks: unknown; gets: undefined };
 }
 
@@ -49,6 +84,8 @@ export type Gets<T extends QuestionType> = CatalogExchanges[T]["gets"];
 export interface Fault {
   readonly code: ErrorCode;
   readonly message: string;
+  /** Of a damaged row. */
+  readonly register?: Name | undefined;
 }
 
 export type Answer = { readonly id: number; readonly value?: unknown; readonly fault?: Fault | undefined };

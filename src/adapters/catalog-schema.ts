@@ -4,9 +4,10 @@
  * Names are BLOBs: they hold NUL, at which Deno cuts TEXT, and their order must be that of the bytes.
  */
 import type { DatabaseSync } from "node:sqlite";
+import { slotOf } from "../core/partitions.ts";
 import { AtollError } from "../errors.ts";
 
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 const PAGE_BYTES = 4096;
 const PAGE_CACHE_BYTES = 16 << 20;
 /** The log is folded into the database at this size, and cut back to it after a burst. A larger one merges more writes. */
@@ -21,12 +22,38 @@ const TABLES = `
     accepted_counter INTEGER NOT NULL,
     accepted_node TEXT NOT NULL,
     value TEXT,
-    checksum INTEGER NOT NULL
+    checksum INTEGER NOT NULL,
+    slot INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   -- Rows of many KiB would make a clustered key deep: the index stays apart.
   CREATE TABLE chunks (id BLOB PRIMARY KEY NOT NULL, bytes BLOB NOT NULL) STRICT;
   CREATE TABLE incomplete (turn INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, version INTEGER NOT NULL) STRICT;
   CREATE TABLE documents (key BLOB PRIMARY KEY, text BLOB NOT NULL) STRICT, WITHOUT ROWID;
+`;
+
+/** What version 2 added: who is owed what, and what replicas compare. */
+const TABLES_2 = `
+  -- In order of name within a slot, since the table is clustered by name.
+  CREATE INDEX registers_slot ON registers (slot);
+  -- chunk: empty for a change of the register itself.
+  CREATE TABLE owed (
+    turn INTEGER PRIMARY KEY,
+    node TEXT NOT NULL,
+    name BLOB NOT NULL,
+    chunk BLOB NOT NULL,
+    UNIQUE (node, name, chunk)
+  ) STRICT;
+  CREATE INDEX owed_node ON owed (node, turn);
+  CREATE INDEX owed_chunk ON owed (chunk) WHERE length(chunk) > 0;
+  -- turn: of the last change; digested: the turn that the digest was made at.
+  CREATE TABLE slots (slot INTEGER PRIMARY KEY, turn INTEGER NOT NULL, digested INTEGER, digest TEXT) STRICT;
+  CREATE INDEX slots_changed ON slots (turn) WHERE digested IS NOT turn;
+  CREATE TABLE floors (
+    slot INTEGER PRIMARY KEY,
+    version INTEGER NOT NULL,
+    promised_counter INTEGER NOT NULL,
+    promised_node TEXT NOT NULL
+  ) STRICT;
   PRAGMA user_version = ${SCHEMA_VERSION};
 `;
 
@@ -50,6 +77,7 @@ export function prepareDatabase(database: DatabaseSync, maxBytes: number | undef
   if (maxBytes !== undefined) database.exec(`PRAGMA max_page_count = ${Math.ceil(maxBytes / PAGE_BYTES)}`);
   const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"]);
   if (version === SCHEMA_VERSION) return;
+  if (version === 1) return migrate(database);
   if (version !== 0) {
     throw new AtollError(
       "data-dir",
@@ -63,5 +91,19 @@ export function prepareDatabase(database: DatabaseSync, maxBytes: number | undef
       `wanted a catalog, got a database with ${tables} tables of another kind`,
     );
   }
-  database.exec(`BEGIN; ${TABLES} COMMIT`);
+  database.exec(`BEGIN; ${TABLES} ${TABLES_2} COMMIT`);
+}
+
+/** From version 1, in one transaction. Every slot begins as changed, so that its digest is made. */
+function migrate(database: DatabaseSync): void {
+  database.exec(`BEGIN; ALTER TABLE registers ADD COLUMN slot INTEGER NOT NULL DEFAULT 0; ${TABLES_2}`);
+  const setSlot = database.prepare("UPDATE registers SET slot = ? WHERE name = ?");
+  const markSlot = database.prepare("INSERT OR REPLACE INTO slots (slot, turn) VALUES (?, 0)");
+  for (const { name } of database.prepare("SELECT name FROM registers").all()) {
+    const bytes = name as Uint8Array;
+    const slot = slotOf(new TextDecoder().decode(bytes));
+    setSlot.run(slot, bytes);
+    markSlot.run(slot);
+  }
+  database.exec("COMMIT");
 }

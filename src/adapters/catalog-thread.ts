@@ -1,10 +1,11 @@
 /** The near end of a catalog thread: it packs questions, hands out answers, and says so when the thread is gone. */
 import type { Worker } from "node:worker_threads";
-import { AtollError, messageOf } from "../errors.ts";
+import { AtollError, DamagedRegister, messageOf } from "../errors.ts";
 import type {
   Answer,
   CatalogExchanges,
   CatalogWorkerOptions,
+  Fault,
   Gets,
   Opened,
   Question,
@@ -121,7 +122,7 @@ export class CatalogThread {
     for (const { id, value, fault } of answers) {
       const pending = this.#pending.get(id);
       this.#pending.delete(id);
-      if (fault) pending?.reject(new AtollError(fault.code, fault.message));
+      if (fault) pending?.reject(errorOf(fault));
       else pending?.resolve(value);
     }
   }
@@ -132,4 +133,8 @@ export class CatalogThread {
     for (const pending of this.#pending.values()) pending.reject(over);
     this.#pending.clear();
   }
+}
+
+function errorOf({ code, message, register }: Fault): AtollError {
+  return register === undefined ? new AtollError(code, message) : new DamagedRegister(register, message);
 }

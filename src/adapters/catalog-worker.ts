@@ -78,23 +78,9 @@ function read(
 ): Answer {
   const { id } = question;
   try {
-    switch (question.type) {
-      case "register":
-        return { id, value: store.register(question.name) };
-      case "scan":
-        return { id, value: store.scan(question.range) };
-      case "chunk": {
-        const value = store.chunk(question.chunk);
-        if (value) transfers.push(value);
-        return { id, value };
-      }
-      case "has-chunks":
-        return { id, value: store.hasChunks(question.chunks) };
-      case "incomplete":
-        return { id, value: store.incomplete(question.limit) };
-      case "document":
-        return { id, value: store.document(question.key) };
-    }
+    const value = store.reads.answer(question);
+    if (value instanceof ArrayBuffer) transfers.push(value);
+    return { id, value };
   } catch (error) {
     return { id, fault: faultOf(error) };
   }

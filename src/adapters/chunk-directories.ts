@@ -1,8 +1,8 @@
 /** The fan-out below a chunk directory, `ab/cd`: made when first needed, and known to be durable before anything in it is. */
-import { mkdir } from "node:fs/promises";
+import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { ChunkId } from "../core/manifest.ts";
-import { codeOf, syncDirectory } from "./disk-durability.ts";
+import { type ChunkId, isChunkId } from "../core/manifest.ts";
+import { codeOf, isMissing, syncDirectory } from "./disk-durability.ts";
 
 export class ChunkDirectories {
   readonly #root: string;
@@ -24,6 +24,30 @@ export class ChunkDirectories {
 
   pathOf(id: ChunkId): string {
     return join(this.#root, id.slice(0, 2), id.slice(2, 4), id);
+  }
+
+  /** Of the files that are there, in order, greater than `after`; one that comes or goes meanwhile may be among them. */
+  async *ids(after: ChunkId): AsyncGenerator<ChunkId> {
+    for (const outer of await this.#names("", after.slice(0, 2))) {
+      if (outer.length !== 2) continue; // what is being written
+      const from = outer === after.slice(0, 2) ? after.slice(2, 4) : "";
+      for (const inner of await this.#names(outer, from)) {
+        for (const id of await this.#names(join(outer, inner), after)) {
+          if (id > after && isChunkId(id)) yield id;
+        }
+      }
+    }
+  }
+
+  /** In order, from `from` on. */
+  async #names(directory: string, from: string): Promise<string[]> {
+    try {
+      const names = await readdir(join(this.#root, directory));
+      return names.filter((name) => name >= from).sort();
+    } catch (error) {
+      if (isMissing(error)) return [];
+      throw error;
+    }
   }
 
   #once(name: string, make: () => Promise<void>): Promise<void> {

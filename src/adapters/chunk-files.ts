@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { access, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { ChunkId } from "../core/manifest.ts";
-import type { ChunkFiles } from "../ports.ts";
+import type { ChunkFiles, StoredChunk } from "../ports.ts";
 import { ChunkDirectories } from "./chunk-directories.ts";
 import { type ChunkFormat, createChunkFormat, TRAILER_BYTES } from "./chunk-format.ts";
 import { diskFault, isMissing, makeDirectory, syncDirectory, writeNewFile } from "./disk-durability.ts";
@@ -143,6 +143,31 @@ class DiskChunkFiles implements ChunkFiles {
 
   delete(id: ChunkId): Promise<void> {
     return this.#change(id, "delete", () => rm(this.#directories.pathOf(id), { force: true }));
+  }
+
+  async list(after: ChunkId, limit: number): Promise<StoredChunk[]> {
+    const found: StoredChunk[] = [];
+    try {
+      for await (const id of this.#directories.ids(after)) {
+        const sizeBytes = await this.#sizeOf(id);
+        if (sizeBytes !== undefined) found.push({ id, sizeBytes });
+        if (found.length >= limit) break;
+      }
+      return found;
+    } catch (error) {
+      throw diskFault(error, "list the chunks");
+    }
+  }
+
+  /** Undefined for one that went away meanwhile. */
+  async #sizeOf(id: ChunkId): Promise<number | undefined> {
+    try {
+      const { size } = await this.#reads.run(() => stat(this.#directories.pathOf(id)));
+      return Math.max(0, size - TRAILER_BYTES);
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
   }
 
   async #change(id: ChunkId, doing: string, operation: () => Promise<void>): Promise<void> {

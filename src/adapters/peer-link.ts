@@ -11,7 +11,7 @@ import {
   type Frame,
   joinFrames,
 } from "../http/peer-codec.ts";
-import { CALL_PATH, CHUNK_PATH, type PeerSelf, requestHeaders } from "../http/peer-headers.ts";
+import { CALL_PATH, CHUNK_PATH, type OwedTo, type PeerSelf, requestHeaders } from "../http/peer-headers.ts";
 import { storedSchema } from "../http/peer-schemas.ts";
 import type { Clock, PeerReply, PeerRequest, Random } from "../ports.ts";
 import { checkAnswer, type Expected, parseJson } from "./peer-answer.ts";
@@ -49,12 +49,18 @@ export interface LinkCall extends Omit<Sending, "answer"> {
   readonly reply: Promise<PeerReply>;
 }
 
+type PutRequest = Extract<PeerRequest, { type: "chunk-put" }>;
+
 interface Outgoing extends LinkOptions {
   readonly method: "GET" | "PUT" | "POST";
   readonly path: string;
   readonly body?: Buffer | undefined;
+  readonly owed?: OwedTo | undefined;
   readonly answerBytesMax: number;
 }
+
+/** Their answers are long, or long in coming: they must not delay the others of a batch. */
+const ALONE: ReadonlySet<PeerRequest["type"]> = new Set(["scan", "slot-entries", "slot-states"]);
 
 export class PeerLink {
   readonly #url: string;
@@ -85,11 +91,10 @@ export class PeerLink {
   }
 
   call(request: PeerRequest, options: LinkOptions): LinkCall {
-    if (request.type === "chunk-put") return this.#putChunk(request.id, request.bytes, options);
+    if (request.type === "chunk-put") return this.#putChunk(request, options);
     if (request.type === "chunk-get") return this.#getChunk(request.id, options);
     const message = { request, trace: options.trace };
-    // A scan may take long, and its answer is long: it must not delay the others of a batch.
-    if (request.type !== "scan") return this.#batcher.add(message, options.expect);
+    if (!ALONE.has(request.type)) return this.#batcher.add(message, options.expect);
     const { replies, ...sending } = this.#sendFrames(this.#reads, [encodeRequest(message)], options.expect);
     return {
       ...sending,
@@ -123,7 +128,7 @@ export class PeerLink {
     };
   }
 
-  #putChunk(id: string, bytes: Uint8Array, options: LinkOptions): LinkCall {
+  #putChunk({ id, bytes, owed }: PutRequest, options: LinkOptions): LinkCall {
     if (bytes.length > CHUNK_BYTES) {
       throw new AtollError(
         "too-large",
@@ -138,6 +143,7 @@ export class PeerLink {
       method: "PUT",
       path,
       body,
+      owed,
       answerBytesMax: STORED_BYTES_MAX,
     });
     return {
@@ -160,7 +166,7 @@ export class PeerLink {
     return { ...sending, reply: answer.then((bytes) => ({ type: "chunk-get", bytes })) };
   }
 
-  #send(lane: Lane, { method, path, body, answerBytesMax, expect, trace }: Outgoing) {
+  #send(lane: Lane, { method, path, body, answerBytesMax, expect, trace, owed }: Outgoing) {
     const { self, clock, onRoundTrip } = this.#deps;
     const { signer } = lane;
     let ringId: string | undefined;
@@ -171,7 +177,7 @@ export class PeerLink {
       const me = self();
       ringId = me.ringId;
       startedMs = clock.monotonicMs();
-      const request = requestHeaders(me, { method, path, expect, trace });
+      const request = requestHeaders(me, { method, path, expect, trace, owed });
       if (signer) {
         const isChunk = path !== CALL_PATH;
         const { header, mac } = signer.sign(request.signed, isChunk || !body ? NO_DIGEST : bodyDigest(body));

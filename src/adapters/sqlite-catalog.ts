@@ -6,9 +6,9 @@
  */
 import type { ChunkId } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
-import type { AcceptorState } from "../core/register.ts";
-import type { Catalog, CatalogChange, RegisterRow, ScanRange } from "../ports.ts";
-import type { ChangeCells } from "./catalog-messages.ts";
+import type { AcceptorState, Floor } from "../core/register.ts";
+import type { Catalog, CatalogChange, Owed, RegisterRow, ScanRange, StoredChunk } from "../ports.ts";
+import { type ChangeCells, NO_CHANGE } from "./catalog-messages.ts";
 import { fromCells, toCells } from "./catalog-rows.ts";
 import { type CatalogThread, startCatalogThread } from "./catalog-thread.ts";
 import { notePassedBytes } from "./short-lived-buffers.ts";
@@ -48,14 +48,7 @@ class SqliteCatalog implements Catalog {
   }
 
   async deleteChunk(id: ChunkId): Promise<void> {
-    const change: ChangeCells = {
-      registers: [],
-      chunks: [],
-      deletedChunks: [id],
-      incomplete: [],
-      documents: [],
-    };
-    await this.#writer.ask("commit", { change });
+    await this.#writer.ask("commit", { change: { ...NO_CHANGE, deletedChunks: [id] } });
   }
 
   async register(name: Name): Promise<AcceptorState | undefined> {
@@ -82,6 +75,44 @@ class SqliteCatalog implements Catalog {
     return (await this.#reader.ask("incomplete", { limit })).map(([name, version]) => ({ name, version }));
   }
 
+  async listChunks(after: ChunkId, limit: number): Promise<StoredChunk[]> {
+    const chunks = await this.#reader.ask("list-chunks", { after, limit });
+    return chunks.map(([id, sizeBytes]) => ({ id, sizeBytes }));
+  }
+
+  async owedTo(node: string, what: "changes" | "chunks", limit: number): Promise<Owed[]> {
+    const entries = await this.#reader.ask("owed-to", { node, what, limit });
+    return entries.map(([name, chunk]) => ({ node, name, ...(chunk !== "" && { chunk }) }));
+  }
+
+  async owedCounts(): Promise<{ node: string; changes: number; chunks: number }[]> {
+    const counts = await this.#reader.ask("owed-counts", {});
+    return counts.map(([node, changes, chunks]) => ({ node, changes, chunks }));
+  }
+
+  areOwed(ids: readonly ChunkId[]): Promise<boolean[]> {
+    return this.#reader.ask("are-owed", { chunks: ids });
+  }
+
+  async slotRows(slot: number, after: Name, limit: number): Promise<RegisterRow[]> {
+    return (await this.#reader.ask("slot-rows", { slot, after, limit })).map(fromCells);
+  }
+
+  async changedSlots(limit: number): Promise<{ slot: number; turn: number }[]> {
+    return (await this.#reader.ask("changed-slots", { limit })).map(([slot, turn]) => ({ slot, turn }));
+  }
+
+  async digests(): Promise<{ slot: number; digest: string }[]> {
+    return (await this.#reader.ask("digests", {})).map(([slot, digest]) => ({ slot, digest }));
+  }
+
+  async floors(): Promise<{ slot: number; floor: Floor }[]> {
+    return (await this.#reader.ask("floors", {})).map(([slot, version, counter, node]) => ({
+      slot,
+      floor: { version, promised: { counter, node } },
+    }));
+  }
+
   document(key: string): Promise<string | undefined> {
     return this.#reader.ask("document", { key });
   }
@@ -94,6 +125,7 @@ class SqliteCatalog implements Catalog {
 
 function changeCells(change: CatalogChange, transfers: ArrayBuffer[]): ChangeCells {
   return {
+    ...NO_CHANGE,
     registers: change.registers?.map(toCells) ?? [],
     chunks: change.chunks?.map(({ id, bytes }) => {
       // A copy, which may be transferred: the caller's own bytes may share their buffer with others' (a Buffer's pool).
@@ -102,8 +134,13 @@ function changeCells(change: CatalogChange, transfers: ArrayBuffer[]): ChangeCel
       transfers.push(buffer);
       return [id, buffer];
     }) ?? [],
-    deletedChunks: [],
     incomplete: change.incomplete?.map(({ name, version }) => [name, version]) ?? [],
     documents: change.documents?.map(({ key, text }) => [key, text]) ?? [],
+    forgotten: change.forgotten ?? [],
+    floors: change.floors?.map((
+      { slot, floor: { version, promised } },
+    ) => [slot, version, promised.counter, promised.node]) ?? [],
+    owed: change.owed?.map(({ node, name, chunk, settled }) => [node, name, chunk ?? "", settled]) ?? [],
+    digests: change.digests?.map(({ slot, digest, turn }) => [slot, digest, turn]) ?? [],
   };
 }

@@ -109,6 +109,21 @@ export function replicasOfPartition(layout: Layout, partition: number): string[]
   return layout.table[partition]!.map((index) => layout.nodes[index]!.id);
 }
 
+/** The partitions a node is a replica of. */
+export function partitionsOf(layout: Layout, id: string): number[] {
+  const index = layout.nodes.findIndex((node) => node.id === id);
+  return [...layout.table.keys()].filter((partition) => layout.table[partition]!.includes(index));
+}
+
+/** The other nodes in ring order from the partition on: who holds its chunks for a replica that is down. */
+export function successorsOfPartition(layout: Layout, partition: number): string[] {
+  const { nodes } = layout;
+  const replicas = layout.table[partition]!;
+  return nodes.map((_, step) => (partition + step) % nodes.length)
+    .filter((index) => !replicas.includes(index))
+    .map((index) => nodes[index]!.id);
+}
+
 /** Why a document cannot be a layout, or undefined. */
 export function layoutProblem(layout: Layout): string | undefined {
   if (layout.format !== LAYOUT_FORMAT) return `wanted format ${LAYOUT_FORMAT}, got ${layout.format}`;

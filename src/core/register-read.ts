@@ -4,12 +4,13 @@
  * the later ballot. One round trip. Otherwise some write is under way or was left half done, and must be finished first.
  */
 import { type Ballot, compareBallots, NO_BALLOT } from "./ballot.ts";
-import { Tally } from "./quorum.ts";
+import { Tally, type Testimony, Witnesses } from "./quorum.ts";
 import type { RegisterValue } from "./register.ts";
 
 export interface ReadReport {
   readonly accepted: Ballot;
   readonly value: RegisterValue | null;
+  readonly testimony?: Testimony | undefined;
 }
 
 export type ReadStep =
@@ -21,6 +22,7 @@ export type ReadStep =
 
 export class RegisterRead {
   readonly #sets: readonly (readonly string[])[];
+  readonly #witnesses = new Witnesses();
   readonly #answered: Tally;
   readonly #alike = new Map<string, { tally: Tally; report: ReadReport }>();
   readonly #members: Set<string>;
@@ -30,7 +32,7 @@ export class RegisterRead {
 
   constructor(sets: readonly (readonly string[])[]) {
     this.#sets = sets;
-    this.#answered = new Tally(sets);
+    this.#answered = new Tally(sets, this.#witnesses);
     this.#members = new Set(sets.flat());
   }
 
@@ -38,12 +40,13 @@ export class RegisterRead {
   reported(from: string, report: ReadReport | undefined): ReadStep {
     if (this.#done || this.#heard.has(from) || !this.#members.has(from)) return { kind: "wait" };
     this.#heard.add(from);
+    this.#witnesses.heard(from, report?.testimony);
     const answered = this.#answered.vote(from, report !== undefined);
     if (report) {
       if (compareBallots(report.accepted, this.#highest) > 0) this.#highest = report.accepted;
       const id = `${report.accepted.counter} ${report.accepted.node}`;
       let same = this.#alike.get(id);
-      if (!same) this.#alike.set(id, same = { tally: new Tally(this.#sets), report });
+      if (!same) this.#alike.set(id, same = { tally: new Tally(this.#sets, this.#witnesses), report });
       if (same.tally.vote(from, true) === "reached") {
         return this.#finish({ kind: "current", report: same.report });
       }

@@ -3,7 +3,7 @@
  * step out; it sends nothing and waits for nothing itself.
  */
 import { type Ballot, compareBallots, NO_BALLOT, sameBallot } from "./ballot.ts";
-import { Tally } from "./quorum.ts";
+import { Tally, type Testimony, Witnesses } from "./quorum.ts";
 import type { AcceptReply, PrepareReply, RegisterValue } from "./register.ts";
 
 export interface Current {
@@ -13,6 +13,8 @@ export interface Current {
    * Otherwise it may be a half-finished write, and nobody may be told of it before it was accepted anew.
    */
   readonly committed: boolean;
+  /** Where `value` is null: the version that any earlier one had at most. */
+  readonly floor: number;
 }
 
 export type RoundStep =
@@ -27,33 +29,39 @@ export type RoundStep =
 export class RegisterRound {
   readonly ballot: Ballot;
   readonly #sets: readonly (readonly string[])[];
-  #promises: Tally;
-  #accepts: Tally;
+  readonly #promises: Tally;
+  readonly #accepts: Tally;
+  readonly #promisers = new Witnesses();
+  readonly #accepters = new Witnesses();
   #phase: "prepare" | "deciding" | "accept" | "done" = "prepare";
   #proposed: RegisterValue | undefined;
   #refusedBy: Ballot = NO_BALLOT;
+  #floor = 0;
   readonly #reports = new Map<string, Ballot>();
   #highest: { accepted: Ballot; value: RegisterValue | null } = { accepted: NO_BALLOT, value: null };
 
   constructor(ballot: Ballot, sets: readonly (readonly string[])[]) {
     this.ballot = ballot;
     this.#sets = sets;
-    this.#promises = new Tally(sets);
-    this.#accepts = new Tally(sets);
+    this.#promises = new Tally(sets, this.#promisers);
+    this.#accepts = new Tally(sets, this.#accepters);
   }
 
   /** A reply to prepare, or `undefined` when none will come. */
-  prepared(from: string, reply: PrepareReply | undefined): RoundStep {
+  prepared(from: string, reply: PrepareReply | undefined, testimony?: Testimony): RoundStep {
     if (this.#phase !== "prepare") return { kind: "wait" };
+    this.#promisers.heard(from, testimony);
     if (reply?.kind === "promised") {
       this.#reports.set(from, reply.accepted);
+      this.#floor = Math.max(this.#floor, reply.floor ?? 0);
       if (compareBallots(reply.accepted, this.#highest.accepted) > 0) this.#highest = reply;
     } else if (reply) this.#refused(reply.promised);
     const decision = this.#promises.vote(from, reply?.kind === "promised");
     if (decision === "pending") return { kind: "wait" };
     if (decision === "impossible") return this.#fail();
     this.#phase = "deciding";
-    return { kind: "decide", current: { value: this.#highest.value, committed: this.#isCommitted() } };
+    const { value } = this.#highest;
+    return { kind: "decide", current: { value, committed: this.#isCommitted(), floor: this.#floor } };
   }
 
   /** The value to commit. To answer from what is already committed, do not call this and drop the round. */
@@ -64,8 +72,9 @@ export class RegisterRound {
   }
 
   /** A reply to accept, or `undefined` when none will come. */
-  accepted(from: string, reply: AcceptReply | undefined): RoundStep {
+  accepted(from: string, reply: AcceptReply | undefined, testimony?: Testimony): RoundStep {
     if (this.#phase !== "accept") return { kind: "wait" };
+    this.#accepters.heard(from, testimony);
     if (reply?.kind === "refused") this.#refused(reply.promised);
     const decision = this.#accepts.vote(from, reply?.kind === "accepted");
     if (decision === "pending") return { kind: "wait" };
@@ -84,7 +93,7 @@ export class RegisterRound {
   }
 
   #isCommitted(): boolean {
-    const alike = new Tally(this.#sets);
+    const alike = new Tally(this.#sets, this.#promisers);
     for (const [member, ballot] of this.#reports) {
       if (sameBallot(ballot, this.#highest.accepted)) alike.vote(member, true);
     }

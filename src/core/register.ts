@@ -33,10 +33,35 @@ export interface AcceptorState {
   readonly value: RegisterValue | null;
 }
 
+/**
+ * What a register that is not there is taken for, slot by slot: a tombstone that was collected there had at most this
+ * version, and its replica had promised at most this ballot. So versions never repeat, and no message that was sent
+ * before the collection finds an acceptor that would listen to it.
+ */
+export interface Floor {
+  readonly version: number;
+  readonly promised: Ballot;
+}
+
+export const NO_FLOOR: Floor = { version: 0, promised: NO_BALLOT };
+
+export function higherFloor(a: Floor, b: Floor): Floor {
+  return {
+    version: Math.max(a.version, b.version),
+    promised: compareBallots(a.promised, b.promised) < 0 ? b.promised : a.promised,
+  };
+}
+
 export const EMPTY_ACCEPTOR: AcceptorState = { promised: NO_BALLOT, accepted: NO_BALLOT, value: null };
 
 export type PrepareReply =
-  | { readonly kind: "promised"; readonly accepted: Ballot; readonly value: RegisterValue | null }
+  | {
+    readonly kind: "promised";
+    readonly accepted: Ballot;
+    readonly value: RegisterValue | null;
+    /** Where there is no value: the version that any earlier one had at most. */
+    readonly floor?: number | undefined;
+  }
   | { readonly kind: "refused"; readonly promised: Ballot };
 
 export type AcceptReply = { readonly kind: "accepted" } | {
@@ -68,13 +93,14 @@ export function accept(
   return { state: { promised: ballot, accepted: ballot, value }, reply: { kind: "accepted" } };
 }
 
-/** The value that a change makes of the current one. */
+/** The value that a change makes of the current one; `floor`: see `Floor`, for where there is none. */
 export function successor(
   current: RegisterValue | null,
   change: { changeId: string; content: Content; nowMs: number },
+  floor = 0,
 ): RegisterValue {
   return {
-    version: (current?.version ?? 0) + 1,
+    version: (current?.version ?? floor) + 1,
     modifiedMs: Math.max(change.nowMs, current?.modifiedMs ?? 0),
     changeId: change.changeId,
     ancestors: current ? [current.changeId, ...current.ancestors].slice(0, ANCESTORS_MAX) : [],

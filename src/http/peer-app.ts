@@ -20,7 +20,7 @@ import {
 import { IncomingChunks } from "./peer-chunks.ts";
 import { type PeerEnv, readBody } from "./peer-connection.ts";
 import { type Asker, PeerDoor } from "./peer-door.ts";
-import { CALL_PATH, CHUNK_PATH, FROM_HEADER, NONE, type PeerSelf } from "./peer-headers.ts";
+import { CALL_PATH, CHUNK_PATH, FROM_HEADER, NONE, type PeerSelf, readOwed } from "./peer-headers.ts";
 import { RefusalLog } from "./peer-refusals.ts";
 
 export interface PeerAppDeps {
@@ -75,9 +75,10 @@ export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
 
   app.put(`${CHUNK_PATH}:id`, async (c) => {
     const { id, asker } = admitChunk(c);
+    const owed = readOwed(asker.request);
     // Nothing compares the bytes with the id here: the handler refuses what does not match.
     const { bytes, computed, release } = await incoming.read(c.req.raw, c.env ?? {});
-    const reply = await handle(asker, traceOf(asker), { type: "chunk-put", id, bytes, computed })
+    const reply = await handle(asker, traceOf(asker), { type: "chunk-put", id, bytes, computed, owed })
       .finally(release);
     if (reply.type === "error") return door.fault(c.env ?? {}, reply, 500);
     return door.answer(c.env ?? {}, asker, 200, Buffer.from(JSON.stringify(reply)));

@@ -30,6 +30,8 @@ export interface SignedRequest {
   readonly ring: string;
   readonly layout: string;
   readonly trace: string;
+  /** In whose place a chunk is to be held; see peer-headers.ts. */
+  readonly owed: string;
 }
 
 export interface SignedAnswer {
@@ -132,12 +134,9 @@ function requestMac(
   nonce: string,
   digest: string,
 ): string {
-  const { method, path, protocol, from, to, ring, layout, trace } = of;
-  return createHmac("sha256", secret)
-    .update(
-      ["request", method, path, protocol, from, to, ring, layout, trace, timeMs, nonce, digest].join("\n"),
-    )
-    .digest("hex");
+  const { method, path, protocol, from, to, ring, layout, trace, owed } = of;
+  const parts = ["request", method, path, protocol, from, to, ring, layout, trace, owed];
+  return createHmac("sha256", secret).update([...parts, timeMs, nonce, digest].join("\n")).digest("hex");
 }
 
 function answerMac(

@@ -221,6 +221,7 @@ const CODES = {
   "wrong-ring": true,
   "wrong-node": true,
   "wrong-protocol": true,
+  damaged: true,
   config: true,
   "data-dir": true,
 } as const satisfies Record<ErrorCode, true>;

@@ -1,4 +1,6 @@
 /** What every request between nodes says of its sender, and every answer of whoever answers. Shared by both ends. */
+import { Buffer } from "node:buffer";
+import type { Name } from "../core/names.ts";
 import { AtollError } from "../errors.ts";
 import { PEER_PROTOCOL } from "./peer-codec.ts";
 import type { SignedRequest } from "./peer-auth.ts";
@@ -19,12 +21,20 @@ export const FROM_HEADER = "atoll-from";
 export const TO_HEADER = "atoll-to";
 export const RING_HEADER = "atoll-ring";
 export const LAYOUT_HEADER = "atoll-layout";
+/** With a chunk: the node in whose place it is to be held, and the object's name in base64url. */
+const OWED_HEADER = "atoll-owed";
 
 /** Visible ASCII, as a header and a signed line can hold it. */
 const WORD = /^[\x21-\x7e]{1,256}$/;
 const LAYOUT_NUMBER = /^\d{1,15}$/;
 /** Of a traceparent nothing but what is passed on. */
 const TRACE = /^[\x21-\x7e]{1,512}$/;
+const OWED = /^([\x21-\x7e]{1,256}) ([\w-]{1,8192})$/;
+
+export interface OwedTo {
+  readonly node: string;
+  readonly name: Name;
+}
 
 export function requestHeaders(
   self: PeerSelf,
@@ -32,7 +42,8 @@ export function requestHeaders(
     readonly method: string;
     readonly path: string;
     readonly expect?: string | undefined;
-    trace?: string | undefined;
+    readonly trace?: string | undefined;
+    readonly owed?: OwedTo | undefined;
   },
 ): { signed: SignedRequest; headers: Record<string, string> } {
   const ring = self.ringId ?? NONE;
@@ -48,8 +59,24 @@ export function requestHeaders(
   };
   if (to !== NONE) headers[TO_HEADER] = to;
   if (trace !== NONE) headers["traceparent"] = trace;
+  const owed = options.owed ? owedText(options.owed) : NONE;
+  if (owed !== NONE) headers[OWED_HEADER] = owed;
   const { method, path } = options;
-  return { signed: { method, path, protocol, from: self.nodeId, to, ring, layout, trace }, headers };
+  return { signed: { method, path, protocol, from: self.nodeId, to, ring, layout, trace, owed }, headers };
+}
+
+function owedText({ node, name }: OwedTo): string {
+  return `${node} ${Buffer.from(name).toString("base64url")}`;
+}
+
+/** Throws `peer-garbage` for what `owedText` does not make. */
+export function readOwed({ owed }: SignedRequest): OwedTo | undefined {
+  if (owed === NONE) return undefined;
+  const [, node, encoded] = OWED.exec(owed) ?? [];
+  if (node === undefined || encoded === undefined) throw missing(OWED_HEADER);
+  const name = Buffer.from(encoded, "base64url").toString();
+  if (owedText({ node, name }) !== owed) throw missing(OWED_HEADER);
+  return { node, name };
 }
 
 /** What a request says of its sender. Throws `wrong-protocol`, or `peer-garbage` for what no node sends. */
@@ -66,7 +93,8 @@ export function readRequestHeaders(request: Request, path: string): SignedReques
   const to = headers.has(TO_HEADER) ? word(headers, TO_HEADER) : NONE;
   const trace = headers.get("traceparent") ?? NONE;
   if (!TRACE.test(trace)) throw missing("traceparent");
-  return { method, path, protocol, from, to, ring, layout, trace };
+  const owed = headers.get(OWED_HEADER) ?? NONE;
+  return { method, path, protocol, from, to, ring, layout, trace, owed };
 }
 
 function word(headers: Headers, name: string): string {

@@ -8,6 +8,7 @@
 import { z } from "zod";
 import { type Layout, LAYOUT_FORMAT, layoutProblem } from "../core/layout.ts";
 import { isChunkId, type Manifest, MANIFEST_FORMAT, manifestProblem } from "../core/manifest.ts";
+import { PARTITIONS, SLOTS, SLOTS_PER_PARTITION } from "../core/partitions.ts";
 import { ANCESTORS_MAX, type RegisterValue } from "../core/register.ts";
 import type { NodeCard, PeerReply, PeerRequest } from "../ports.ts";
 
@@ -23,6 +24,10 @@ const HEADER_CHARS_MAX = 16_384;
 export const SCAN_LIMIT_MAX = 4_096;
 /** Of one notice. */
 export const NOTICE_COMMITS_MAX = 1_024;
+/** Of one question which of them are held. */
+const CHUNKS_ASKED_MAX = 1_024;
+/** Of one page of a slot. */
+const SLOT_ROWS_MAX = 1_024;
 
 const text = z.string().max(TEXT_CHARS_MAX);
 const name = z.string().max(NAME_CHARS_MAX);
@@ -97,6 +102,21 @@ const range = z.strictObject({
   limit: positive.max(SCAN_LIMIT_MAX),
 });
 
+const digest = z.string().regex(/^([0-9a-f]{64})?$/);
+const digests = (max: number) => z.array(digest).max(max);
+const partition = z.int().min(0).max(PARTITIONS - 1);
+const slot = z.int().min(0).max(SLOTS - 1);
+const floor = z.strictObject({ version: count, promised: ballot });
+const acceptorState = z.strictObject({
+  promised: ballot,
+  accepted: ballot,
+  value: registerValueSchema.nullable(),
+});
+const testimony = z.strictObject({
+  memory: ballot,
+  witnessed: z.array(z.strictObject({ node: text, memory: ballot })).max(NODES_MAX),
+});
+
 /** As on the wire: without the bytes. Chunks themselves have routes of their own. */
 export const requestSchema = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("ping"), card, known: cards }),
@@ -116,6 +136,14 @@ export const requestSchema = z.discriminatedUnion("type", [
     type: z.literal("notice"),
     commits: z.array(z.strictObject({ name, version: positive })).max(NOTICE_COMMITS_MAX),
   }),
+  z.strictObject({ type: z.literal("chunks-held"), ids: z.array(chunkId).max(CHUNKS_ASKED_MAX) }),
+  z.strictObject({ type: z.literal("digests"), partitions: z.array(partition).max(PARTITIONS) }),
+  z.strictObject({ type: z.literal("slot-digests"), partition }),
+  z.strictObject({ type: z.literal("slot-entries"), slot, after: name }),
+  z.strictObject({ type: z.literal("slot-states"), slot, after: name }),
+  z.strictObject({ type: z.literal("state"), name }),
+  z.strictObject({ type: z.literal("remember"), memory: ballot }),
+  z.strictObject({ type: z.literal("forget"), name, ballot }),
 ]);
 
 const refused = z.strictObject({ kind: z.literal("refused"), promised: ballot });
@@ -152,16 +180,19 @@ export const replySchema = z.discriminatedUnion("type", [
         kind: z.literal("promised"),
         accepted: ballot,
         value: registerValueSchema.nullable(),
+        floor: count.optional(),
       }),
       refused,
     ]),
     stored: chunkId.optional(),
+    testimony: testimony.optional(),
   }),
-  z.strictObject({ type: z.literal("accept"), reply: acceptReply }),
+  z.strictObject({ type: z.literal("accept"), reply: acceptReply, testimony: testimony.optional() }),
   z.strictObject({
     type: z.literal("read"),
     accepted: ballot,
     value: registerValueSchema.nullable().optional(),
+    testimony: testimony.optional(),
   }),
   z.strictObject({
     type: z.literal("scan"),
@@ -169,6 +200,23 @@ export const replySchema = z.discriminatedUnion("type", [
     done: z.boolean(),
   }),
   z.strictObject({ type: z.literal("notice") }),
+  z.strictObject({ type: z.literal("chunks-held"), held: z.array(z.boolean()).max(CHUNKS_ASKED_MAX) }),
+  z.strictObject({ type: z.literal("digests"), digests: digests(PARTITIONS) }),
+  z.strictObject({ type: z.literal("slot-digests"), digests: digests(SLOTS_PER_PARTITION) }),
+  z.strictObject({
+    type: z.literal("slot-entries"),
+    entries: z.array(z.strictObject({ name, accepted: ballot })).max(SLOT_ROWS_MAX),
+    next: name.optional(),
+  }),
+  z.strictObject({
+    type: z.literal("slot-states"),
+    rows: z.array(z.strictObject({ name, state: acceptorState })).max(SLOT_ROWS_MAX),
+    floor: floor.optional(),
+    next: name.optional(),
+  }),
+  z.strictObject({ type: z.literal("state"), state: acceptorState }),
+  z.strictObject({ type: z.literal("remember"), known: ballot }),
+  z.strictObject({ type: z.literal("forget"), forgotten: z.boolean() }),
   z.strictObject({
     type: z.literal("error"),
     code: text,

@@ -8,6 +8,7 @@ import { AccessLog } from "./access-log.ts";
 import { type Answer, type ConnectionEnv, jsonAnswer, send, textAnswer } from "./answer.ts";
 import { GetHandler } from "./get-handler.ts";
 import { ListHandler } from "./list-handler.ts";
+import { InternalHandler } from "./internal-handler.ts";
 import { problem, publicError } from "./problem.ts";
 import { headerNames, headerReader, type PublicRequest, RequestBody } from "./request.ts";
 import { parseTarget, routeOf, type Target } from "./target.ts";
@@ -29,12 +30,11 @@ export interface PublicAppDeps {
 
 /** RFC 9110 section 5.5's visible characters, less those that would need quoting in a log line. */
 const REQUEST_ID = /^[A-Za-z0-9._:/+=@-]{1,128}$/;
-const ALLOW: Record<Target["kind"], string> = {
+const ALLOW: Record<Exclude<Target["kind"], "internal">, string> = {
   root: "GET, HEAD, OPTIONS",
   bucket: "GET, HEAD, OPTIONS",
   object: "GET, HEAD, PUT, DELETE, OPTIONS",
   probe: "GET, HEAD, OPTIONS",
-  internal: "GET, HEAD, OPTIONS",
 };
 
 export interface PublicApp extends Hono<{ Bindings: ConnectionEnv }> {
@@ -57,6 +57,7 @@ class PublicHandler {
   readonly #get: GetHandler;
   readonly #write: WriteHandler;
   readonly #list: ListHandler;
+  readonly #internal: InternalHandler;
   /** Ids are unique by this start's random part and a count: cheap, and never twice. */
   readonly #idPrefix: string;
   #count = 0;
@@ -69,6 +70,7 @@ class PublicHandler {
     this.#get = new GetHandler({ objects: node.objects, random, wallMs });
     this.#write = new WriteHandler({ objects: node.objects, maxObjectBytes, wallMs });
     this.#list = new ListHandler(node.listings);
+    this.#internal = new InternalHandler(node, deps.log);
     this.#idPrefix = random.hex(8);
   }
 
@@ -135,7 +137,7 @@ class PublicHandler {
         `${this.#deps.maxConcurrentRequests} requests are under way, the most there may be`,
       );
     }
-    if (method === "OPTIONS") return { status: 204, headers: { Allow: ALLOW[target.kind] } };
+    if (method === "OPTIONS") return { status: 204, headers: { Allow: this.#allow(target) } };
     const reads = method === "GET" || method === "HEAD";
     switch (target.kind) {
       case "object":
@@ -158,15 +160,28 @@ class PublicHandler {
       case "root":
         if (reads) return this.#list.buckets(request, target.query);
         break;
-      case "internal":
-        if (reads) return problem("not-found", "the node has no such page", request.id);
+      case "internal": {
+        const answer = this.#internal.handle(request, target.path);
+        if (answer) return answer;
+      }
     }
-    return notAllowed(request, target);
+    return this.#notAllowed(request, target);
+  }
+
+  #allow(target: Target): string {
+    return target.kind === "internal" ? this.#internal.allow(target.path) : ALLOW[target.kind];
+  }
+
+  #notAllowed(request: PublicRequest, target: Target): Answer {
+    const allow = this.#allow(target);
+    return problem("method-not-allowed", `wanted one of ${allow}, got ${request.method}`, request.id, {
+      Allow: allow,
+    });
   }
 
   #probe(request: PublicRequest, path: "livez" | "readyz" | "metrics"): Answer {
     if (request.method !== "GET" && request.method !== "HEAD") {
-      return notAllowed(request, { kind: "probe", path });
+      return this.#notAllowed(request, { kind: "probe", path });
     }
     if (path === "livez") return textAnswer(200, "ok\n");
     const { node, isDraining } = this.#deps;
@@ -228,11 +243,4 @@ class PublicHandler {
     if (answer.status >= 400) request.body.discard();
     return response;
   }
-}
-
-function notAllowed(request: PublicRequest, target: Target): Answer {
-  const allow = ALLOW[target.kind];
-  return problem("method-not-allowed", `wanted one of ${allow}, got ${request.method}`, request.id, {
-    Allow: allow,
-  });
 }

@@ -20,6 +20,8 @@ const GET_TIMEOUT_MS = 10_000;
 const HEDGE_FACTOR = 3;
 const HEDGE_MIN_MS = 15;
 const HEDGE_MAX_MS = 1_000;
+/** A chunk that no replica has may still be with one that stood in for it. */
+const STAND_INS_ASKED = 2;
 
 export type Tier = "memory" | "disk" | "disk-cache" | "peer";
 
@@ -137,9 +139,10 @@ export class ChunkReader {
 
   #fromPeers(wanted: ChunkWanted): Promise<FetchedChunk> {
     const { ring, membership, clock } = this.#deps;
-    const queue = byDistance(ring.replicas(wanted.name), ring.self, membership).order.filter((id) =>
-      id !== ring.self
-    );
+    // After the replicas those who may hold it in a replica's place.
+    const standIns = ring.successors(wanted.name).filter((id) => membership.isAlive(id));
+    const { order } = byDistance(ring.replicas(wanted.name), ring.self, membership);
+    const queue = [...order, ...standIns.slice(0, STAND_INS_ASKED)].filter((id) => id !== ring.self);
     const outcome = defer<FetchedChunk>();
     const losers = new AbortController();
     let asked = 0;
@@ -166,7 +169,7 @@ export class ChunkReader {
       outcome.reject(
         new AtollError(
           "no-quorum",
-          `wanted chunk ${wanted.id} from one of ${queue.length} other replicas: ${messageOf(reason)}`,
+          `wanted chunk ${wanted.id} from one of ${queue.length} other nodes: ${messageOf(reason)}`,
           {
             cause: reason,
           },

@@ -5,7 +5,7 @@
 import { LRUCache } from "lru-cache";
 import type { ChunkId } from "../core/manifest.ts";
 import { AtollError } from "../errors.ts";
-import type { Catalog, ChunkFiles, Hashing } from "../ports.ts";
+import type { Catalog, ChunkFiles, Hashing, StoredChunk } from "../ports.ts";
 import type { Counter, Metrics } from "./metrics.ts";
 
 /** Up to here a row costs less than a file of its own with its three syncs. */
@@ -20,6 +20,10 @@ export class ChunkStore {
   readonly #known = new LRUCache<ChunkId, true>({ max: KNOWN_MAX });
   readonly #corrupt: Counter;
   readonly #stored: Counter;
+  /** Deletions under way. */
+  readonly #collecting = new Map<ChunkId, Promise<void>>();
+  /** Told when a chunk is stored, or stored again: whatever was thought of its age before is wrong. */
+  onStored: (id: ChunkId) => void = () => {};
 
   constructor(deps: { catalog: Catalog; files: ChunkFiles; hashing: Hashing; metrics: Metrics }) {
     this.#catalog = deps.catalog;
@@ -49,12 +53,19 @@ export class ChunkStore {
 
   /** For whoever has just computed `id` from these very bytes. */
   async putVerified(id: ChunkId, bytes: Uint8Array): Promise<void> {
+    this.storing(id);
+    await this.#collecting.get(id);
     if (bytes.length <= SMALL_CHUNK_BYTES) await this.#catalog.commit({ chunks: [{ id, bytes }] });
     else await this.#files.put(id, bytes);
     this.stored(id);
   }
 
-  /** A small chunk was made durable by a commit of the caller's. */
+  /** A small chunk is about to be made durable by a commit of the caller's: nobody may think it old any more. */
+  storing(id: ChunkId): void {
+    this.onStored(id);
+  }
+
+  /** It was. */
   stored(id: ChunkId): void {
     this.#known.set(id, true);
     this.#stored.add();
@@ -86,9 +97,37 @@ export class ChunkStore {
   }
 
   async has(id: ChunkId): Promise<boolean> {
+    await this.#collecting.get(id);
     if (await this.#files.has(id)) return true;
     const [small] = await this.#catalog.hasChunks([id]);
     return small === true;
+  }
+
+  /** Stored chunks in order of id, small ones and files alike. */
+  async *all(batch = 256): AsyncGenerator<StoredChunk> {
+    for (const source of [this.#files.list.bind(this.#files), this.#catalog.listChunks.bind(this.#catalog)]) {
+      let after = "";
+      for (let ended = false; !ended;) {
+        const page = await source(after, batch);
+        ended = page.length < batch;
+        after = page.at(-1)?.id ?? after;
+        yield* page;
+      }
+    }
+  }
+
+  /**
+   * Takes a chunk away that nobody names. Whoever asks for it from now on waits, and finds it missing; `isWanted` is asked
+   * at the last moment before which that is so.
+   */
+  async collect({ id, sizeBytes }: StoredChunk, isWanted: () => boolean): Promise<boolean> {
+    this.#known.delete(id);
+    if (isWanted() || this.#collecting.has(id)) return false;
+    const deleted = sizeBytes <= SMALL_CHUNK_BYTES ? this.#catalog.deleteChunk(id) : this.#files.delete(id);
+    const collecting = deleted.then(() => {}, () => {}).finally(() => this.#collecting.delete(id));
+    this.#collecting.set(id, collecting);
+    await deleted;
+    return true;
   }
 
   #failed(id: ChunkId): void {

@@ -1,4 +1,4 @@
-/** One chunk to all its replicas: safe with a majority, then finished with the rest. */
+/** One chunk to all its replicas, or those that stand in for them: safe with a majority, then finished with the rest. */
 import type { ChunkId } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import { Tally } from "../core/quorum.ts";
@@ -8,6 +8,7 @@ import type { ChunkStore } from "./chunk-store.ts";
 import { byDistance, Fanout } from "./fanout.ts";
 import type { Membership } from "./membership.ts";
 import type { PeerGate } from "./peer-gate.ts";
+import type { Handoffs } from "./repair/handoffs.ts";
 import type { Ring } from "./ring.ts";
 import { defer, within } from "./waiting.ts";
 
@@ -29,39 +30,41 @@ export interface ChunkWrite {
   readonly settled: Promise<void>;
 }
 
-export class ChunkWriter {
-  readonly #ring: Ring;
-  readonly #chunks: ChunkStore;
-  readonly #gate: PeerGate;
-  readonly #membership: Membership;
-  readonly #clock: Clock;
+export interface ChunkWriterDeps {
+  ring: Ring;
+  chunks: ChunkStore;
+  handoffs: Handoffs;
+  gate: PeerGate;
+  membership: Membership;
+  clock: Clock;
+}
 
-  constructor(
-    deps: { ring: Ring; chunks: ChunkStore; gate: PeerGate; membership: Membership; clock: Clock },
-  ) {
-    this.#clock = deps.clock;
-    this.#ring = deps.ring;
-    this.#chunks = deps.chunks;
-    this.#gate = deps.gate;
-    this.#membership = deps.membership;
+export class ChunkWriter {
+  readonly #deps: ChunkWriterDeps;
+
+  constructor(deps: ChunkWriterDeps) {
+    this.#deps = deps;
   }
 
   /** `bytes` hash to `id` and stay as they are until `settled`. */
   write(name: Name, id: ChunkId, bytes: Uint8Array, trace?: string): ChunkWrite {
-    const replicas = this.#ring.replicas(name);
+    const { ring, membership, clock } = this.#deps;
+    const replicas = ring.replicas(name);
     if (replicas.length === 0) {
       const safe = Promise.reject(new AtollError("no-quorum", "this node does not belong to a ring yet"));
       safe.catch(() => {});
       return { safe, enough: Promise.resolve(), settled: Promise.resolve() };
     }
-    const { order, aliveCount } = byDistance(replicas, this.#ring.self, this.#membership);
+    const { order, aliveCount } = byDistance(replicas, ring.self, membership);
+    const chunk: Sent = { name, id, bytes, trace };
+    const standIns = this.#standIns(name);
     const tally = new Tally([replicas]);
     const safe = defer<void>();
     const sends: Promise<void>[] = [];
     let full: unknown;
     const fanout = new Fanout(order, (replica) => {
       sends.push(
-        this.#send(replica, id, bytes, trace).then(() => {
+        this.#place(replica, chunk, standIns).then(() => {
           if (tally.vote(replica, true) === "reached") safe.resolve();
         }, (error: unknown) => {
           if (isAtollError(error, "storage-full")) full = error;
@@ -77,22 +80,67 @@ export class ChunkWriter {
         }),
       );
     });
-    fanout.widely(aliveCount);
+    // Suspects are asked only when the others cannot make a majority, unless somebody stands in for them.
+    fanout.widely(Math.min(replicas.length, aliveCount + standIns.length));
     const settled = allSettled(sends);
-    const patience = safe.promise.then(() => within(this.#clock, STRAGGLERS_MS, settled), () => settled);
+    const patience = safe.promise.then(() => within(clock, STRAGGLERS_MS, settled), () => settled);
     return { safe: safe.promise, enough: patience.then(() => {}), settled };
   }
 
-  async #send(replica: string, id: ChunkId, bytes: Uint8Array, trace: string | undefined): Promise<void> {
-    if (replica === this.#ring.self) return await this.#chunks.putVerified(id, bytes);
-    const { stored } = await this.#gate.call(replica, { type: "chunk-put", id, bytes }, {
+  #standIns(name: Name): string[] {
+    const { ring, membership } = this.#deps;
+    return ring.successors(name).filter((id) => id === ring.self || membership.isAlive(id));
+  }
+
+  /**
+   * At the replica, or at the next of those that stand in: a copy is a copy, wherever it lies, so it counts for the
+   * majority of a chunk, as it never would for that of a register.
+   */
+  async #place(replica: string, chunk: Sent, standIns: string[]): Promise<void> {
+    const { ring, membership } = this.#deps;
+    const isThere = replica === ring.self || membership.isAlive(replica);
+    if (isThere) {
+      try {
+        return await this.#send(replica, chunk);
+      } catch (error) {
+        const standIn = standIns.shift();
+        if (standIn === undefined) throw error;
+        return await this.#send(standIn, chunk, replica);
+      }
+    }
+    const standIn = standIns.shift();
+    if (standIn === undefined) return await this.#send(replica, chunk);
+    try {
+      await this.#send(standIn, chunk, replica);
+    } catch {
+      await this.#send(replica, chunk);
+    }
+  }
+
+  /** `insteadOf`: the replica that should have it. */
+  async #send(to: string, { name, id, bytes, trace }: Sent, insteadOf?: string): Promise<void> {
+    const { ring, chunks, handoffs, gate } = this.#deps;
+    if (to === ring.self) {
+      await chunks.putVerified(id, bytes);
+      if (insteadOf !== undefined) await handoffs.hold(insteadOf, name, id);
+      return;
+    }
+    const owed = insteadOf === undefined ? undefined : { node: insteadOf, name };
+    const { stored } = await gate.call(to, { type: "chunk-put", id, bytes, owed }, {
       timeoutMs: PUT_TIMEOUT_MS,
       trace,
     });
     if (stored !== id) {
-      throw new AtollError("peer-garbage", `wanted node ${replica} to store ${id}, it stored ${stored}`);
+      throw new AtollError("peer-garbage", `wanted node ${to} to store ${id}, it stored ${stored}`);
     }
   }
+}
+
+interface Sent {
+  readonly name: Name;
+  readonly id: ChunkId;
+  readonly bytes: Uint8Array;
+  readonly trace: string | undefined;
 }
 
 /** Also waits for sends that were added while waiting. */

@@ -2,9 +2,11 @@
  * Objects whose manifest this replica accepted before it had all their chunks: fetched from the other replicas, in the
  * background. The list is durable, written with the acceptance itself, so a crash forgets none.
  */
+import { NO_BALLOT } from "../core/ballot.ts";
 import type { Name } from "../core/names.ts";
 import { messageOf } from "../errors.ts";
 import type { Catalog, Clock, Log } from "../ports.ts";
+import { Background, forEach } from "./background.ts";
 import type { ChunkReader } from "./chunk-reader.ts";
 import type { ChunkStore } from "./chunk-store.ts";
 import type { Content } from "./content.ts";
@@ -16,7 +18,7 @@ const FIRST_DELAY_MS = 1_000;
 const RETRY_DELAY_MS = 2_000;
 const RETRY_DELAY_MAX_MS = 60_000;
 const BATCH = 64;
-const AT_ONCE = 4;
+const AT_ONCE = 8;
 
 export interface CompletionDeps {
   catalog: Catalog;
@@ -32,16 +34,13 @@ export interface CompletionDeps {
 export class Completion {
   readonly #deps: CompletionDeps;
   readonly #completed: Counter;
-  #timer: { readonly dueMs: number; readonly cancel: () => void } | undefined;
-  #busy = false;
-  /** Something came while the list was being worked on: it may have been read before. */
-  #woken = false;
-  #stopped = false;
+  readonly #work: Background;
   #owed = 0;
   #delayMs = RETRY_DELAY_MS;
 
   constructor(deps: CompletionDeps) {
     this.#deps = deps;
+    this.#work = new Background(deps.clock, () => this.#run());
     this.#completed = deps.metrics.counter(
       "atoll_objects_completed_total",
       "Objects whose missing chunks were fetched",
@@ -54,75 +53,53 @@ export class Completion {
   }
 
   start(): void {
-    this.#schedule(0);
+    this.#work.wake();
   }
 
   stop(): void {
-    this.#stopped = true;
-    this.#timer?.cancel();
+    this.#work.stop();
   }
 
   /** An accepted manifest was put on the list. */
   wake(): void {
     this.#owed++;
-    if (this.#busy) this.#woken = true;
-    else this.#schedule(FIRST_DELAY_MS);
+    this.#work.wake(FIRST_DELAY_MS);
   }
 
-  /** Looks at the list in so many ms, or earlier if that was planned already. */
-  #schedule(delayMs: number): void {
-    if (this.#stopped) return;
-    const { clock } = this.#deps;
-    const dueMs = clock.monotonicMs() + delayMs;
-    if (this.#timer && this.#timer.dueMs <= dueMs) return;
-    this.#timer?.cancel();
-    const cancel = clock.after(delayMs, () => {
-      this.#timer = undefined;
-      void this.#work();
-    });
-    this.#timer = { dueMs, cancel };
-  }
-
-  async #work(): Promise<void> {
-    if (this.#busy) return;
-    this.#busy = true;
-    this.#woken = false;
+  async #run(): Promise<number | undefined> {
     let failed = 0;
     let found = 0;
     try {
       const rows = await this.#deps.catalog.incomplete(BATCH);
       found = rows.length;
       this.#owed = found;
-      const queue = rows.values();
-      const worker = async (): Promise<void> => {
-        for (const row of queue) {
-          if (this.#stopped) return;
-          if (!await this.#complete(row.name)) failed++;
-        }
-      };
-      await Promise.all(Array.from({ length: AT_ONCE }, worker));
+      await forEach(rows, AT_ONCE, async ({ name }) => {
+        if (!this.#work.stopped && !await this.#complete(name)) failed++;
+      });
     } catch (error) {
       failed++;
       this.#deps.log.warn("the list of incomplete objects could not be read", { reason: messageOf(error) });
-    } finally {
-      this.#busy = false;
     }
     this.#delayMs = failed > 0 ? Math.min(RETRY_DELAY_MAX_MS, 2 * this.#delayMs) : RETRY_DELAY_MS;
-    if (failed > 0) this.#schedule(this.#delayMs);
-    else if (found === BATCH) this.#schedule(0);
-    if (this.#woken) this.#schedule(FIRST_DELAY_MS);
+    if (failed > 0) return this.#delayMs;
+    return found === BATCH ? 0 : undefined;
   }
 
   /** True when that version needs nothing any more. */
   async #complete(name: Name): Promise<boolean> {
     const { replica, chunks, content, reader, log } = this.#deps;
-    const { accepted, value } = await replica.read(name);
+    let accepted = NO_BALLOT;
     try {
+      const state = await replica.read(name);
+      const { value } = state;
+      accepted = state.accepted;
       if (value?.content.kind === "object") {
         for await (const { id, sizeBytes } of content.chunksOf(name, value.content.manifest)) {
-          if (this.#stopped) return false;
+          if (this.#work.stopped) return false;
           if (!chunks.isKnown(id) && !await chunks.has(id)) {
-            await reader.fetch({ name, id, sizeBytes, keep: false }); // which stores what a replica lacks
+            // This stores what a replica lacks, but says nothing when it could not, or had it in memory.
+            const { bytes } = await reader.fetch({ name, id, sizeBytes, keep: false });
+            if (!await chunks.has(id)) await chunks.putVerified(id, bytes);
           }
         }
       }
@@ -135,8 +112,8 @@ export class Completion {
         name: name.replace("\0", "/"),
         reason: messageOf(error),
       });
-      // Others may have more luck: it goes to the end of the list.
-      await replica.looked(name, accepted, false);
+      // Others may have more luck: it goes to the end of the list, or stays where it is while its register is damaged.
+      await replica.looked(name, accepted, false).catch(() => {});
       return false;
     }
   }

@@ -40,6 +40,11 @@ export class FoundingAcceptor {
     return this.#state.promised;
   }
 
+  /** Whether this node's disk remembers founding that ring. */
+  hasAccepted(layout: Layout): boolean {
+    return this.#state.layout?.ringId === layout.ringId;
+  }
+
   prepare(ballot: Ballot): Promise<FoundPrepareReply> {
     return this.#queue.run("", async () => {
       if (compareBallots(ballot, this.#state.promised) <= 0) {

@@ -36,6 +36,8 @@ export interface MembershipOptions {
   metrics: Metrics;
   /** Told of every answer and every ping: the sender's card is fresh. */
   onHeard: (card: NodeCard) => void;
+  /** Told when a peer answers that was suspect, or never heard before. */
+  onReturned: (id: string) => void;
   /** Told when cards were learned or changed, to be kept for the next start. */
   onCards: (cards: readonly NodeCard[]) => void;
 }
@@ -177,6 +179,7 @@ export class Membership {
     if (!peer.suspect) return;
     peer.suspect = false;
     this.#options.log.info("peer is back", { peer: peer.card.id, peerUrl: peer.card.peerUrl });
+    this.#options.onReturned(peer.card.id);
   }
 
   #suspect(peer: Peer): void {

@@ -3,7 +3,7 @@
  * simulation; whatever it is given decides which.
  */
 import type { Layout } from "../core/layout.ts";
-import { foundingLayout, layoutProblem } from "../core/layout.ts";
+import { foundingLayout, layoutProblem, partitionsOf } from "../core/layout.ts";
 import { AtollError, messageOf } from "../errors.ts";
 import type {
   Catalog,
@@ -17,25 +17,15 @@ import type {
   Peers,
   Random,
 } from "../ports.ts";
-import { ChunkReader } from "./chunk-reader.ts";
-import { ChunkStore } from "./chunk-store.ts";
-import { ChunkWriter } from "./chunk-writer.ts";
-import { Completion } from "./completion.ts";
-import { Content } from "./content.ts";
 import { Founder, FoundingAcceptor } from "./founding.ts";
-import { Listings } from "./list-objects.ts";
+import type { Listings } from "./list-objects.ts";
 import { measuredCatalog } from "./measured-catalog.ts";
-import { Membership } from "./membership.ts";
-import { MemoryCache } from "./memory-cache.ts";
+import type { Membership } from "./membership.ts";
 import type { Metrics } from "./metrics.ts";
-import { Notices } from "./notices.ts";
-import { Objects } from "./objects.ts";
-import { PeerGate } from "./peer-gate.ts";
-import { createPeerService } from "./peer-service.ts";
-import { Registers } from "./registers.ts";
-import { Replica } from "./replica.ts";
+import type { Objects } from "./objects.ts";
+import { createParts } from "./parts.ts";
+import { DEFAULT_TIMINGS, type Repair, type RepairTimings } from "./repair/repair.ts";
 import { Ring } from "./ring.ts";
-import { StrongReads } from "./strong-reads.ts";
 
 export interface NodeOptions {
   readonly id: string;
@@ -48,6 +38,8 @@ export interface NodeOptions {
   readonly bootstrapExpect: number;
   readonly replicas: number;
   readonly memoryCacheBytes: number;
+  /** Of what goes on in the background; what is not said is as in `DEFAULT_TIMINGS`. */
+  readonly repair?: Partial<RepairTimings> | undefined;
 }
 
 export interface NodePorts {
@@ -67,6 +59,7 @@ export interface AtollNode {
   readonly objects: Objects;
   readonly listings: Listings;
   readonly membership: Membership;
+  readonly repair: Repair;
   readonly metrics: Metrics;
   readonly handlePeer: PeerHandler;
   readonly card: () => NodeCard;
@@ -83,7 +76,7 @@ const CONSIDER_MS = 250;
 
 /** Reads what the node remembers; nothing is sent before `start`. */
 export async function createNode(options: NodeOptions, ports: NodePorts): Promise<AtollNode> {
-  const { clock, hashing, log, metrics, peers, random } = ports;
+  const { clock, log, metrics, peers, random } = ports;
   const catalog = measuredCatalog(ports.catalog, clock, metrics);
   const ring = new Ring(options.id, await loadLayout(catalog));
   const incarnation = random.hex(8);
@@ -102,74 +95,23 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
   const founding = new FoundingAcceptor(catalog);
   await founding.load();
 
-  const memory = new MemoryCache(options.memoryCacheBytes);
-  metrics.gauge("atoll_memory_cache_bytes", "Bytes in the memory cache", () => memory.usedBytes);
-  metrics.gauge("atoll_disk_cache_bytes", "Bytes in the disk cache", () => ports.chunkCache.usedBytes);
-  metrics.gauge(
-    "atoll_layout_number",
-    "Number of the layout in use; 0 before there is one",
-    () => ring.layout?.number ?? 0,
-  );
-  const membership = new Membership({
-    self,
-    seeds: options.seeds,
-    peers,
-    clock,
-    log,
-    metrics,
-    onHeard: (card) => void adoptFrom(card),
-    onCards: (cards) => remember(cards),
-  }, await loadCards(catalog));
-  const gate = new PeerGate({ peers, membership, metrics });
-  const chunks = new ChunkStore({ catalog, files: ports.chunkFiles, hashing, metrics });
-  const replica = new Replica({
+  let stopped = false;
+  let adopting = false;
+  const parts = createParts({
+    ...ports,
     catalog,
-    chunks,
-    hashing,
-    onAccepted: (name, value, complete) => {
-      memory.outdated(name, value.version);
-      if (!complete) completion.wake();
-    },
-  });
-  const registers = new Registers({ ring, replica, gate, membership, clock, random, metrics });
-  const strongReads = new StrongReads({
     ring,
-    replica,
-    gate,
-    membership,
-    registers,
-    clock,
-    metrics,
-    held: (name) => memory.value(name),
+    self,
+    founding,
+    seeds: options.seeds,
+    cards: await loadCards(catalog),
+    memoryCacheBytes: options.memoryCacheBytes,
+    repairTimings: { ...DEFAULT_TIMINGS, ...options.repair },
+    onHeard: (card) => void adoptFrom(card),
+    onCards: remember,
   });
-  const cache = ports.chunkCache;
-  const reader = new ChunkReader({
-    ring,
-    memory,
-    chunks,
-    cache,
-    gate,
-    membership,
-    hashing,
-    clock,
-    log,
-    metrics,
-  });
-  const content = new Content({ reader, memory });
-  const completion = new Completion({ catalog, replica, chunks, reader, content, clock, log, metrics });
-  const writer = new ChunkWriter({ ring, chunks, gate, membership, clock });
-  const notices = new Notices({ ring, gate, membership, clock });
-  const objects = new Objects({
-    registers,
-    strongReads,
-    content,
-    memory,
-    writer,
-    hashing,
-    clock,
-    onCommitted: (name, version) => notices.committed(name, version),
-  });
-  const listings = new Listings({ ring, catalog, gate, membership, strongReads, clock });
+  const { completion, membership, recovery, repair } = parts;
+  await parts.load();
   const founder = new Founder({
     acceptor: founding,
     self,
@@ -181,13 +123,21 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     replicas: options.replicas,
     onFounded: adopt,
   });
-  let stopped = false;
 
   /** Durable before it is used: a node that forgot its ring could found another. */
   async function adopt(layout: Layout): Promise<void> {
     const problem = layoutProblem(layout);
     if (problem !== undefined) throw new AtollError("peer-garbage", `not a layout: ${problem}`);
-    await catalog.commit({ documents: [{ key: LAYOUT_DOCUMENT, text: JSON.stringify(layout) }] });
+    // Who is a member and knows nothing of having founded the ring has lost its disk, and its votes with it.
+    const isNew = layout.nodes.length > 1 && !founding.hasAccepted(layout);
+    const forgotten = isNew ? partitionsOf(layout, options.id) : [];
+    await catalog.commit({
+      documents: [
+        { key: LAYOUT_DOCUMENT, text: JSON.stringify(layout) },
+        ...(forgotten.length > 0 ? [recovery.document(forgotten)] : []),
+      ],
+    });
+    if (forgotten.length > 0) recovery.begin(forgotten);
     ring.adopt(layout);
     log.info("layout adopted", {
       ringId: layout.ringId,
@@ -198,7 +148,6 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     membership.announce();
   }
 
-  let adopting = false;
   async function adoptFrom(card: NodeCard): Promise<void> {
     if (ring.layout || !card.ringId || adopting) return;
     adopting = true;
@@ -229,13 +178,14 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
 
   return {
     id: options.id,
-    objects,
-    listings,
+    objects: parts.objects,
+    listings: parts.listings,
+    handlePeer: parts.handlePeer,
     membership,
     metrics,
     card: self,
     layout: () => ring.layout,
-    handlePeer: createPeerService({ ring, self, membership, founding, replica, chunks, memory, catalog }),
+    repair,
     async start() {
       if (!ring.layout && options.seeds.length === 0) {
         const { id, region, zone } = options;
@@ -243,12 +193,14 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
       }
       membership.start();
       completion.start();
+      await repair.start();
       considerFounding();
     },
     stop() {
       stopped = true;
       membership.stop();
       completion.stop();
+      repair.stop();
     },
   };
 }

@@ -70,6 +70,7 @@ export interface ObjectsDeps {
   writer: ChunkWriter;
   hashing: Hashing;
   clock: Clock;
+  uploadMaxMs: number;
   /** A change of a name was committed by this node. */
   onCommitted: (name: Name, version: number) => void;
 }
@@ -145,6 +146,7 @@ export class Objects {
     const { manifest, chunk } = await this.#uploads.receive(upload);
     /** By the version it would make: which of several attempts took effect is known only afterwards. */
     const creates = new Map<number, boolean>();
+    let fromNothing = false;
     let conflict: string | undefined;
     const outcome = await registers.change({
       name: upload.name,
@@ -154,7 +156,9 @@ export class Objects {
         const current = this.#live(value);
         const check = checkWrite(conditions, current && { ...current, sha256: current.manifest.sha256 });
         conflict = check.kind === "failed" ? check.detail : undefined;
-        creates.set((value?.version ?? 0) + 1, current === undefined);
+        // Where nothing is, not even a tombstone, what version comes next is not known here.
+        if (value === null) fromNothing = true;
+        else creates.set(value.version + 1, current === undefined);
         return conflict === undefined
           ? { kind: "write", content: { kind: "object", manifest } }
           : { kind: "stop" };
@@ -166,7 +170,7 @@ export class Objects {
     const { value, version } = outcome;
     return {
       kind: "stored",
-      created: creates.get(version) ?? false,
+      created: creates.get(version) ?? fromNothing,
       version,
       manifest,
       // Overtaken already, its own time is not known any more.

@@ -6,6 +6,11 @@ import type { FoundingAcceptor } from "./founding.ts";
 import { scanCatalog } from "./list-objects.ts";
 import type { Membership } from "./membership.ts";
 import type { MemoryCache } from "./memory-cache.ts";
+import type { Digests } from "./repair/digests.ts";
+import type { Handoffs } from "./repair/handoffs.ts";
+import type { Memories } from "./repair/memories.ts";
+import type { Recovery } from "./repair/recovery.ts";
+import { slotPage } from "./repair/slot-rows.ts";
 import type { Replica } from "./replica.ts";
 import type { Ring } from "./ring.ts";
 
@@ -18,12 +23,16 @@ export interface PeerServiceDeps {
   chunks: ChunkStore;
   memory: MemoryCache;
   catalog: Catalog;
+  memories: Memories;
+  handoffs: Handoffs;
+  digests: Digests;
+  recovery: Recovery;
 }
 
 export function createPeerService(deps: PeerServiceDeps): PeerHandler {
-  const { ring, membership, founding, replica, chunks, memory, catalog } = deps;
+  const { ring, membership, founding, replica, chunks, memory, catalog, memories, handoffs, digests } = deps;
 
-  return async (_from, request): Promise<PeerReply> => {
+  return async (from, request): Promise<PeerReply> => {
     switch (request.type) {
       case "ping":
         membership.heard(request.card, request.known);
@@ -40,27 +49,62 @@ export function createPeerService(deps: PeerServiceDeps): PeerHandler {
         return {
           type: "prepare",
           ...await replica.prepare(replicaOf(request), request.ballot, request.chunk),
+          testimony: memories.testimony(),
         };
       case "accept":
         return {
           type: "accept",
           reply: await replica.accept(replicaOf(request), request.ballot, request.value),
+          testimony: memories.testimony(),
         };
       case "read": {
         const { accepted, value } = await replica.read(replicaOf(request));
         const known = request.known;
         const held = known && known.counter === accepted.counter && known.node === accepted.node;
-        return { type: "read", accepted, ...(!held && { value }) };
+        return { type: "read", accepted, ...(!held && { value }), testimony: memories.testimony() };
       }
-      case "chunk-put":
-        return { type: "chunk-put", stored: await chunks.put(request.id, request.bytes, request.computed) };
+      case "chunk-put": {
+        const stored = await chunks.put(request.id, request.bytes, request.computed);
+        if (request.owed) await handoffs.hold(request.owed.node, request.owed.name, stored);
+        return { type: "chunk-put", stored };
+      }
       case "chunk-get":
         return { type: "chunk-get", bytes: memory.chunk(request.id) ?? await chunks.get(request.id) };
+      case "chunks-held":
+        return { type: "chunks-held", held: await Promise.all(request.ids.map((id) => chunks.has(id))) };
       case "scan":
+        deps.recovery.mustRememberAll();
         return { type: "scan", ...await scanCatalog(catalog, request.range) };
       case "notice":
         for (const { name, version } of request.commits) memory.outdated(name, version);
         return { type: "notice" };
+      case "digests":
+        return {
+          type: "digests",
+          digests: request.partitions.map((partition) => digests.ofPartition(partition)),
+        };
+      case "slot-digests":
+        return { type: "slot-digests", digests: digests.ofSlots(request.partition) };
+      case "slot-entries": {
+        const { rows, next } = await slotPage(catalog, request.slot, request.after);
+        const held = rows.filter(({ state }) => state.value !== null);
+        return {
+          type: "slot-entries",
+          entries: held.map(({ name, state }) => ({ name, accepted: state.accepted })),
+          next,
+        };
+      }
+      case "slot-states": {
+        deps.recovery.mustRememberAll();
+        const page = await slotPage(catalog, request.slot, request.after);
+        return { type: "slot-states", ...page, floor: replica.floorOf(request.slot) };
+      }
+      case "state":
+        return { type: "state", state: await replica.state(replicaOf(request)) };
+      case "remember":
+        return { type: "remember", known: await memories.witness(from.node, request.memory) };
+      case "forget":
+        return { type: "forget", forgotten: await replica.forget(replicaOf(request), request.ballot) };
     }
   };
 

@@ -11,7 +11,7 @@ import {
 } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import { assert, AtollError } from "../errors.ts";
-import type { DigestAlgorithm, Hashing, RunningDigest } from "../ports.ts";
+import type { Clock, DigestAlgorithm, Hashing, RunningDigest } from "../ports.ts";
 import { ChunkPipeline } from "./chunk-pipeline.ts";
 import { SMALL_CHUNK_BYTES } from "./chunk-store.ts";
 import type { ChunkWriter } from "./chunk-writer.ts";
@@ -39,15 +39,27 @@ export interface Uploaded {
   readonly chunk?: { id: ChunkId; bytes: Uint8Array } | undefined;
 }
 
+export interface UploadsDeps {
+  hashing: Hashing;
+  writer: ChunkWriter;
+  clock: Clock;
+  /** Ms from the first byte to the last: after longer, the first chunks may have been collected as nobody's. */
+  uploadMaxMs: number;
+}
+
 export class Uploads {
   readonly #hashing: Hashing;
   readonly #writer: ChunkWriter;
   readonly #free: Uint8Array[] = [];
   readonly #permits = new Permits(WINDOW_OF_ALL);
+  readonly #clock: Clock;
+  readonly #uploadMaxMs: number;
 
-  constructor(deps: { hashing: Hashing; writer: ChunkWriter }) {
+  constructor(deps: UploadsDeps) {
     this.#hashing = deps.hashing;
     this.#writer = deps.writer;
+    this.#clock = deps.clock;
+    this.#uploadMaxMs = deps.uploadMaxMs;
   }
 
   /**
@@ -63,6 +75,7 @@ export class Uploads {
       take: () => this.#free.pop() ?? new Uint8Array(CHUNK_BYTES),
       release: (buffer) => this.#release(buffer),
     });
+    const begunMs = this.#clock.monotonicMs();
     let size = 0;
     let only: Uint8Array | undefined;
     try {
@@ -80,6 +93,15 @@ export class Uploads {
       }
       if (upload.sizeBytes !== undefined && size !== upload.sizeBytes) {
         throw new AtollError("incomplete-body", `wanted ${upload.sizeBytes} bytes, got ${size}`);
+      }
+      const tookMs = this.#clock.monotonicMs() - begunMs;
+      if (tookMs > this.#uploadMaxMs) {
+        throw new AtollError(
+          "incomplete-body",
+          `wanted an upload to end within ${Math.round(this.#uploadMaxMs / 1_000)} s, it took ${
+            Math.round(tookMs / 1_000)
+          } s`,
+        );
       }
       const sha256 = digests.check();
       only ??= chunks.takeSmall();

@@ -4,7 +4,7 @@
 import { type Ballot, compareBallots, nextBallot, NO_BALLOT } from "../core/ballot.ts";
 import type { ChunkId } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
-import { Tally } from "../core/quorum.ts";
+import { Tally, type Testimony } from "../core/quorum.ts";
 import {
   type AcceptReply,
   ANCESTORS_MAX,
@@ -20,6 +20,7 @@ import type { Clock, Random } from "../ports.ts";
 import { byDistance, Fanout } from "./fanout.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
 import type { Membership } from "./membership.ts";
+import type { Memories } from "./repair/memories.ts";
 import type { Counter, Metrics } from "./metrics.ts";
 import type { PeerGate } from "./peer-gate.ts";
 import type { Replica } from "./replica.ts";
@@ -67,6 +68,9 @@ export interface RegistersDeps {
   clock: Clock;
   random: Random;
   metrics: Metrics;
+  memories: Memories;
+  /** A replica surely or perhaps has not accepted what a majority did. */
+  onMissed: (node: string, name: Name) => void;
 }
 
 export class Registers {
@@ -119,11 +123,11 @@ export class Registers {
     const state = await replica.change(
       request.name,
       (before) => nextBallot(before.promised, ring.self),
-      (current) => {
+      (current, floor) => {
         const verdict = request.decide(current);
         if (verdict.kind === "stop") return undefined;
         written = true;
-        return successor(current, { changeId, content: verdict.content, nowMs: clock.wallMs() });
+        return successor(current, { changeId, content: verdict.content, nowMs: clock.wallMs() }, floor);
       },
       request.chunk,
     );
@@ -206,7 +210,8 @@ export class Registers {
     let value = current.value;
     if (version === undefined) {
       // So many changes since that the lineage no longer tells whether ours is among them: doing it again could do it twice.
-      if (value && attempt.firstVersion < value.version - ANCESTORS_MAX) {
+      const newest = value?.version ?? current.floor;
+      if (attempt.firstVersion < newest - ANCESTORS_MAX || (!value && attempt.firstVersion <= newest)) {
         throw new AtollError(
           "outcome-unknown",
           "too many other changes came between to tell whether this one took effect",
@@ -214,7 +219,8 @@ export class Registers {
       }
       const verdict = request.decide(current.value);
       if (verdict.kind === "write") {
-        value = successor(current.value, { changeId, content: verdict.content, nowMs: clock.wallMs() });
+        const change = { changeId, content: verdict.content, nowMs: clock.wallMs() };
+        value = successor(current.value, change, current.floor);
         version = value.version;
       } else if (current.committed && !attempt.begun) {
         return { kind: "stopped", value: current.value };
@@ -252,17 +258,28 @@ export class Registers {
     if (order.length === 0) return Promise.resolve({ kind: "failed", above: NO_BALLOT });
     const outcome = defer<Step>();
     let reason: unknown;
+    let committed = false;
+    const missed = new Set(order);
     const fanout = new Fanout(order, (id) => {
-      const reply = phase === "prepare"
+      const vote: Promise<Vote | undefined> = phase === "prepare"
         ? this.#prepare(id, round.ballot, attempt)
         : this.#accept(id, round.ballot, attempt, value!);
-      void reply.catch((error: unknown) => {
+      missed.delete(id);
+      void vote.catch((error: unknown) => {
         reason = error;
+        missed.add(id);
+        if (committed) this.#deps.onMissed(id, attempt.request.name);
         return undefined;
-      }).then((answer) => {
+      }).then((answered) => {
+        const answer = answered?.reply;
+        const testimony = answered?.testimony;
         const step = phase === "prepare"
-          ? round.prepared(id, answer as PrepareReply | undefined)
-          : round.accepted(id, answer as AcceptReply | undefined);
+          ? round.prepared(id, answer as PrepareReply | undefined, testimony)
+          : round.accepted(id, answer as AcceptReply | undefined, testimony);
+        if (step.kind === "committed") {
+          committed = true;
+          for (const absent of missed) this.#deps.onMissed(absent, attempt.request.name);
+        }
         if (step.kind === "failed") outcome.resolve({ ...step, cause: reason });
         else if (step.kind !== "wait") outcome.resolve(step);
         // A refusal helps as little as silence does: somebody else is needed for the majority.
@@ -273,24 +290,26 @@ export class Registers {
     return outcome.promise;
   }
 
-  async #prepare(id: string, ballot: Ballot, attempt: Attempt): Promise<PrepareReply> {
-    const { ring, replica, gate } = this.#deps;
+  async #prepare(id: string, ballot: Ballot, attempt: Attempt): Promise<Vote> {
+    const { ring, replica, gate, memories } = this.#deps;
     const { name, trace } = attempt.request;
     const chunk = attempt.stored.has(id) ? undefined : attempt.request.chunk;
-    const { reply, stored } = id === ring.self
-      ? await replica.prepare(name, ballot, chunk)
+    const { reply, stored, testimony } = id === ring.self
+      ? { ...await replica.prepare(name, ballot, chunk), testimony: memories.testimony() }
       : await gate.call(id, { type: "prepare", name, ballot, chunk }, { timeoutMs: CALL_TIMEOUT_MS, trace });
     if (chunk && stored === chunk.id) attempt.stored.add(id);
     else if (chunk) throw new AtollError("peer-garbage", `node ${id} stored ${stored}, not ${chunk.id}`);
-    return reply;
+    return { reply, testimony };
   }
 
-  async #accept(id: string, ballot: Ballot, attempt: Attempt, value: RegisterValue): Promise<AcceptReply> {
-    const { ring, replica, gate } = this.#deps;
+  async #accept(id: string, ballot: Ballot, attempt: Attempt, value: RegisterValue): Promise<Vote> {
+    const { ring, replica, gate, memories } = this.#deps;
     const { name, trace } = attempt.request;
-    if (id === ring.self) return await replica.accept(name, ballot, value);
+    if (id === ring.self) {
+      return { reply: await replica.accept(name, ballot, value), testimony: memories.testimony() };
+    }
     const request = { type: "accept", name, ballot, value } as const;
-    return (await gate.call(id, request, { timeoutMs: CALL_TIMEOUT_MS, trace })).reply;
+    return await gate.call(id, request, { timeoutMs: CALL_TIMEOUT_MS, trace });
   }
 
   /** Whoever promised has stored the chunk, so a majority of promises is a majority of copies: checked all the same. */
@@ -311,6 +330,11 @@ interface Attempt {
   firstVersion: number;
   /** Replicas that made the chunk durable. */
   readonly stored: Set<string>;
+}
+
+interface Vote {
+  readonly reply: PrepareReply | AcceptReply;
+  readonly testimony?: Testimony | undefined;
 }
 
 type Step = ReturnType<RegisterRound["prepared"]> & { cause?: unknown };

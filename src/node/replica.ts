@@ -2,48 +2,67 @@
  * This node as one of an object's replicas: the acceptors of its registers, durable before every reply.
  */
 import { LRUCache } from "lru-cache";
-import { type Ballot, sameBallot } from "../core/ballot.ts";
+import { type Ballot, compareBallots, sameBallot } from "../core/ballot.ts";
 import type { ChunkId } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
+import { slotOf } from "../core/partitions.ts";
 import {
   accept,
   type AcceptorState,
   type AcceptReply,
   EMPTY_ACCEPTOR,
+  type Floor,
+  higherFloor,
+  NO_FLOOR,
   prepare,
   type PrepareReply,
   type RegisterValue,
 } from "../core/register.ts";
-import { AtollError } from "../errors.ts";
-import type { Catalog, Hashing } from "../ports.ts";
+import { AtollError, DamagedRegister } from "../errors.ts";
+import type { Catalog, Hashing, RegisterRow } from "../ports.ts";
 import { type ChunkStore, SMALL_CHUNK_BYTES } from "./chunk-store.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
 
 const STATE_CACHE_BYTES = 16 << 20;
 
+export interface ReplicaDeps {
+  catalog: Catalog;
+  chunks: ChunkStore;
+  hashing: Hashing;
+  /** Throws where this node has forgotten how it voted: until it was told, it has no vote. */
+  mustRemember: (name: Name) => void;
+  /** The value is about to be made durable; what is returned is called when it is, or failed to be. */
+  onAccepting: (value: RegisterValue) => () => void;
+  /** Told after the value is durable here. It may not be committed yet. */
+  onAccepted: (name: Name, value: RegisterValue, complete: boolean) => void;
+  /** A row that cannot be believed was met. */
+  onDamaged: (name: Name) => void;
+}
+
 export class Replica {
   readonly #catalog: Catalog;
   readonly #chunks: ChunkStore;
   readonly #hashing: Hashing;
-  readonly #onAccepted: (name: Name, value: RegisterValue, complete: boolean) => void;
+  readonly #deps: ReplicaDeps;
   readonly #queue = new KeyedQueue();
+  /** By slot; as many as have ever lost a tombstone, at most one each. */
+  readonly #floors = new Map<number, Floor>();
   /** Durable states only: an entry is written after its commit. Absence is remembered too. */
   readonly #states = new LRUCache<Name, AcceptorState>({
     maxSize: STATE_CACHE_BYTES,
     sizeCalculation: (state, name) => 2 * name.length + stateBytes(state),
   });
 
-  constructor(deps: {
-    catalog: Catalog;
-    chunks: ChunkStore;
-    hashing: Hashing;
-    /** Told after the value is durable here. It may not be committed yet. */
-    onAccepted: (name: Name, value: RegisterValue, complete: boolean) => void;
-  }) {
+  constructor(deps: ReplicaDeps) {
     this.#catalog = deps.catalog;
     this.#chunks = deps.chunks;
     this.#hashing = deps.hashing;
-    this.#onAccepted = deps.onAccepted;
+    this.#deps = deps;
+  }
+
+  /** Before anything is asked of it. */
+  async load(): Promise<void> {
+    for (const { slot, floor } of await this.#catalog.floors()) this.#floors.set(slot, floor);
   }
 
   /** The durable state, if it is in memory. */
@@ -52,7 +71,21 @@ export class Replica {
   }
 
   async read(name: Name): Promise<AcceptorState> {
+    this.#deps.mustRemember(name);
     return this.#states.get(name) ?? await this.#queue.run(name, () => this.#load(name));
+  }
+
+  /** With what it promised, which a reader need not know. */
+  state(name: Name): Promise<AcceptorState> {
+    return this.#queue.run(name, () => {
+      this.#deps.mustRemember(name);
+      return this.#load(name);
+    });
+  }
+
+  /** Of registers that are not here; see `Floor`. */
+  floorOf(slot: number): Floor {
+    return this.#floors.get(slot) ?? NO_FLOOR;
   }
 
   /**
@@ -66,8 +99,12 @@ export class Replica {
   ): Promise<{ reply: PrepareReply; stored?: ChunkId }> {
     if (chunk) this.#check(chunk);
     return this.#queue.run(name, async () => {
+      this.#deps.mustRemember(name);
       const before = await this.#load(name);
-      const { state, reply } = prepare(before, ballot);
+      const { state, reply: bare } = prepare(before, ballot);
+      const floor = bare.kind === "promised" && bare.value === null ? this.floorOf(slotOf(name)).version : 0;
+      const reply = floor > 0 ? { ...bare, floor } : bare;
+      if (chunk) this.#chunks.storing(chunk.id);
       if (state !== before || chunk) {
         await this.#catalog.commit({
           ...(state !== before && { registers: [{ name, state }] }),
@@ -81,20 +118,13 @@ export class Replica {
     });
   }
 
-  /** Phase 2. A manifest whose chunks are not all here is put on the list of those to complete, in the same commit. */
+  /** Phase 2. */
   accept(name: Name, ballot: Ballot, value: RegisterValue): Promise<AcceptReply> {
     return this.#queue.run(name, async () => {
+      this.#deps.mustRemember(name);
       const before = await this.#load(name);
       const { state, reply } = accept(before, ballot, value);
-      if (state !== before) {
-        const complete = this.#hasAllChunks(value);
-        await this.#catalog.commit({
-          registers: [{ name, state }],
-          ...(!complete && { incomplete: [{ name, version: value.version }] }),
-        });
-        this.#states.set(name, state);
-        this.#onAccepted(name, value, complete);
-      }
+      if (state !== before) await this.#commitValue(name, state, value);
       return reply;
     });
   }
@@ -103,26 +133,70 @@ export class Replica {
   change(
     name: Name,
     ballotFor: (state: AcceptorState) => Ballot,
-    decide: (current: RegisterValue | null) => RegisterValue | undefined,
+    decide: (current: RegisterValue | null, floor: number) => RegisterValue | undefined,
     chunk?: { id: ChunkId; bytes: Uint8Array },
   ): Promise<AcceptorState> {
     return this.#queue.run(name, async () => {
+      this.#deps.mustRemember(name);
       const before = await this.#load(name);
-      const value = decide(before.value);
+      const value = decide(before.value, this.floorOf(slotOf(name)).version);
       if (!value) return before;
       const ballot = ballotFor(before);
       const state = { promised: ballot, accepted: ballot, value };
-      const complete = this.#hasAllChunks(value, chunk?.id);
-      await this.#catalog.commit({
-        registers: [{ name, state }],
-        ...(chunk && { chunks: [chunk] }),
-        ...(!complete && { incomplete: [{ name, version: value.version }] }),
-      });
-      if (chunk) this.#chunks.stored(chunk.id);
-      this.#states.set(name, state);
-      this.#onAccepted(name, value, complete);
+      await this.#commitValue(name, state, value, chunk);
       return state;
     });
+  }
+
+  /**
+   * Takes away a register whose tombstone every replica holds in `ballot`, with nothing promised beyond; false where that
+   * is not so here. What it leaves is the slot's floor.
+   *
+   * Why no old message can bring the key back: a message of this register carries a ballot, and one that could change
+   * anything is a prepare or an accept. One of a ballot up to `ballot` is refused ever after, since the floor promises
+   * `ballot`. One of a higher ballot that was sent before the collection began would have been promised by a majority
+   * first, if it is an accept, and one of those is among the replicas asked to forget: it refuses, having promised more
+   * than it accepted; so at most a minority has forgotten, the round that is under way saw the tombstone, and its version
+   * is one above it. If it is a prepare, it is a new round like any other: those who forgot answer with the floor's
+   * version, the others with the tombstone, and the version it makes is above both.
+   */
+  forget(name: Name, ballot: Ballot): Promise<boolean> {
+    return this.#queue.run(name, async () => {
+      this.#deps.mustRemember(name);
+      const { promised, accepted, value } = await this.#load(name);
+      if (value === null) return compareBallots(promised, ballot) >= 0;
+      if (value.content.kind !== "tombstone") return false;
+      if (!sameBallot(promised, ballot) || !sameBallot(accepted, ballot)) return false;
+      const slot = slotOf(name);
+      const floor = { version: value.version, promised };
+      await this.#catalog.commit({ forgotten: [name], floors: [{ slot, floor }] });
+      this.#raise(slot, floor);
+      this.#states.delete(name);
+      return true;
+    });
+  }
+
+  /**
+   * Puts back what this node's acceptors lost with their disk, as a majority of the others knows it. The caller sees to it
+   * that nobody votes on these names meanwhile.
+   */
+  async restore(slot: number, rows: readonly RegisterRow[], floor: Floor): Promise<void> {
+    const owing = rows.filter(({ state }) => state.value?.content.kind === "object");
+    await this.#catalog.commit({
+      registers: rows,
+      incomplete: owing.map(({ name, state }) => ({ name, version: state.value!.version })),
+      ...(floor.version > 0 && { floors: [{ slot, floor }] }),
+    });
+    this.#raise(slot, floor);
+    for (const { name, state } of rows) {
+      this.#states.delete(name);
+      if (state.value) this.#deps.onAccepted(name, state.value, state.value.content.kind !== "object");
+    }
+  }
+
+  /** `restore` of one register while the others of this node go on voting. */
+  restoreOne(name: Name, state: AcceptorState, floor: Floor): Promise<void> {
+    return this.#queue.run(name, () => this.restore(slotOf(name), [{ name, state }], floor));
   }
 
   /**
@@ -141,9 +215,51 @@ export class Replica {
   async #load(name: Name): Promise<AcceptorState> {
     const cached = this.#states.get(name);
     if (cached) return cached;
-    const state = await this.#catalog.register(name) ?? EMPTY_ACCEPTOR;
+    const state = await this.#row(name) ?? this.#absent(name);
     this.#states.set(name, state);
     return state;
+  }
+
+  async #row(name: Name): Promise<AcceptorState | undefined> {
+    try {
+      return await this.#catalog.register(name);
+    } catch (error) {
+      if (error instanceof DamagedRegister) this.#deps.onDamaged(name);
+      throw error;
+    }
+  }
+
+  #absent(name: Name): AcceptorState {
+    const { promised } = this.floorOf(slotOf(name));
+    return { ...EMPTY_ACCEPTOR, promised };
+  }
+
+  #raise(slot: number, floor: Floor): void {
+    if (floor.version > 0) this.#floors.set(slot, higherFloor(this.floorOf(slot), floor));
+  }
+
+  /** A manifest whose chunks are not all here is put on the list of those to complete, in the same commit. */
+  async #commitValue(
+    name: Name,
+    state: AcceptorState,
+    value: RegisterValue,
+    chunk?: { id: ChunkId; bytes: Uint8Array },
+  ): Promise<void> {
+    const done = this.#deps.onAccepting(value);
+    if (chunk) this.#chunks.storing(chunk.id);
+    try {
+      const complete = this.#hasAllChunks(value, chunk?.id);
+      await this.#catalog.commit({
+        registers: [{ name, state }],
+        ...(chunk && { chunks: [chunk] }),
+        ...(!complete && { incomplete: [{ name, version: value.version }] }),
+      });
+      if (chunk) this.#chunks.stored(chunk.id);
+      this.#states.set(name, state);
+      this.#deps.onAccepted(name, value, complete);
+    } finally {
+      done();
+    }
   }
 
   #check(chunk: { id: ChunkId; bytes: Uint8Array }): void {

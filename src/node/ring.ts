@@ -1,5 +1,5 @@
 /** The layout this node goes by, and what follows from it for a name. */
-import { type Layout, replicasOfPartition } from "../core/layout.ts";
+import { type Layout, replicasOfPartition, successorsOfPartition } from "../core/layout.ts";
 import type { Name } from "../core/names.ts";
 import { partitionOf, PARTITIONS } from "../core/partitions.ts";
 
@@ -33,6 +33,11 @@ export class Ring {
 
   replicasOfPartition(partition: number): readonly string[] {
     return this.#replicas[partition] ?? [];
+  }
+
+  /** Who stands in for a replica that is down, in this order; nobody in a ring of as many nodes as replicas. */
+  successors(name: Name): readonly string[] {
+    return this.#layout ? successorsOfPartition(this.#layout, partitionOf(name)) : [];
   }
 
   isReplica(name: Name): boolean {

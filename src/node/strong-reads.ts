@@ -12,6 +12,7 @@ import { AtollError, messageOf } from "../errors.ts";
 import type { Clock } from "../ports.ts";
 import { byDistance, Fanout } from "./fanout.ts";
 import type { Membership } from "./membership.ts";
+import type { Memories } from "./repair/memories.ts";
 import type { Metrics } from "./metrics.ts";
 import type { PeerGate } from "./peer-gate.ts";
 import type { Registers } from "./registers.ts";
@@ -42,6 +43,7 @@ export interface StrongReadsDeps {
   registers: Registers;
   clock: Clock;
   metrics: Metrics;
+  memories: Memories;
   /** What this node holds of a name already: it is not sent again. */
   held: (name: Name) => { ballot: Ballot; value: RegisterValue | null } | undefined;
 }
@@ -149,18 +151,20 @@ export class StrongReads {
   }
 
   async #report(id: string, name: Name, trace: string | undefined): Promise<ReadReport> {
-    const { ring, replica, gate, held } = this.#deps;
-    if (id === ring.self) return await replica.read(name);
+    const { ring, replica, gate, held, memories } = this.#deps;
+    if (id === ring.self) {
+      const { accepted, value } = await replica.read(name);
+      return { accepted, value, testimony: memories.testimony() };
+    }
     const mine = held(name);
     const reply = await gate.call(id, { type: "read", name, known: mine?.ballot }, {
       timeoutMs: CALL_TIMEOUT_MS,
       trace,
     });
-    if (reply.value !== undefined) return { accepted: reply.accepted, value: reply.value };
-    if (sameBallot(reply.accepted, NO_BALLOT)) return { accepted: NO_BALLOT, value: null };
-    if (mine && sameBallot(reply.accepted, mine.ballot)) {
-      return { accepted: reply.accepted, value: mine.value };
-    }
+    const { accepted, testimony } = reply;
+    if (reply.value !== undefined) return { accepted, value: reply.value, testimony };
+    if (sameBallot(accepted, NO_BALLOT)) return { accepted, value: null, testimony };
+    if (mine && sameBallot(accepted, mine.ballot)) return { accepted, value: mine.value, testimony };
     throw new AtollError("peer-garbage", `node ${id} left out a value that was not known here`);
   }
 

@@ -6,7 +6,8 @@ import { test } from "node:test";
 import { Worker } from "node:worker_threads";
 import { CatalogThread } from "../../src/adapters/catalog-thread.ts";
 import { openSqliteCatalog } from "../../src/adapters/sqlite-catalog.ts";
-import { isAtollError } from "../../src/errors.ts";
+import { slotOf } from "../../src/core/partitions.ts";
+import { DamagedRegister, isAtollError } from "../../src/errors.ts";
 import { catalogConformance, catalogDurability, row } from "../conformance/catalog.ts";
 import { temporaryDirectory } from "../helpers/temporary-directory.ts";
 import { startChild } from "./children/child.ts";
@@ -61,6 +62,27 @@ test("SqliteCatalog rejects with storage-full what has no room, whole, and keeps
   await catalog.close();
 });
 
+test("SqliteCatalog takes over a catalog of version 1, every slot of which is yet to be digested", async () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "catalog.db");
+  const rows = [row("b\0one", 1), row("c\0ü😀", 2)];
+  const first = await openSqliteCatalog({ path });
+  await first.commit({ registers: rows });
+  await first.close();
+  withDatabase(path, (database) =>
+    database.exec(`
+      DROP INDEX registers_slot; DROP TABLE owed; DROP TABLE slots; DROP TABLE floors;
+      ALTER TABLE registers DROP COLUMN slot; PRAGMA user_version = 1;`));
+  for (const life of ["the one that takes it over", "the next"]) {
+    const catalog = await openSqliteCatalog({ path });
+    assert.deepEqual(await catalog.scan({ prefix: "", after: "", limit: 9 }), rows, life);
+    const slots = (await catalog.changedSlots(9)).map(({ slot }) => slot);
+    assert.deepEqual(new Set(slots), new Set(rows.map(({ name }) => slotOf(name))), life);
+    for (const one of rows) assert.deepEqual(await catalog.slotRows(slotOf(one.name), "", 9), [one], life);
+    await catalog.close();
+  }
+});
+
 test("SqliteCatalog refuses a catalog of a newer version", async () => {
   using directory = temporaryDirectory();
   const path = join(directory.path, "catalog.db");
@@ -99,7 +121,8 @@ test("SqliteCatalog names the register whose row is damaged, and serves the othe
   });
   const catalog = await openSqliteCatalog({ path });
   for (const key of ["value", "ballot"]) {
-    const named = (error: unknown) => isAtollError(error, "internal") && error.message.includes(key);
+    const named = (error: unknown) =>
+      error instanceof DamagedRegister && error.register === `b\0${key}` && error.message.includes(key);
     await assert.rejects(catalog.register(`b\0${key}`), named);
   }
   assert.deepEqual(await catalog.register("b\0whole"), row("b\0whole", 5).state);

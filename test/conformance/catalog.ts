@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { compareUtf8 } from "../../src/core/names.ts";
+import { slotOf } from "../../src/core/partitions.ts";
 import type { RegisterValue } from "../../src/core/register.ts";
 import { isAtollError } from "../../src/errors.ts";
 import type { Catalog, RegisterRow } from "../../src/ports.ts";
@@ -21,6 +22,8 @@ export function catalogConformance(name: string, open: () => Promise<OpenCatalog
   const check = checker(name, open);
   registers(check);
   scans(check);
+  slots(check);
+  owed(check);
   theRest(check);
 }
 
@@ -156,6 +159,139 @@ function scans(check: Check): void {
   });
 }
 
+function slots(check: Check): void {
+  const [one, two, other] = namesOfSlots();
+
+  check("lists a slot's registers in order of name, promised ones too", async ({ catalog }) => {
+    const rows = [row(one, 1), { name: two, state: { ...row("", 5).state, value: null } }];
+    rows.sort((a, b) => compareUtf8(a.name, b.name));
+    await catalog.commit({ registers: [...rows.toReversed(), row(other, 1)] });
+    const slot = slotOf(one);
+    assert.deepEqual(await catalog.slotRows(slot, "", 9), rows);
+    assert.deepEqual(await catalog.slotRows(slot, "", 1), rows.slice(0, 1));
+    assert.deepEqual(await catalog.slotRows(slot, rows[0]!.name, 9), rows.slice(1));
+    assert.deepEqual(await catalog.slotRows(slot, rows[1]!.name, 9), []);
+    await catalog.commit({ registers: [row(one, 4)] });
+    assert.equal((await catalog.slotRows(slot, "", 9)).length, 2);
+  });
+
+  check(
+    "says which slots changed since their digest was made, and no earlier digest hides it",
+    async ({ catalog }) => {
+      await catalog.commit({ registers: [row(one, 1), row(other, 1)] });
+      const changed = await catalog.changedSlots(9);
+      assert.deepEqual(new Set(changed.map(({ slot }) => slot)), new Set([slotOf(one), slotOf(other)]));
+      assert.equal((await catalog.changedSlots(1)).length, 1);
+      await catalog.commit({
+        digests: changed.map(({ slot, turn }) => ({ slot, turn, digest: "a".repeat(64) })),
+      });
+      assert.deepEqual(await catalog.changedSlots(9), []);
+      assert.equal((await catalog.digests()).length, 2);
+
+      await catalog.commit({ registers: [row(two, 1)] });
+      const [again, ...more] = await catalog.changedSlots(9);
+      assert.equal(again?.slot, slotOf(two));
+      assert.deepEqual(more, []);
+      // Made of what was there before another change.
+      await catalog.commit({ registers: [row(one, 2)] });
+      await catalog.commit({ digests: [{ ...again, digest: "b".repeat(64) }] });
+      assert.deepEqual((await catalog.changedSlots(9)).map(({ slot }) => slot), [slotOf(one)]);
+      assert.equal(
+        (await catalog.digests()).find(({ slot }) => slot === slotOf(one))?.digest,
+        "b".repeat(64),
+      );
+    },
+  );
+
+  check("forgets a register, which changes its slot, and keeps the higher floor", async ({ catalog }) => {
+    await catalog.commit({ registers: [row(one, 1), row(two, 1)] });
+    for (const { slot, turn } of await catalog.changedSlots(9)) {
+      await catalog.commit({ digests: [{ slot, turn, digest: "a".repeat(64) }] });
+    }
+    const slot = slotOf(one);
+    const floor = (version: number, counter: number, node: string) => ({
+      slot,
+      floor: { version, promised: { counter, node } },
+    });
+    await catalog.commit({ forgotten: [one], floors: [floor(3, 7, "b")] });
+    assert.equal(await catalog.register(one), undefined);
+    assert.deepEqual((await catalog.scan({ prefix: "", after: "", limit: 9 })).map(({ name }) => name), [
+      two,
+    ]);
+    assert.deepEqual((await catalog.slotRows(slot, "", 9)).map(({ name }) => name), [two]);
+    assert.deepEqual((await catalog.changedSlots(9)).map((changed) => changed.slot), [slot]);
+    await catalog.commit({ floors: [floor(5, 7, "a")] });
+    assert.deepEqual(await catalog.floors(), [floor(5, 7, "b")]);
+    await catalog.commit({ floors: [floor(1, 7, "c")] });
+    assert.deepEqual(await catalog.floors(), [floor(5, 7, "c")]);
+    await catalog.commit({ floors: [floor(9, 2, "z")] });
+    assert.deepEqual(await catalog.floors(), [floor(9, 7, "c")]);
+    await catalog.commit({ floors: [floor(9, 10, "a")] });
+    assert.deepEqual(await catalog.floors(), [floor(9, 10, "a")]);
+  });
+}
+
+function owed(check: Check): void {
+  const id = (digit: string) => digit.repeat(64);
+
+  check("lists what is owed in the order in which it was put, each once", async ({ catalog }) => {
+    const put = (node: string, name: string, chunk?: string) =>
+      catalog.commit({ owed: [{ node, name, chunk, settled: false }] });
+    await put("n1", "b\0z");
+    await put("n2", "b\0k", id("a"));
+    await put("n1", "b\0a");
+    await put("n1", "b\0z");
+    await put("n1", "b\0z", id("b"));
+    assert.deepEqual(await catalog.owedTo("n1", "changes", 9), [
+      { node: "n1", name: "b\0z" },
+      { node: "n1", name: "b\0a" },
+    ]);
+    assert.deepEqual(await catalog.owedTo("n1", "changes", 1), [{ node: "n1", name: "b\0z" }]);
+    assert.deepEqual(await catalog.owedTo("n1", "chunks", 9), [{ node: "n1", name: "b\0z", chunk: id("b") }]);
+    const counts = (await catalog.owedCounts()).sort((a, b) => (a.node < b.node ? -1 : 1));
+    assert.deepEqual(counts, [{ node: "n1", changes: 2, chunks: 1 }, { node: "n2", changes: 0, chunks: 1 }]);
+    assert.deepEqual(await catalog.areOwed([id("a"), id("c"), id("b")]), [true, false, true]);
+  });
+
+  check(
+    "strikes off what is settled, and moves to the end what is put again in one change",
+    async ({ catalog }) => {
+      const entries = ["b\0x", "b\0y"].map((name) => ({ node: "n", name }));
+      await catalog.commit({ owed: entries.map((entry) => ({ ...entry, settled: false })) });
+      await catalog.commit({
+        owed: [{ ...entries[0]!, settled: true }, { ...entries[0]!, settled: false }],
+      });
+      assert.deepEqual(await catalog.owedTo("n", "changes", 9), entries.toReversed());
+      await catalog.commit({ owed: entries.map((entry) => ({ ...entry, settled: true })) });
+      assert.deepEqual(await catalog.owedTo("n", "changes", 9), []);
+      assert.deepEqual(await catalog.owedCounts(), []);
+    },
+  );
+
+  check("lists small chunks in order of id", async ({ catalog }) => {
+    const chunks = ["c", "a", "b"].map((digit, i) => ({ id: id(digit), bytes: new Uint8Array(i) }));
+    await catalog.commit({ chunks });
+    assert.deepEqual(await catalog.listChunks("", 9), [
+      { id: id("a"), sizeBytes: 1 },
+      { id: id("b"), sizeBytes: 2 },
+      { id: id("c"), sizeBytes: 0 },
+    ]);
+    assert.deepEqual(await catalog.listChunks(id("a"), 1), [{ id: id("b"), sizeBytes: 2 }]);
+    assert.deepEqual(await catalog.listChunks(id("c"), 1), []);
+  });
+}
+
+/** Two of one slot, and one of another. */
+function namesOfSlots(): [string, string, string] {
+  const seen = new Map<number, string>();
+  for (let n = 0;; n++) {
+    const name = `b\0key-${n}`;
+    const twin = seen.get(slotOf(name));
+    if (twin !== undefined) return [twin, name, [...seen.values()].find((other) => other !== twin)!];
+    seen.set(slotOf(name), name);
+  }
+}
+
 function theRest(check: Check): void {
   const id = (digit: string) => digit.repeat(64);
 
@@ -234,12 +370,33 @@ function durability(check: Check<OpenDurableCatalog>): void {
       chunks: [{ id, bytes }],
       incomplete: [{ name: "b\0k", version: 7 }],
       documents: [{ key: "d", text: "t" }],
+      forgotten: ["b\0gone"],
+      floors: [{ slot: 5, floor: { version: 2, promised: { counter: 3, node: "n" } } }],
+      owed: [{ node: "n", name: "b\0k", settled: false }, {
+        node: "n",
+        name: "b\0k",
+        chunk: id,
+        settled: false,
+      }],
     });
+    const changed = await catalog.changedSlots(9);
+    await catalog.commit({ digests: [{ ...changed[0]!, digest: id }] });
     const again = await reopen();
     assert.deepEqual(await again.register("b\0k"), row("b\0k", 7).state);
     assert.deepEqual([...(await again.chunk(id))!], [...bytes]);
     assert.deepEqual(await again.incomplete(9), [{ name: "b\0k", version: 7 }]);
     assert.equal(await again.document("d"), "t");
+    assert.deepEqual(await again.floors(), [{
+      slot: 5,
+      floor: { version: 2, promised: { counter: 3, node: "n" } },
+    }]);
+    assert.deepEqual(await again.owedCounts(), [{ node: "n", changes: 1, chunks: 1 }]);
+    assert.deepEqual(await again.changedSlots(9), changed.slice(1));
+    assert.deepEqual(await again.digests(), [{ slot: changed[0]!.slot, digest: id }]);
+    // A turn is never used twice: the old digest must not pass for one of a later change.
+    await again.commit({ registers: [row("b\0k", 8)] });
+    const turns = (await again.changedSlots(9)).map(({ turn }) => turn);
+    assert.ok(Math.max(...turns) > Math.max(...changed.map(({ turn }) => turn)));
   });
 }
 

@@ -95,6 +95,22 @@ function wholeFiles(check: Check): void {
     assert.deepEqual(await read(files, id), bytes);
   });
 
+  check("list what is there in order of id, page by page, good or not", async ({ files, damage }) => {
+    assert.deepEqual(await files.list("", 9), []);
+    const chunks = Array.from({ length: 30 }, (_, index) => numberedChunk(index));
+    chunks.sort((a, b) => (a.id < b.id ? -1 : 1));
+    await Promise.all(chunks.map(({ id, bytes }) => files.put(id, bytes)));
+    await damage(chunks[3]!.id);
+    await files.delete(chunks[7]!.id);
+    const wanted = chunks.toSpliced(7, 1).map(({ id, bytes }) => ({ id, sizeBytes: bytes.length }));
+    assert.deepEqual(await files.list("", 100), wanted);
+    for (let from = 0; from < wanted.length; from += 4) {
+      const after = from === 0 ? "" : wanted[from - 1]!.id;
+      assert.deepEqual(await files.list(after, 4), wanted.slice(from, from + 4));
+    }
+    assert.deepEqual(await files.list(wanted.at(-1)!.id, 4), []);
+  });
+
   check("carry out put() and delete() of one chunk in their order", async ({ files }) => {
     const { id, bytes } = numberedChunk(1);
     await Promise.all([files.put(id, bytes), files.delete(id)]);

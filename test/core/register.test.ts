@@ -88,19 +88,19 @@ test("RegisterRound proposes on the value of the greatest ballot that a majority
   assert.deepEqual(round.prepared("a", promised(at(5), value("five"))), { kind: "wait" });
   assert.deepEqual(round.prepared("a", promised(at(5), value("five"))), { kind: "wait" });
   const step = round.prepared("b", promised(at(4), value("four")));
-  assert.deepEqual(step, { kind: "decide", current: { value: value("five"), committed: false } });
+  assert.deepEqual(step, { kind: "decide", current: { value: value("five"), committed: false, floor: 0 } });
 });
 
 test("RegisterRound calls a value committed when a majority reports its very ballot", () => {
   const round = new RegisterRound(at(9), ABC);
   round.prepared("a", promised(at(5), value("five")));
   const step = round.prepared("c", promised(at(5), value("five")));
-  assert.deepEqual(step, { kind: "decide", current: { value: value("five"), committed: true } });
+  assert.deepEqual(step, { kind: "decide", current: { value: value("five"), committed: true, floor: 0 } });
   const empty = new RegisterRound(at(9), ABC);
   empty.prepared("a", promised());
   assert.deepEqual(empty.prepared("b", promised()), {
     kind: "decide",
-    current: { value: null, committed: true },
+    current: { value: null, committed: true, floor: 0 },
   });
 });
 

@@ -42,37 +42,39 @@ export class FakeDisk {
 
   /** The catalog as one life of a process sees it. */
   openCatalog(isAlive: () => boolean): Catalog {
-    const inner = this.#catalog;
-    const read = async <T>(ask: () => Promise<T>): Promise<T> => {
-      const answer = await ask();
-      return isAlive() ? answer : await forever();
-    };
-    return {
+    return this.#seenBy(isAlive, this.#catalog, {
       commit: (change) => this.#write(isAlive, () => this.#commit(change)),
-      deleteChunk: (id) => this.#write(isAlive, () => inner.deleteChunk(id)),
-      register: (name) => read(() => inner.register(name)),
-      scan: (range) => read(() => inner.scan(range)),
-      chunk: (id) => read(() => inner.chunk(id)),
-      hasChunks: (ids) => read(() => inner.hasChunks(ids)),
-      incomplete: (limit) => read(() => inner.incomplete(limit)),
-      document: (key) => read(() => inner.document(key)),
+      deleteChunk: (id) => this.#write(isAlive, () => this.#catalog.deleteChunk(id)),
       close: async () => {},
-    };
+    });
   }
 
   openChunkFiles(isAlive: () => boolean): ChunkFiles {
     const inner = this.#files;
-    return {
+    return this.#seenBy<ChunkFiles>(isAlive, inner, {
       put: (id, bytes) =>
         this.#write(isAlive, async () => {
           this.#mustHaveRoom();
           await inner.put(id, bytes);
         }),
-      get: (id) => inner.get(id),
-      has: (id) => inner.has(id),
       setAside: (id) => this.#write(isAlive, () => inner.setAside(id)),
       delete: (id) => this.#write(isAlive, () => inner.delete(id)),
-    };
+    });
+  }
+
+  /** A store as one life of a process sees it: writes as given, everything else is a read. */
+  #seenBy<S extends object>(isAlive: () => boolean, store: S, writes: Partial<S>): S {
+    return new Proxy(store, {
+      get: (target, name) => {
+        if (Object.hasOwn(writes, name)) return writes[name as keyof S];
+        const read = target[name as keyof S];
+        if (typeof read !== "function") return read;
+        return async (...args: unknown[]) => {
+          const answer: unknown = await read.apply(target, args);
+          return isAlive() ? answer : await forever();
+        };
+      },
+    });
   }
 
   /** Half the time before it is durable, half before anybody is told: a crash may come in either. */

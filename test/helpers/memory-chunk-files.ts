@@ -26,6 +26,10 @@ export function createMemoryChunkFiles(): ChunkFiles & { flip(id: ChunkId): void
     async delete(id) {
       files.delete(id);
     },
+    async list(after, limit) {
+      const ids = [...files.keys()].filter((id) => id > after).sort().slice(0, limit);
+      return ids.map((id) => ({ id, sizeBytes: files.get(id)!.bytes.length }));
+    },
     flip(id) {
       const file = files.get(id);
       if (!file) throw new Error(`wanted a chunk to damage, ${id} is not there`);

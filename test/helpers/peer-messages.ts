@@ -1,9 +1,11 @@
 /** Every message between nodes, made up: for property tests of whatever carries them. */
 import fc from "fast-check";
 import { type Ballot, NO_BALLOT } from "../../src/core/ballot.ts";
+import { PARTITIONS, SLOTS } from "../../src/core/partitions.ts";
 import { foundingLayout, type Layout } from "../../src/core/layout.ts";
 import { CHUNK_BYTES, type Manifest } from "../../src/core/manifest.ts";
-import type { AcceptReply, RegisterValue } from "../../src/core/register.ts";
+import type { Testimony } from "../../src/core/quorum.ts";
+import type { AcceptorState, AcceptReply, Floor, RegisterValue } from "../../src/core/register.ts";
 import type { NodeCard, PeerReply, PeerRequest, ScanEntry, ScanRange } from "../../src/ports.ts";
 
 type Fields = Readonly<Record<string, fc.Arbitrary<unknown>>>;
@@ -74,8 +76,24 @@ const commit = object({ name, version: positive });
 const refused = object<Extract<AcceptReply, { kind: "refused" }>>({ kind: is("refused"), promised: ballot });
 const acceptReply = fc.oneof(is<AcceptReply>({ kind: "accepted" }), refused);
 const promised = (what: "layout" | "value", held: fc.Arbitrary<unknown>) =>
-  object({ kind: is("promised"), accepted: ballot, [what]: fc.option(held) });
+  object(
+    { kind: is("promised"), accepted: ballot, [what]: fc.option(held) },
+    what === "value" ? { floor: count } : {},
+  );
 const chunk = object({ id: digest, bytes });
+const testimony = object<Testimony>({
+  memory: ballot,
+  witnessed: fc.array(object<Testimony["witnessed"][number]>({ node: text, memory: ballot }), {
+    maxLength: 3,
+  }),
+});
+const state = object<AcceptorState>({ promised: ballot, accepted: ballot, value: fc.option(value) });
+const floor = object<Floor>({ version: count, promised: ballot });
+const slot = fc.integer({ min: 0, max: SLOTS - 1 });
+const partition = fc.integer({ min: 0, max: PARTITIONS - 1 });
+const digests = fc.array(fc.oneof(digest, is("")), { maxLength: 5 });
+const word = fc.stringMatching(/^[!-~]{1,20}$/);
+const ids = fc.array(digest, { maxLength: 5 });
 
 export interface MadeUpExchange {
   readonly request: PeerRequest;
@@ -103,17 +121,36 @@ export const exchanges: Readonly<Record<PeerRequest["type"], fc.Arbitrary<MadeUp
   "found-accept": exchange("found-accept", [{ ballot, layout }], [{ reply: acceptReply }]),
   prepare: exchange("prepare", [{ name, ballot }, { chunk }], [
     { reply: fc.oneof(promised("value", value), refused) },
+    { stored: digest, testimony },
+  ]),
+  accept: exchange("accept", [{ name, ballot, value }], [{ reply: acceptReply }, { testimony }]),
+  read: exchange("read", [{ name }, { known: ballot }], [
+    { accepted: ballot },
+    { value: fc.option(value), testimony },
+  ]),
+  "chunk-put": exchange("chunk-put", [{ id: digest, bytes }, { owed: object({ node: word, name }) }], [
     { stored: digest },
   ]),
-  accept: exchange("accept", [{ name, ballot, value }], [{ reply: acceptReply }]),
-  read: exchange("read", [{ name }, { known: ballot }], [{ accepted: ballot }, { value: fc.option(value) }]),
-  "chunk-put": exchange("chunk-put", [{ id: digest, bytes }], [{ stored: digest }]),
   "chunk-get": exchange("chunk-get", [{ id: digest }], [{}, { bytes }]),
   scan: exchange("scan", [{ range }], [{
     entries: fc.array(scanEntry, { maxLength: 5 }),
     done: fc.boolean(),
   }]),
   notice: exchange("notice", [{ commits: fc.array(commit, { maxLength: 5 }) }], [{}]),
+  "chunks-held": exchange("chunks-held", [{ ids }], [{ held: fc.array(fc.boolean(), { maxLength: 5 }) }]),
+  digests: exchange("digests", [{ partitions: fc.array(partition, { maxLength: 5 }) }], [{ digests }]),
+  "slot-digests": exchange("slot-digests", [{ partition }], [{ digests }]),
+  "slot-entries": exchange("slot-entries", [{ slot, after: name }], [
+    { entries: fc.array(object({ name, accepted: ballot }), { maxLength: 5 }) },
+    { next: name },
+  ]),
+  "slot-states": exchange("slot-states", [{ slot, after: name }], [
+    { rows: fc.array(object({ name, state }), { maxLength: 5 }) },
+    { floor, next: name },
+  ]),
+  state: exchange("state", [{ name }], [{ state }]),
+  remember: exchange("remember", [{ memory: ballot }], [{ known: ballot }]),
+  forget: exchange("forget", [{ name, ballot }], [{ forgotten: fc.boolean() }]),
 };
 
 export const anyExchange: fc.Arbitrary<MadeUpExchange> = fc.oneof(...Object.values(exchanges));

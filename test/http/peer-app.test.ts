@@ -122,7 +122,9 @@ test("createPeerApp hands a chunk's bytes to the handler, and serves them raw or
   });
   const put = await ask({ method: "PUT", path: `/v1/chunks/${stored}`, body: bytes });
   assert.deepEqual([put.status, await put.json()], [200, { type: "chunk-put", stored }]);
-  assert.deepEqual(requests, [{ type: "chunk-put", id: stored, bytes, computed: stored }]);
+  assert.deepEqual(requests, [
+    { type: "chunk-put", id: stored, bytes, computed: stored, owed: undefined },
+  ]);
   const got = await ask({ method: "GET", path: `/v1/chunks/${stored}` });
   assert.deepEqual([got.status, await got.bytes()], [200, bytes]);
   assert.equal((await ask({ method: "GET", path: `/v1/chunks/${stored}` })).status, 404);

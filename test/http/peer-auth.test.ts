@@ -21,6 +21,7 @@ const REQUEST: SignedRequest = {
   ring: "ring",
   layout: "3",
   trace: "-",
+  owed: "-",
 };
 const DIGEST = bodyDigest(new Uint8Array([1, 2, 3]));
 

@@ -1,6 +1,9 @@
 /** ChunkReader: from wherever it is nearest, once for many readers, and never a wrong byte. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { replicasOf, successorsOfPartition } from "../../src/core/layout.ts";
+import { objectName } from "../../src/core/names.ts";
+import { partitionOf } from "../../src/core/partitions.ts";
 import type { ChunkWanted } from "../../src/node/chunk-reader.ts";
 import { SMALL_CHUNK_BYTES } from "../../src/node/chunk-store.ts";
 import type { Message } from "../helpers/fake-network.ts";
@@ -138,13 +141,34 @@ test("ChunkReader.fetch is no-quorum when nobody has it, and is tried anew by th
 });
 
 test("ChunkReader.fetch is not failed by another object's reader who looked where the chunk never was", async () => {
-  const { ring, parts, wanted } = await open();
-  // The same content as a part of another object, whose replicas have not got it (yet).
-  const elsewhere = { ...wanted, name: ring.nameOn(["b", "c", "d"]) };
-  for (const id of ["b", "c"]) await ring.site(id).disk.chunkFiles.delete(wanted.id);
-  const failing = parts["d"]!.reader.fetch(elsewhere);
+  const { ring, parts } = await openParts({ ids: ["a", "b", "c", "d", "e", "f", "g"], delayMs });
+  const bytes = new Uint8Array(200_000).fill(7);
+  const id = HASHING.sha256(bytes);
+  await ring.run(parts["a"]!.chunks.put(id, bytes));
+  const wanted: ChunkWanted = {
+    name: ring.nameOn(["a", "b", "c"]),
+    id,
+    sizeBytes: bytes.length,
+    keep: false,
+  };
+  // The same content as a part of another object, whose replicas have not got it (yet), nor who stands in for them.
+  const names = Array.from({ length: 1_000 }, (_, n) => objectName("bucket", `other-${n}`));
+  const name = names.find((one) => {
+    const standIns = successorsOfPartition(ring.layout, partitionOf(one)).filter((node) => node !== "d");
+    return ![...replicasOf(ring.layout, one), ...standIns.slice(0, 2)].includes("a");
+  })!;
+  const failing = parts["d"]!.reader.fetch({ ...wanted, name });
   failing.catch(() => {}); // met below
   const good = parts["d"]!.reader.fetch(wanted);
   assert.equal((await ring.run(good)).from, "a");
   await assert.rejects(ring.run(failing), { code: "no-quorum" });
+});
+
+test("ChunkReader.fetch finds a chunk that lies with who stands in for its replicas", async () => {
+  const { ring, parts, wanted, bytes } = await open();
+  for (const id of ["a", "b", "c"]) await ring.site(id).disk.chunkFiles.delete(wanted.id);
+  await ring.run(parts["d"]!.chunks.put(wanted.id, bytes));
+  const chunk = await ring.run(parts["a"]!.reader.fetch(wanted));
+  assert.deepEqual([chunk.tier, chunk.from], ["peer", "d"]);
+  assert.equal(await ring.site("a").disk.chunkFiles.has(wanted.id), true, "a replica keeps what it lacked");
 });

@@ -126,6 +126,7 @@ function alone(
     log: { info() {}, warn() {}, error() {} },
     metrics: new Metrics(),
     onHeard: () => {},
+    onReturned: () => {},
     onCards: (cards) => kept.push([...cards]),
   });
   return { membership, kept, card };

@@ -7,6 +7,8 @@ import { AtollError } from "../../src/errors.ts";
 import { SMALL_CHUNK_BYTES } from "../../src/node/chunk-store.ts";
 import { type Upload, Uploads } from "../../src/node/put-object.ts";
 import { contentAt, watchedBody } from "../helpers/memory-ring-body.ts";
+import type { Clock } from "../../src/ports.ts";
+import { FakeClock } from "../helpers/fake-clock.ts";
 import { oneByOne } from "../helpers/memory-ring-model.ts";
 import { HASHING } from "../helpers/memory-ring.ts";
 import { openParts, type Parts } from "../helpers/memory-ring-parts.ts";
@@ -14,13 +16,14 @@ import { openParts, type Parts } from "../helpers/memory-ring-parts.ts";
 const NAME = "bucket\0key";
 /** Chunks of one upload in memory: the window, and the one being filled. */
 const HELD_CHUNKS_MAX = 7;
+const UPLOAD_MAX_MS = 3_600_000;
 
 function upload(body: AsyncIterable<Uint8Array>, more: Partial<Upload> = {}): Upload {
   return { name: NAME, body, maxBytes: 1 << 30, digests: [], headers: {}, ...more };
 }
 
-function uploadsOf({ writer }: Parts): Uploads {
-  return new Uploads({ hashing: HASHING, writer });
+function uploadsOf({ writer }: Parts, clock: Clock = new FakeClock()): Uploads {
+  return new Uploads({ hashing: HASHING, writer, clock, uploadMaxMs: UPLOAD_MAX_MS });
 }
 
 for (const sizeBytes of [SMALL_CHUNK_BYTES + 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES]) {

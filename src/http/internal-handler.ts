@@ -1,0 +1,47 @@
+/** `/_/…`: what belongs to the node itself. */
+import { messageOf } from "../errors.ts";
+import type { AtollNode } from "../node/node.ts";
+import type { Log } from "../ports.ts";
+import { type Answer, jsonAnswer } from "./answer.ts";
+import { problem } from "./problem.ts";
+import type { PublicRequest } from "./request.ts";
+
+const READS = "GET, HEAD, OPTIONS";
+
+export class InternalHandler {
+  readonly #node: AtollNode;
+  readonly #log: Log;
+
+  constructor(node: AtollNode, log: Log) {
+    this.#node = node;
+    this.#log = log;
+  }
+
+  /** What may be asked of a page. */
+  allow(path: string): string {
+    return path === "/_/scrub" ? "GET, HEAD, POST, OPTIONS" : READS;
+  }
+
+  /** Undefined for a method the page does not know. */
+  handle(request: PublicRequest, path: string): Answer | undefined {
+    const reads = request.method === "GET" || request.method === "HEAD";
+    if (path === "/_/scrub") {
+      if (reads) return this.#scrubStatus(200);
+      return request.method === "POST" ? this.#startScrub() : undefined;
+    }
+    return reads ? problem("not-found", "the node has no such page", request.id) : undefined;
+  }
+
+  /** Answered at once: a scrub takes as long as reading the whole disk does. */
+  #startScrub(): Answer {
+    this.#node.repair.scrub.now().then(
+      (report) => this.#log.info("scrubbed on demand", { ...report }),
+      (error: unknown) => this.#log.warn("the scrub failed", { reason: messageOf(error) }),
+    );
+    return this.#scrubStatus(202);
+  }
+
+  #scrubStatus(status: number): Answer {
+    return jsonAnswer(status, this.#node.repair.scrub.status);
+  }
+}

@@ -1,0 +1,70 @@
+/** Work that goes on in the background: one run at a time, when it is due or was woken. */
+import type { Clock } from "../ports.ts";
+
+/** One run; resolves with the ms until the next, or `undefined` for "when woken". Must not reject. */
+export type Run = () => Promise<number | undefined>;
+
+export class Background {
+  readonly #clock: Clock;
+  readonly #run: Run;
+  #timer: { readonly dueMs: number; readonly cancel: () => void } | undefined;
+  #busy = false;
+  /** Woken during a run, which may have looked before there was anything to see. */
+  #wokenMs: number | undefined;
+  #stopped = false;
+
+  constructor(clock: Clock, run: Run) {
+    this.#clock = clock;
+    this.#run = run;
+  }
+
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /** Runs in so many ms, or earlier if that was planned already; after a run that is under way. */
+  wake(delayMs = 0): void {
+    if (this.#busy) this.#wokenMs = Math.min(delayMs, this.#wokenMs ?? Infinity);
+    else this.#schedule(delayMs);
+  }
+
+  /** For good. A run that is under way sees `stopped`. */
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
+  #schedule(delayMs: number): void {
+    if (this.#stopped) return;
+    const dueMs = this.#clock.monotonicMs() + delayMs;
+    if (this.#timer && this.#timer.dueMs <= dueMs) return;
+    this.#timer?.cancel();
+    const cancel = this.#clock.after(delayMs, () => {
+      this.#timer = undefined;
+      void this.#work();
+    });
+    this.#timer = { dueMs, cancel };
+  }
+
+  async #work(): Promise<void> {
+    this.#busy = true;
+    this.#wokenMs = undefined;
+    const nextMs = await this.#run();
+    this.#busy = false;
+    if (nextMs !== undefined) this.#schedule(nextMs);
+    if (this.#wokenMs !== undefined) this.#schedule(this.#wokenMs);
+  }
+}
+
+/** Does it with every item, so many at once. */
+export async function forEach<T>(
+  items: Iterable<T>,
+  atOnce: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const queue = items[Symbol.iterator]();
+  const worker = async (): Promise<void> => {
+    for (let next = queue.next(); !next.done; next = queue.next()) await work(next.value);
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+}

@@ -1,0 +1,139 @@
+/** The parts of a node, each made from those it needs. How a node begins, joins its ring and ends is in node.ts. */
+import type { NodeCard } from "../ports.ts";
+import { ChunkReader } from "./chunk-reader.ts";
+import { ChunkStore } from "./chunk-store.ts";
+import { ChunkWriter } from "./chunk-writer.ts";
+import { Completion } from "./completion.ts";
+import { Content } from "./content.ts";
+import type { FoundingAcceptor } from "./founding.ts";
+import { Listings } from "./list-objects.ts";
+import { Membership } from "./membership.ts";
+import { MemoryCache } from "./memory-cache.ts";
+import type { NodePorts } from "./node.ts";
+import { Notices } from "./notices.ts";
+import { Objects } from "./objects.ts";
+import { PeerGate } from "./peer-gate.ts";
+import { createPeerService } from "./peer-service.ts";
+import { Registers } from "./registers.ts";
+import { Handoffs } from "./repair/handoffs.ts";
+import { Memories } from "./repair/memories.ts";
+import { Recovery } from "./repair/recovery.ts";
+import { Repair, type RepairTimings } from "./repair/repair.ts";
+import { Replica } from "./replica.ts";
+import type { Ring } from "./ring.ts";
+import { StrongReads } from "./strong-reads.ts";
+
+export interface PartsDeps extends NodePorts {
+  ring: Ring;
+  self: () => NodeCard;
+  founding: FoundingAcceptor;
+  seeds: readonly string[];
+  /** Of peers that were known before. */
+  cards: readonly NodeCard[];
+  memoryCacheBytes: number;
+  repairTimings: RepairTimings;
+  onHeard: (card: NodeCard) => void;
+  onCards: (cards: readonly NodeCard[]) => void;
+}
+
+export type Parts = ReturnType<typeof createParts>;
+
+/** To be loaded before anything is asked of them. */
+export function createParts(deps: PartsDeps) {
+  const { catalog, chunkCache, metrics, ring } = deps;
+  const memory = new MemoryCache(deps.memoryCacheBytes);
+  const chunks = new ChunkStore({ ...deps, files: deps.chunkFiles });
+  const memories = new Memories(catalog);
+  const membership = new Membership({ ...deps, onReturned: () => repair.peerReturned() }, deps.cards);
+  const gate = new PeerGate({ ...deps, membership });
+  const recovery = new Recovery({ ...deps, replica: () => replica, memories, gate });
+  const replica: Replica = new Replica({
+    ...deps,
+    chunks,
+    mustRemember: (name) => recovery.mustRemember(name),
+    onAccepting: (value) => repair.garbage.hold(value),
+    onAccepted: (name, value, complete) => {
+      memory.outdated(name, value.version);
+      repair.digests.changed();
+      if (!complete) completion.wake();
+    },
+    onDamaged: (name) => recovery.damaged(name),
+  });
+  const voting = { ...deps, replica, gate, membership, memories };
+  const registers = new Registers({
+    ...voting,
+    onMissed: (node, name) => repair.hints.missed(node, name),
+  });
+  const strongReads = new StrongReads({ ...voting, registers, held: (name) => memory.value(name) });
+  const reader = new ChunkReader({ ...deps, memory, chunks, cache: chunkCache, gate, membership });
+  const content = new Content({ reader, memory });
+  const completion = new Completion({ ...deps, replica, chunks, reader, content });
+  const handoffs = new Handoffs({ ...deps, chunks, gate, membership });
+  const writer = new ChunkWriter({ ...deps, chunks, handoffs, gate, membership });
+  const notices = new Notices({ ...deps, gate, membership });
+  const objects = new Objects({
+    ...deps,
+    registers,
+    strongReads,
+    content,
+    memory,
+    writer,
+    uploadMaxMs: deps.repairTimings.garbageGraceMs,
+    onCommitted: (name, version) => notices.committed(name, version),
+  });
+  const repair: Repair = new Repair({
+    ...deps,
+    chunks,
+    content,
+    reader,
+    replica,
+    registers,
+    gate,
+    membership,
+    recovery,
+    handoffs,
+    expire: (name, version) => objects.delete(name, { ifVersion: version }),
+    timings: deps.repairTimings,
+  });
+  const listings = new Listings({ ...deps, gate, membership, strongReads });
+  const handlePeer = createPeerService({
+    ...deps,
+    membership,
+    replica,
+    chunks,
+    memory,
+    memories,
+    handoffs,
+    recovery,
+    digests: repair.digests,
+  });
+  metrics.gauge("atoll_memory_cache_bytes", "Bytes in the memory cache", () => memory.usedBytes);
+  metrics.gauge("atoll_disk_cache_bytes", "Bytes in the disk cache", () => chunkCache.usedBytes);
+  metrics.gauge(
+    "atoll_layout_number",
+    "Number of the layout in use; 0 before there is one",
+    () => ring.layout?.number ?? 0,
+  );
+  return {
+    memory,
+    membership,
+    gate,
+    chunks,
+    recovery,
+    replica,
+    registers,
+    strongReads,
+    reader,
+    completion,
+    writer,
+    objects,
+    repair,
+    listings,
+    handlePeer,
+    async load() {
+      await memories.load();
+      await recovery.load();
+      await replica.load();
+    },
+  };
+}

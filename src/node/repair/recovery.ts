@@ -1,0 +1,267 @@
+/**
+ * A node whose disk was wiped, or whose catalog lost a row, has forgotten what it promised and accepted. An acceptor that
+ * forgets can undo a commit, so it has no vote until it knows again. The way back:
+ *
+ * 1. It takes a new name for its memory, durably, and goes by it from now on.
+ * 2. It tells the other replicas. Each notes the name durably and says it with every vote, by which votes from the old
+ *    memory become void (`Testimony` in core/quorum.ts).
+ * 3. A majority of all replicas, itself not among them, having noted it, those tell it their states, and it takes the
+ *    greatest promise and the greatest acceptance of each register. Every majority its old memory ever voted in shares a
+ *    member with them: that member knew the ballot before it was asked, or voids the old vote.
+ *
+ * With fewer than a majority of others there is no safe way back, and it waits.
+ */
+import { type Ballot, compareBallots, sameBallot } from "../../core/ballot.ts";
+import type { Name } from "../../core/names.ts";
+import { partitionOf, PARTITIONS, slotOf, SLOTS_PER_PARTITION } from "../../core/partitions.ts";
+import { majorityOf } from "../../core/quorum.ts";
+import {
+  type AcceptorState,
+  EMPTY_ACCEPTOR,
+  type Floor,
+  higherFloor,
+  NO_FLOOR,
+} from "../../core/register.ts";
+import { AtollError, messageOf } from "../../errors.ts";
+import type { Catalog, Clock, Log, PeerRequest, Random, RegisterRow, ReplyTo } from "../../ports.ts";
+import { Background, forEach } from "../background.ts";
+import type { Metrics } from "../metrics.ts";
+import type { PeerGate } from "../peer-gate.ts";
+import type { Replica } from "../replica.ts";
+import type { Ring } from "../ring.ts";
+import type { Memories } from "./memories.ts";
+
+const DOCUMENT = "recovery";
+const CALL_TIMEOUT_MS = 5_000;
+const RETRY_MS = 1_000;
+const RETRY_MAX_MS = 30_000;
+const SLOTS_AT_ONCE = 32;
+const PAGES_MAX = 10_000;
+/** Damaged registers that are mended together; others are found again. */
+const DAMAGED_MAX = 1_024;
+
+type SlotStates = Extract<PeerRequest, { type: "slot-states" }>;
+
+export interface RecoveryDeps {
+  ring: Ring;
+  catalog: Catalog;
+  /** Undefined until the replica is made, which needs this. */
+  replica: () => Replica;
+  memories: Memories;
+  gate: PeerGate;
+  clock: Clock;
+  random: Random;
+  log: Log;
+  metrics: Metrics;
+}
+
+export class Recovery {
+  readonly #deps: RecoveryDeps;
+  /** Partitions this node has no vote in; empty as a rule. */
+  #lost = new Set<number>();
+  /** Registers whose rows cannot be believed. */
+  readonly #damaged = new Set<Name>();
+  readonly #work: Background;
+  #total = 0;
+  #retryMs = RETRY_MS;
+
+  constructor(deps: RecoveryDeps) {
+    this.#deps = deps;
+    this.#work = new Background(deps.clock, () => this.#run());
+    deps.metrics.gauge(
+      "atoll_recovery_partitions_left",
+      "Partitions this node has no vote in until it has learned anew what it held",
+      () => this.#lost.size,
+    );
+    deps.metrics.gauge(
+      "atoll_registers_damaged",
+      "Registers whose rows cannot be believed, waiting to be fetched anew",
+      () => this.#damaged.size,
+    );
+  }
+
+  async load(): Promise<void> {
+    const text = await this.#deps.catalog.document(DOCUMENT);
+    if (text !== undefined) this.#lost = new Set(JSON.parse(text) as number[]);
+    this.#total = this.#lost.size;
+  }
+
+  start(): void {
+    if (this.isUnderWay) this.#work.wake();
+  }
+
+  stop(): void {
+    this.#work.stop();
+  }
+
+  get isUnderWay(): boolean {
+    return this.#lost.size > 0 || this.#damaged.size > 0;
+  }
+
+  /** Throws where this node has no vote. */
+  mustRemember(name: Name): void {
+    if (this.#lost.size > 0 && this.#lost.has(partitionOf(name))) throw forgotten();
+    if (this.#damaged.size > 0 && this.#damaged.has(name)) throw forgotten();
+  }
+
+  mustRememberAll(): void {
+    if (this.isUnderWay) throw forgotten();
+  }
+
+  /** What to commit together with a layout that names a node which knows nothing of having been part of it. */
+  document(partitions: readonly number[]): { key: string; text: string } {
+    return { key: DOCUMENT, text: JSON.stringify(partitions) };
+  }
+
+  /** That document is durable: begins. */
+  begin(partitions: readonly number[]): void {
+    const { log } = this.#deps;
+    this.#lost = new Set(partitions);
+    this.#total = partitions.length;
+    log.warn("this node's disk is new to its ring: it has no vote until it has resynced", {
+      partitions: partitions.length,
+    });
+    this.#work.wake();
+  }
+
+  /** A row was found that cannot be believed. */
+  damaged(name: Name): void {
+    if (this.#damaged.has(name) || this.#damaged.size >= DAMAGED_MAX) return;
+    this.#damaged.add(name);
+    this.#deps.log.warn("a register's row is damaged: it is fetched anew from the other replicas", {
+      name: name.replace("\0", "/"),
+    });
+    this.#work.wake();
+  }
+
+  async #run(): Promise<number | undefined> {
+    if (!this.isUnderWay) return undefined;
+    const { log } = this.#deps;
+    try {
+      const noted = await this.#rename();
+      for (const partition of this.#lost) {
+        if (this.#work.stopped) return undefined;
+        await this.#restorePartition(partition, noted);
+      }
+      for (const name of this.#damaged) {
+        if (this.#work.stopped) return undefined;
+        await this.#restoreRegister(name, noted);
+      }
+      this.#retryMs = RETRY_MS;
+      return this.isUnderWay ? 0 : undefined;
+    } catch (error) {
+      log.warn("resyncing waits", {
+        partitionsLeft: this.#lost.size,
+        registersLeft: this.#damaged.size,
+        reason: messageOf(error),
+      });
+      this.#retryMs = Math.min(RETRY_MAX_MS, 2 * this.#retryMs);
+      return this.#retryMs;
+    }
+  }
+
+  /** Steps 1 and 2: a new memory, and who has noted it. */
+  async #rename(): Promise<Set<string>> {
+    const { memories, random, ring } = this.#deps;
+    for (let counter = memories.own.counter + 1;;) {
+      const memory: Ballot = { counter, node: random.hex(8) };
+      await memories.rename(memory);
+      const noted = new Set<string>();
+      let highest = memory;
+      await Promise.all(
+        ring.members.filter((id) => id !== ring.self).map(async (id) => {
+          const reply = await this.#deps.gate.call(id, { type: "remember", memory }, {
+            timeoutMs: CALL_TIMEOUT_MS,
+          }).catch(() => undefined); // who is away has not noted it
+          if (!reply) return;
+          if (sameBallot(reply.known, memory)) noted.add(id);
+          else if (compareBallots(reply.known, highest) > 0) highest = reply.known;
+        }),
+      );
+      // Another disk of this node's had a higher name once: above that, then.
+      if (sameBallot(highest, memory)) return noted;
+      counter = highest.counter + 1;
+    }
+  }
+
+  /** The other replicas that noted the new memory; fails with fewer than a majority of all. */
+  #sources(partition: number, noted: ReadonlySet<string>): string[] {
+    const { ring } = this.#deps;
+    const replicas = ring.replicasOfPartition(partition);
+    const sources = replicas.filter((id) => id !== ring.self && noted.has(id));
+    const wanted = majorityOf(replicas.length);
+    if (sources.length < wanted) {
+      throw new AtollError(
+        "no-quorum",
+        `wanted ${wanted} other replicas of ${replicas.length} to resync from, got ${sources.length}`,
+      );
+    }
+    return sources;
+  }
+
+  async #restorePartition(partition: number, noted: ReadonlySet<string>): Promise<void> {
+    const { catalog, replica, log } = this.#deps;
+    const sources = this.#sources(partition, noted);
+    const first = partition * SLOTS_PER_PARTITION;
+    const slots = Array.from({ length: SLOTS_PER_PARTITION }, (_, i) => first + i);
+    await forEach(slots, SLOTS_AT_ONCE, async (slot) => {
+      const { states, floor } = await this.#statesOf(slot, sources);
+      const rows = [...states].map(([name, state]): RegisterRow => ({ name, state }));
+      if (rows.length > 0 || floor.version > 0) await replica().restore(slot, rows, floor);
+    });
+    const left = [...this.#lost].filter((other) => other !== partition);
+    await catalog.commit({ documents: [this.document(left)] });
+    this.#lost.delete(partition);
+    if (left.length % Math.ceil(PARTITIONS / 16) === 0) {
+      log.info("resyncing", { partitionsLeft: left.length, partitions: this.#total });
+    }
+  }
+
+  async #restoreRegister(name: Name, noted: ReadonlySet<string>): Promise<void> {
+    const sources = this.#sources(partitionOf(name), noted);
+    const { states, floor } = await this.#statesOf(slotOf(name), sources);
+    // Nobody else may have heard of it: then it is as if this node never had.
+    const state = states.get(name) ?? { ...EMPTY_ACCEPTOR, promised: floor.promised };
+    await this.#deps.replica().restoreOne(name, state, floor);
+    this.#damaged.delete(name);
+    this.#deps.log.info("a damaged register was mended", { name: name.replace("\0", "/") });
+  }
+
+  /** Step 3, for one slot: of each register the greatest that any of the sources has promised and accepted. */
+  async #statesOf(
+    slot: number,
+    sources: readonly string[],
+  ): Promise<{ states: Map<Name, AcceptorState>; floor: Floor }> {
+    const states = new Map<Name, AcceptorState>();
+    let floor = NO_FLOOR;
+    await Promise.all(sources.map(async (source) => {
+      let after: Name | undefined = "";
+      for (let pages = 0; after !== undefined && pages < PAGES_MAX; pages++) {
+        const page: ReplyTo<SlotStates> = await this.#deps.gate.call(
+          source,
+          { type: "slot-states", slot, after },
+          { timeoutMs: CALL_TIMEOUT_MS },
+        );
+        for (const { name, state } of page.rows) {
+          if (slotOf(name) === slot) states.set(name, higherState(states.get(name), state));
+        }
+        if (page.floor) floor = higherFloor(floor, page.floor);
+        after = page.next;
+      }
+    }));
+    return { states, floor };
+  }
+}
+
+function higherState(a: AcceptorState | undefined, b: AcceptorState): AcceptorState {
+  if (!a) return b;
+  const promised = compareBallots(a.promised, b.promised) < 0 ? b.promised : a.promised;
+  return { ...(compareBallots(a.accepted, b.accepted) < 0 ? b : a), promised };
+}
+
+function forgotten(): AtollError {
+  return new AtollError(
+    "peer-refused",
+    "this replica has lost its disk, and has no vote until it has learned anew what it held",
+  );
+}
