@@ -68,6 +68,16 @@ describe("parseConfig", () => {
     }
   });
 
+  it("takes times with a unit, and no others", () => {
+    const config = parseConfig({ ATOLL_COMPARE_INTERVAL: "10m", ATOLL_SCRUB_CYCLE: " 1500ms " }, GIB);
+    assert.deepEqual([config.compareIntervalMs, config.scrubCycleMs], [600_000, 1_500]);
+    assert.equal(config.tombstoneAgeMs, 86_400_000);
+    for (const wrong of ["60", "1.5h", "-1s", "5w", "999ms"]) {
+      assert.match(refusal({ ATOLL_GARBAGE_GRACE: wrong }), /ATOLL_GARBAGE_GRACE.*60s/s, wrong);
+    }
+    assert.match(refusal({ ATOLL_SCRUB_SHARE: "2" }), /ATOLL_SCRUB_SHARE.*at most 1/s);
+  });
+
   it("refuses a variable of ours that it does not know", () => {
     assert.match(refusal({ ATOLL_REPLICA: "3" }), /ATOLL_REPLICA: there is no such variable/);
   });
