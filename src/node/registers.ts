@@ -7,7 +7,6 @@ import type { Name } from "../core/names.ts";
 import { Tally, type Testimony } from "../core/quorum.ts";
 import {
   type AcceptReply,
-  ANCESTORS_MAX,
   type Content,
   type PrepareReply,
   type RegisterValue,
@@ -45,6 +44,8 @@ export interface ChangeRequest {
   /** A small object's chunk, made durable by a majority before anything is proposed. */
   readonly chunk?: { id: ChunkId; bytes: Uint8Array } | undefined;
   readonly trace?: string | undefined;
+  /** Where `decide` stops at a value that is committed: it is accepted once more all the same. */
+  readonly rewrite?: boolean;
 }
 
 export type ChangeOutcome =
@@ -97,6 +98,14 @@ export class Registers {
     const changeId = this.#deps.random.hex(8);
     if (this.#deps.ring.isAlone(request.name)) return this.#changeAlone(request, changeId);
     return this.#enqueue(request, changeId, NO_BALLOT);
+  }
+
+  /**
+   * Has the register's value accepted anew, committed or not, so that all replicas that answer hold it in one ballot and
+   * have promised nothing beyond.
+   */
+  async rewrite(name: Name, above: Ballot): Promise<void> {
+    await this.#enqueue({ name, decide: () => ({ kind: "stop" }), rewrite: true }, CARRY_ON, above);
   }
 
   /** Finishes whatever was begun on a register, so that its value is committed, and says what that is. */
@@ -180,8 +189,12 @@ export class Registers {
   async #promisedHere(name: Name, above: Ballot): Promise<Ballot> {
     const { ring, replica } = this.#deps;
     if (!ring.isReplica(name)) return above;
-    const { promised } = await replica.read(name);
-    return compareBallots(promised, above) > 0 ? promised : above;
+    try {
+      const { promised } = await replica.read(name);
+      return compareBallots(promised, above) > 0 ? promised : above;
+    } catch {
+      return above; // no vote of its own, then: the others have theirs
+    }
   }
 
   #noQuorum(name: Name, reason: string): AtollError {
@@ -209,9 +222,10 @@ export class Registers {
     let version = versionOfChange(current.value, changeId);
     let value = current.value;
     if (version === undefined) {
-      // So many changes since that the lineage no longer tells whether ours is among them: doing it again could do it twice.
-      const newest = value?.version ?? current.floor;
-      if (attempt.firstVersion < newest - ANCESTORS_MAX || (!value && attempt.firstVersion <= newest)) {
+      // So many changes since, or a tombstone collected in between, that the lineage no longer tells whether ours is among
+      // them: doing it again could do it twice.
+      const oldest = value ? value.version - value.ancestors.length : current.floor + 1;
+      if (attempt.firstVersion < oldest) {
         throw new AtollError(
           "outcome-unknown",
           "too many other changes came between to tell whether this one took effect",
@@ -222,7 +236,7 @@ export class Registers {
         const change = { changeId, content: verdict.content, nowMs: clock.wallMs() };
         value = successor(current.value, change, current.floor);
         version = value.version;
-      } else if (current.committed && !attempt.begun) {
+      } else if (current.committed && !attempt.begun && !request.rewrite) {
         return { kind: "stopped", value: current.value };
       }
     }

@@ -76,15 +76,25 @@ export class FakeClock implements Clock {
   }
 
   /** The clock as one node sees it: its wall shows another time, and its timers end with its life. */
-  seenBy(isAlive: () => boolean, skewMs = 0): Clock {
-    return {
-      wallMs: () => this.wallMs() + skewMs,
-      monotonicMs: () => this.monotonicMs(),
-      after: (delayMs, run) =>
-        this.after(delayMs, () => {
-          if (isAlive()) run();
-        }),
+  seenBy(
+    isAlive: () => boolean,
+    /** How far its wall clock is off, now. */
+    skewMs: () => number = () => 0,
+    /** Until when the process is paused; not later than now: it is not. */
+    heldUntilMs: () => number = () => 0,
+  ): Clock {
+    const after = (delayMs: number, run: () => void): () => void => {
+      let cancel: () => void;
+      const due = (): void => {
+        if (!isAlive()) return;
+        const heldMs = heldUntilMs() - this.#nowMs;
+        if (heldMs > 0) cancel = this.after(heldMs, due);
+        else run();
+      };
+      cancel = this.after(delayMs, due);
+      return () => cancel();
     };
+    return { wallMs: () => this.wallMs() + skewMs(), monotonicMs: () => this.monotonicMs(), after };
   }
 
   async #runNext(endMs: number): Promise<boolean> {

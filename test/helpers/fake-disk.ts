@@ -2,9 +2,11 @@
  * A disk that outlives the process on it: what was committed is there after a crash, what was not is gone. It takes its
  * time, can be full, and tells a dead process nothing.
  */
-import { AtollError } from "../../src/errors.ts";
+import type { ChunkId } from "../../src/core/manifest.ts";
+import type { Name } from "../../src/core/names.ts";
+import { AtollError, DamagedRegister } from "../../src/errors.ts";
 import { pause } from "../../src/node/waiting.ts";
-import type { Catalog, CatalogChange, ChunkCache, ChunkFiles, Clock } from "../../src/ports.ts";
+import type { Catalog, CatalogChange, ChunkCache, ChunkFiles, Clock, RegisterRow } from "../../src/ports.ts";
 import { createMemoryCatalog } from "./memory-catalog.ts";
 import { createMemoryChunkCache, createMemoryChunkFiles } from "./memory-chunk-files.ts";
 
@@ -21,6 +23,12 @@ export class FakeDisk {
   isFull = false;
   /** Commits so far. */
   commits = 0;
+  /** Whether this read of a running process fails. */
+  readFails: () => boolean = () => false;
+  /** Registers whose rows no checksum fits any more, until they are written again. */
+  readonly damagedRows = new Set<Name>();
+  /** Small chunks that have rotted, until they are gone. */
+  readonly rottenChunks = new Set<ChunkId>();
 
   constructor(clock: Clock, delayMs: () => number = () => 0) {
     this.#clock = clock;
@@ -42,9 +50,27 @@ export class FakeDisk {
 
   /** The catalog as one life of a process sees it. */
   openCatalog(isAlive: () => boolean): Catalog {
-    return this.#seenBy(isAlive, this.#catalog, {
+    return this.#seenBy<Catalog>(isAlive, this.#catalog, {
       commit: (change) => this.#write(isAlive, () => this.#commit(change)),
-      deleteChunk: (id) => this.#write(isAlive, () => this.#catalog.deleteChunk(id)),
+      deleteChunk: (id) =>
+        this.#write(isAlive, async () => {
+          this.rottenChunks.delete(id);
+          await this.#catalog.deleteChunk(id);
+        }),
+      register: (name) =>
+        this.#read(isAlive, () => {
+          this.#mustBeWhole(name);
+          return this.#catalog.register(name);
+        }),
+      scan: (range) => this.#read(isAlive, () => this.#wholeRows(this.#catalog.scan(range))),
+      slotRows: (slot, after, limit) =>
+        this.#read(isAlive, () => this.#wholeRows(this.#catalog.slotRows(slot, after, limit))),
+      chunk: (id) =>
+        this.#read(isAlive, async () => {
+          const bytes = await this.#catalog.chunk(id);
+          if (bytes && this.rottenChunks.has(id)) bytes[bytes.length >> 1]! ^= 1;
+          return bytes;
+        }),
       close: async () => {},
     });
   }
@@ -62,17 +88,29 @@ export class FakeDisk {
     });
   }
 
-  /** A store as one life of a process sees it: writes as given, everything else is a read. */
-  #seenBy<S extends object>(isAlive: () => boolean, store: S, writes: Partial<S>): S {
+  async #read<T>(isAlive: () => boolean, read: () => Promise<T>): Promise<T> {
+    if (this.readFails()) throw new AtollError("internal", "wanted to read from the disk, got an I/O error");
+    const answer = await read();
+    return isAlive() ? answer : await forever();
+  }
+
+  #mustBeWhole(name: Name): void {
+    if (this.damagedRows.has(name)) throw new DamagedRegister(name, "wanted a row whose checksum fits");
+  }
+
+  async #wholeRows(rows: Promise<RegisterRow[]>): Promise<RegisterRow[]> {
+    for (const { name } of await rows) this.#mustBeWhole(name);
+    return await rows;
+  }
+
+  /** A store as one life of a process sees it: as given, and where nothing is given a read. */
+  #seenBy<S extends object>(isAlive: () => boolean, store: S, own: Partial<S>): S {
     return new Proxy(store, {
       get: (target, name) => {
-        if (Object.hasOwn(writes, name)) return writes[name as keyof S];
+        if (Object.hasOwn(own, name)) return own[name as keyof S];
         const read = target[name as keyof S];
         if (typeof read !== "function") return read;
-        return async (...args: unknown[]) => {
-          const answer: unknown = await read.apply(target, args);
-          return isAlive() ? answer : await forever();
-        };
+        return (...args: unknown[]) => this.#read<unknown>(isAlive, async () => read.apply(target, args));
       },
     });
   }
@@ -92,6 +130,7 @@ export class FakeDisk {
     if (change.registers || change.chunks) this.#mustHaveRoom();
     this.commits++;
     await this.#catalog.commit(change);
+    for (const { name } of change.registers ?? []) this.damagedRows.delete(name);
   }
 
   #mustHaveRoom(): void {

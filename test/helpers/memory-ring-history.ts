@@ -53,7 +53,7 @@ async function openRing(seed: number, random: SeededRandom) {
     replicas: ids.length === 5 && random.chance(0.5) ? 5 : 3,
     delayMs: (_, random) => 1 + random.fraction() * 4,
     diskMs: (random) => random.fraction() * 4,
-    skewMs: () => random.below(10_000) - 5_000,
+    skewMs: (id) => 1_000 * (ids.indexOf(id) - 2),
   });
   return { ring, ids };
 }

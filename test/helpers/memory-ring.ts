@@ -9,6 +9,7 @@ import { partitionOf } from "../../src/core/partitions.ts";
 import { replicasOfPartition } from "../../src/core/layout.ts";
 import { Metrics } from "../../src/node/metrics.ts";
 import { type AtollNode, createNode, type NodeOptions, type NodePorts } from "../../src/node/node.ts";
+import type { RepairTimings } from "../../src/node/repair/repair.ts";
 import type { Hashing, Log, NodeCard } from "../../src/ports.ts";
 import { FakeClock } from "./fake-clock.ts";
 import { FakeDisk } from "./fake-disk.ts";
@@ -27,8 +28,9 @@ export interface RingOptions {
   /** Of what is written. */
   readonly diskMs?: (random: SeededRandom) => number;
   readonly memoryCacheBytes?: number;
-  /** How far a node's wall clock is off. */
+  /** How far a node's wall clock is off, now. */
   readonly skewMs?: (id: string) => number;
+  readonly repair?: Partial<RepairTimings>;
   /** False: nodes begin with empty disks and these settings, and no layout. */
   readonly founded?: boolean;
 }
@@ -37,7 +39,9 @@ export interface RingOptions {
 export interface Site {
   readonly id: string;
   readonly url: string;
-  readonly disk: FakeDisk;
+  disk: FakeDisk;
+  /** On the monotonic clock: the process is paused until then. */
+  heldUntilMs: number;
   /** Of its present life. */
   metrics: Metrics;
   life: number;
@@ -86,11 +90,21 @@ export class MemoryRing {
   site(id: string): Site {
     let site = this.#sites.get(id);
     if (!site) {
-      const disk = new FakeDisk(this.clock, () => this.#options.diskMs?.(this.random) ?? 0);
-      site = { id, url: urlOf(id), disk, metrics: new Metrics(), life: 0 };
+      site = {
+        id,
+        url: urlOf(id),
+        disk: this.#newDisk(),
+        heldUntilMs: 0,
+        metrics: new Metrics(),
+        life: 0,
+      };
       this.#sites.set(id, site);
     }
     return site;
+  }
+
+  #newDisk(): FakeDisk {
+    return new FakeDisk(this.clock, () => this.#options.diskMs?.(this.random) ?? 0);
   }
 
   node(id: string): AtollNode {
@@ -118,6 +132,7 @@ export class MemoryRing {
       bootstrapExpect: this.#options.ids.length,
       replicas: this.#options.replicas ?? 3,
       memoryCacheBytes: this.#options.memoryCacheBytes ?? 8 << 20,
+      repair: this.#options.repair,
       ...overrides,
     }, ports);
     this.#nodes.set(id, node);
@@ -134,6 +149,12 @@ export class MemoryRing {
     this.network.close(urlOf(id));
   }
 
+  /** A crash that the disk does not outlive: the next life begins with an empty one. */
+  wipe(id: string): void {
+    this.crash(id);
+    this.site(id).disk = this.#newDisk();
+  }
+
   /** The ports of a new life of the node. */
   portsOf(id: string, ringId: () => string | undefined = () => RING_ID): NodePorts {
     const site = this.site(id);
@@ -146,7 +167,7 @@ export class MemoryRing {
       chunkCache: site.disk.chunkCache,
       peers: this.network.peersOf(id, ringId, isAlive),
       hashing: HASHING,
-      clock: this.clock.seenBy(isAlive, this.#options.skewMs?.(id)),
+      clock: this.clock.seenBy(isAlive, () => this.#options.skewMs?.(id) ?? 0, () => site.heldUntilMs),
       random: this.random,
       log: QUIET,
       metrics: site.metrics,

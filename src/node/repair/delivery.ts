@@ -78,7 +78,9 @@ export class Delivery {
     for (const [node, debt] of this.#debts) {
       if (this.#work.stopped) return undefined;
       if (ring.layout && !ring.members.includes(node)) await this.#forgive(node);
-      else if (membership.isAlive(node) && clock.monotonicMs() >= debt.nextMs) await this.#pay(node, debt);
+      // A node can miss its own changes: while its disk is full, or it has no vote.
+      else if (node !== ring.self && !membership.isAlive(node)) continue;
+      else if (clock.monotonicMs() >= debt.nextMs) await this.#pay(node, debt);
     }
     return this.#debts.size > 0 ? LOOK_MS : undefined;
   }

@@ -62,7 +62,7 @@ export class Reconciler {
       }));
       // Someone promised more than was ever accepted: only a round of one's own gets past that.
       if (sameBallot(refusedBy, NO_BALLOT) || tries === TRIES) return alike;
-      await registers.settle(name, refusedBy);
+      await registers.rewrite(name, refusedBy);
     }
   }
 

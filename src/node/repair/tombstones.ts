@@ -93,7 +93,7 @@ export class Tombstones {
     if (!states.every((state) => isAtRest(state, ballot))) {
       // Half of it was forgotten already, or somebody promised and went away: a round makes them all alike again.
       const above = states.reduce((top, { promised }) => higher(top, promised), NO_BALLOT);
-      await registers.settle(name, above);
+      await registers.rewrite(name, above);
       return;
     }
     for (const id of others) {

@@ -1,0 +1,74 @@
+/** What must be so when all has come to rest, looked up on the disks themselves. */
+import { replicasOf } from "../../src/core/layout.ts";
+import type { ChunkId } from "../../src/core/manifest.ts";
+import type { Name } from "../../src/core/names.ts";
+import type { RegisterValue } from "../../src/core/register.ts";
+import { HASHING, type MemoryRing } from "../helpers/memory-ring.ts";
+
+/** The first thing that is not at rest, or undefined. */
+export async function unrest(ring: MemoryRing, ids: readonly string[]): Promise<string | undefined> {
+  const held = new Map<string, Map<Name, string>>();
+  for (const id of ids) {
+    const { disk } = ring.site(id);
+    if (!ring.isUp(id)) return `${id} is down`;
+    if (disk.damagedRows.size > 0) return `${id} has damaged rows`;
+    const [owed] = await disk.catalog.owedCounts();
+    if (owed) return `${id} owes ${JSON.stringify(owed)}`;
+    const [incomplete] = await disk.catalog.incomplete(1);
+    if (incomplete) return `${id} has an incomplete ${incomplete.name}`;
+    const recovery = await disk.catalog.document("recovery");
+    if (recovery !== undefined && recovery !== "[]") return `${id} has not resynced`;
+    const registers = new Map<Name, string>();
+    const wanted = new Set<ChunkId>();
+    for (
+      const { name, state: { accepted, value } } of await disk.catalog.scan({
+        prefix: "",
+        after: "",
+        limit: 1e6,
+      })
+    ) {
+      registers.set(name, JSON.stringify([accepted, value]));
+      if (value?.content.kind === "tombstone") return `${id} has a tombstone of ${name}`;
+      for (const chunk of chunksOf(value)) wanted.add(chunk);
+    }
+    held.set(id, registers);
+    const chunks = await chunkUnrest(ring, id, wanted);
+    if (chunks !== undefined) return chunks;
+  }
+  return registerUnrest(ring, held);
+}
+
+function registerUnrest(ring: MemoryRing, held: Map<string, Map<Name, string>>): string | undefined {
+  for (const [id, registers] of held) {
+    for (const [name, text] of registers) {
+      const replicas = replicasOf(ring.layout, name);
+      if (!replicas.includes(id)) return `${id} holds ${name}, whose replicas are ${replicas.join()}`;
+      const other = replicas.find((replica) => held.get(replica)?.get(name) !== text);
+      if (other !== undefined) return `${other} differs from ${id} in ${name}`;
+    }
+  }
+  return undefined;
+}
+
+/** Exactly the chunks that registers here name, each of them good. */
+async function chunkUnrest(ring: MemoryRing, id: string, wanted: Set<ChunkId>): Promise<string | undefined> {
+  const { disk } = ring.site(id);
+  const files = await disk.chunkFiles.list("", 1e6);
+  const small = await disk.catalog.listChunks("", 1e6);
+  for (const { id: chunk } of [...files, ...small]) {
+    if (!wanted.has(chunk)) return `${id} has chunk ${chunk}, which nobody names`;
+  }
+  for (const chunk of wanted) {
+    if (disk.rottenChunks.has(chunk)) return `${id} has a rotten chunk ${chunk}`;
+    const row = await disk.catalog.chunk(chunk);
+    const file = await disk.chunkFiles.get(chunk);
+    const bytes = row ?? (file.kind === "found" ? file.bytes : undefined);
+    if (!bytes || HASHING.sha256(bytes) !== chunk) return `${id} lacks chunk ${chunk}`;
+  }
+  return undefined;
+}
+
+/** Those of an object of a few chunks; the simulation has no larger ones. */
+function chunksOf(value: RegisterValue | null): readonly ChunkId[] {
+  return value?.content.kind === "object" ? value.content.manifest.chunks : [];
+}

@@ -1,0 +1,86 @@
+/**
+ * `npm run simulate -- --seeds N [--seed S] [--jobs J]`: plays N runs from seed S on, J at a time in processes of their
+ * own, and says how it went. The first violation ends it with the one line that plays it again. `--hash` prints each
+ * run's hash instead.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { play } from "./world.ts";
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: "string", default: "100" },
+    seed: { type: "string" },
+    jobs: { type: "string", default: "1" },
+    hash: { type: "boolean", default: false },
+  },
+});
+const [count, jobs] = [Number(values.seeds), Number(values.jobs)];
+const first = values.seed === undefined ? Math.floor(Math.random() * 1e9) : Number(values.seed);
+if (![count, jobs, first].every((number) => Number.isSafeInteger(number) && number >= 0) || jobs < 1) {
+  console.error("wanted --seeds N, --seed S and --jobs J as whole numbers");
+  process.exit(2);
+}
+
+const startedMs = performance.now();
+if (jobs === 1) await playAll();
+else await split();
+
+async function playAll(): Promise<void> {
+  const ends = new Map<string, number>();
+  const troubles = new Map<string, number>();
+  let [played, operations, longestQuietMs] = [0, 0, 0];
+  for (let seed = first; seed < first + count; seed++) {
+    try {
+      const run = await play(seed);
+      played++;
+      operations += run.operations;
+      longestQuietMs = Math.max(longestQuietMs, run.quietMs);
+      for (const [end, often] of run.ends) ends.set(end, (ends.get(end) ?? 0) + often);
+      for (const text of run.troubles) {
+        const name = text.split(" ").slice(1, -1).join(" ");
+        troubles.set(name, (troubles.get(name) ?? 0) + 1);
+      }
+      if (values.hash) console.log(`${seed} ${run.hash}`);
+    } catch (error) {
+      console.log(`seed ${seed}: ${error instanceof Error ? error.message : String(error)}`);
+      console.log(`npm run simulate -- --seeds 1 --seed ${seed}`);
+      process.exitCode = 1;
+      return;
+    }
+  }
+  if (values.hash) return;
+  const seconds = (performance.now() - startedMs) / 1000;
+  console.log(
+    `${played} runs from seed ${first}, 0 violations, ${operations} operations, at rest after at most ` +
+      `${longestQuietMs / 1000} s; ${seconds.toFixed(1)} s, ${(played / seconds).toFixed(1)} runs a second`,
+  );
+  console.log(`operations: ${table(ends)}`);
+  console.log(`troubles: ${table(troubles)}`);
+}
+
+/** Each process plays a stretch of its own. */
+async function split(): Promise<void> {
+  const per = Math.ceil(count / jobs);
+  const children = Array.from({ length: jobs }, async (_, job) => {
+    const seeds = Math.min(per, count - job * per);
+    if (seeds <= 0) return 0;
+    const args = ["--seeds", String(seeds), "--seed", String(first + job * per)];
+    const child = spawn(process.execPath, [fileURLToPath(import.meta.url), ...args], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    createInterface(child.stdout).on("line", (line) => console.log(line));
+    const [code] = await once(child, "close") as [number | null];
+    return code ?? 1;
+  });
+  const codes = await Promise.all(children);
+  process.exitCode = Math.max(...codes);
+  console.log(`${count} runs in ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
+}
+
+function table(counts: ReadonlyMap<string, number>): string {
+  return [...counts].sort(([, a], [, b]) => b - a).map(([name, often]) => `${name} ${often}`).join(", ");
+}

@@ -1,0 +1,128 @@
+/**
+ * One run: nodes of production code on simulated disks, network, clocks and randomness, clients, and whatever the seed's
+ * mix of faults does to them; then quiet, in which everything must come to rest. Everything follows from the seed, on
+ * either runtime: the trace's hash tells whether it did.
+ */
+import { linearize } from "../helpers/linearizability.ts";
+import type { Message } from "../helpers/fake-network.ts";
+import { createSeededRandom } from "../helpers/fake-random.ts";
+import { HASHING, MemoryRing } from "../helpers/memory-ring.ts";
+import { ObjectClients } from "./clients.ts";
+import { unrest } from "./convergence.ts";
+import { Faults, wait } from "./faults.ts";
+import { OBJECT_MODEL } from "./model.ts";
+
+const OBJECTS = 3;
+const OPERATIONS_PER_OBJECT_MAX = 40;
+/** Of simulated time. */
+const TROUBLE_MS = 30_000;
+const QUIET_MAX_MS = 600_000;
+const QUIET_STEP_MS = 5_000;
+
+/** Short, so that everything there is to do in the background is done several times in a run. */
+const REPAIR = {
+  compareIntervalMs: 5_000,
+  scrubCycleMs: 20_000,
+  scrubShare: 1,
+  garbageGraceMs: 25_000,
+  garbageIntervalMs: 5_000,
+  tombstoneAgeMs: 5_000,
+};
+
+export interface Run {
+  readonly seed: number;
+  /** SHA-256 of every message, commit and answer, with its time. */
+  readonly hash: string;
+  readonly operations: number;
+  /** How operations ended. */
+  readonly ends: ReadonlyMap<string, number>;
+  readonly troubles: readonly string[];
+  /** Of simulated time, until all was at rest. */
+  readonly quietMs: number;
+}
+
+/** Throws what was violated. */
+export async function play(seed: number): Promise<Run> {
+  const random = createSeededRandom(seed);
+  const ids = "abcdefg".slice(0, random.pick([3, 3, 3, 4, 5, 7])).split("");
+  let faults: Faults | undefined;
+  const ring = new MemoryRing({
+    ids,
+    seed: random.below(2 ** 32),
+    replicas: ids.length >= 5 && random.chance(0.4) ? 5 : 3,
+    diskMs: (own) => own.fraction() * 4,
+    skewMs: (id) => faults?.skewMs(id) ?? 0,
+    repair: REPAIR,
+  });
+  const trace = HASHING.running("sha256");
+  const note = (text: string): void => trace.update(new TextEncoder().encode(text));
+  try {
+    for (const id of ids) await ring.start(id);
+    faults = new Faults(ring, ids, createSeededRandom(random.below(2 ** 32)));
+    ring.network.rule((message) => {
+      note(describe(ring, message));
+      return undefined;
+    });
+    const endMs = ring.clock.monotonicMs() + TROUBLE_MS;
+    const objects = Array.from(
+      { length: OBJECTS },
+      (_, n) =>
+        new ObjectClients(ring, ids, createSeededRandom(random.below(2 ** 32)), `bucket\0${seed}-${n}`),
+    );
+    const clients = objects.flatMap((object) => {
+      const count = 1 + random.below(4);
+      return Array.from({ length: count }, () => object.client(endMs, OPERATIONS_PER_OBJECT_MAX / count));
+    });
+    await ring.run(Promise.all([...clients, faults.run(endMs)]), "clients and faults", 10 * TROUBLE_MS);
+    const quietMs = await rest(ring, ids);
+    await ring.run(
+      Promise.all(objects.flatMap((object) => ids.map((id) => object.lastRead(id)))),
+      "the last reads",
+    );
+    for (const { name, operations } of objects) {
+      note(`${name} ${JSON.stringify(operations)}\n`);
+      if (!linearize(operations, OBJECT_MODEL)) {
+        throw new Error(
+          `no order explains ${name}:\n${operations.map((one) => JSON.stringify(one)).join("\n")}`,
+        );
+      }
+    }
+    return {
+      seed,
+      hash: trace.digestHex(),
+      operations: objects.reduce((sum, { operations }) => sum + operations.length, 0),
+      ends: sum(objects.map(({ ends }) => ends)),
+      troubles: faults.happened,
+      quietMs,
+    };
+  } catch (error) {
+    throw new Error(
+      `${error instanceof Error ? error.stack : String(error)}\ntroubles: ${faults?.happened.join(", ")}`,
+    );
+  } finally {
+    ring.close();
+  }
+}
+
+/** Resolves with how long it took until nothing was owed, missing, different or left over. */
+async function rest(ring: MemoryRing, ids: readonly string[]): Promise<number> {
+  const begunMs = ring.clock.monotonicMs();
+  let left = "";
+  do {
+    const stepped = wait(ring, QUIET_STEP_MS);
+    await ring.run(stepped, "quiet", 2 * QUIET_STEP_MS);
+    left = await unrest(ring, ids) ?? "";
+    if (left === "") return ring.clock.monotonicMs() - begunMs;
+  } while (ring.clock.monotonicMs() - begunMs < QUIET_MAX_MS);
+  throw new Error(`wanted rest within ${QUIET_MAX_MS} ms, got ${left}`);
+}
+
+function describe(ring: MemoryRing, { from, to, request, reply }: Message): string {
+  return `${ring.clock.monotonicMs()} ${from} ${to} ${request.type} ${reply?.type ?? ""}\n`;
+}
+
+function sum(all: readonly ReadonlyMap<string, number>[]): Map<string, number> {
+  const total = new Map<string, number>();
+  for (const one of all) for (const [end, count] of one) total.set(end, (total.get(end) ?? 0) + count);
+  return total;
+}
