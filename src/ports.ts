@@ -203,6 +203,8 @@ export type PeerRequest =
   | { readonly type: "chunk-get"; readonly id: ChunkId }
   /** Which of these are stored at the receiver? */
   | { readonly type: "chunks-held"; readonly ids: readonly ChunkId[] }
+  /** Which of these does the receiver lack and look for? */
+  | { readonly type: "chunks-wanted"; readonly ids: readonly ChunkId[] }
   | { readonly type: "scan"; readonly range: ScanRange }
   | { readonly type: "notice"; readonly commits: readonly { name: Name; version: number }[] }
   /** Digests of whole partitions, in the order asked. */
@@ -211,7 +213,10 @@ export type PeerRequest =
   | { readonly type: "slot-digests"; readonly partition: number }
   /** What the receiver has accepted in a slot, names greater than `after`. */
   | { readonly type: "slot-entries"; readonly slot: number; readonly after: Name }
-  /** The acceptor's whole states of a slot, promises too, names greater than `after`: for a replica that lost its own. */
+  /**
+   * The acceptor's whole states, promises too, from a slot on to the end of its partition, in that slot only names greater
+   * than `after`: for a replica that lost its own.
+   */
   | { readonly type: "slot-states"; readonly slot: number; readonly after: Name }
   | { readonly type: "state"; readonly name: Name }
   /** The sender speaks from a new disk: votes that came from an older one are void from now on. */
@@ -256,6 +261,7 @@ export type PeerReply =
   | { readonly type: "chunk-put"; readonly stored: ChunkId }
   | { readonly type: "chunk-get"; readonly bytes?: Uint8Array | undefined }
   | { readonly type: "chunks-held"; readonly held: readonly boolean[] }
+  | { readonly type: "chunks-wanted"; readonly wanted: readonly boolean[] }
   | { readonly type: "scan"; readonly entries: readonly ScanEntry[]; readonly done: boolean }
   | { readonly type: "notice" }
   | { readonly type: "digests"; readonly digests: readonly string[] }
@@ -269,9 +275,10 @@ export type PeerReply =
   | {
     readonly type: "slot-states";
     readonly rows: readonly RegisterRow[];
-    readonly floor?: Floor | undefined;
-    /** As above. */
-    readonly next?: Name | undefined;
+    /** Of the slots that were looked at, where there are any. */
+    readonly floors: readonly { readonly slot: number; readonly floor: Floor }[];
+    /** Where the next page begins; absent at the end. */
+    readonly next?: { readonly slot: number; readonly after: Name } | undefined;
   }
   | { readonly type: "state"; readonly state: AcceptorState }
   /** The newest of the sender's disks that the receiver knows of, durably. */

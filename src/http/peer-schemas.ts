@@ -137,6 +137,7 @@ export const requestSchema = z.discriminatedUnion("type", [
     commits: z.array(z.strictObject({ name, version: positive })).max(NOTICE_COMMITS_MAX),
   }),
   z.strictObject({ type: z.literal("chunks-held"), ids: z.array(chunkId).max(CHUNKS_ASKED_MAX) }),
+  z.strictObject({ type: z.literal("chunks-wanted"), ids: z.array(chunkId).max(CHUNKS_ASKED_MAX) }),
   z.strictObject({ type: z.literal("digests"), partitions: z.array(partition).max(PARTITIONS) }),
   z.strictObject({ type: z.literal("slot-digests"), partition }),
   z.strictObject({ type: z.literal("slot-entries"), slot, after: name }),
@@ -201,6 +202,7 @@ export const replySchema = z.discriminatedUnion("type", [
   }),
   z.strictObject({ type: z.literal("notice") }),
   z.strictObject({ type: z.literal("chunks-held"), held: z.array(z.boolean()).max(CHUNKS_ASKED_MAX) }),
+  z.strictObject({ type: z.literal("chunks-wanted"), wanted: z.array(z.boolean()).max(CHUNKS_ASKED_MAX) }),
   z.strictObject({ type: z.literal("digests"), digests: digests(PARTITIONS) }),
   z.strictObject({ type: z.literal("slot-digests"), digests: digests(SLOTS_PER_PARTITION) }),
   z.strictObject({
@@ -211,8 +213,8 @@ export const replySchema = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("slot-states"),
     rows: z.array(z.strictObject({ name, state: acceptorState })).max(SLOT_ROWS_MAX),
-    floor: floor.optional(),
-    next: name.optional(),
+    floors: z.array(z.strictObject({ slot, floor })).max(SLOTS_PER_PARTITION),
+    next: z.strictObject({ slot, after: name }).optional(),
   }),
   z.strictObject({ type: z.literal("state"), state: acceptorState }),
   z.strictObject({ type: z.literal("remember"), known: ballot }),

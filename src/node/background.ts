@@ -56,15 +56,25 @@ export class Background {
   }
 }
 
-/** Does it with every item, so many at once. */
+/** Does it with every item, so many at once. Once one failed none is begun any more; rejects when all that were have ended. */
 export async function forEach<T>(
   items: Iterable<T>,
   atOnce: number,
   work: (item: T) => Promise<void>,
 ): Promise<void> {
   const queue = items[Symbol.iterator]();
+  const faults: unknown[] = [];
   const worker = async (): Promise<void> => {
-    for (let next = queue.next(); !next.done; next = queue.next()) await work(next.value);
+    while (faults.length === 0) {
+      const next = queue.next();
+      if (next.done) return;
+      try {
+        await work(next.value);
+      } catch (error) {
+        faults.push(error);
+      }
+    }
   };
   await Promise.all(Array.from({ length: atOnce }, worker));
+  if (faults.length > 0) throw faults[0];
 }

@@ -3,6 +3,7 @@
  * background. The list is durable, written with the acceptance itself, so a crash forgets none.
  */
 import { NO_BALLOT } from "../core/ballot.ts";
+import type { ChunkId } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import { messageOf } from "../errors.ts";
 import type { Catalog, Clock, Log } from "../ports.ts";
@@ -19,6 +20,8 @@ const RETRY_DELAY_MS = 2_000;
 const RETRY_DELAY_MAX_MS = 60_000;
 const BATCH = 64;
 const AT_ONCE = 8;
+/** Incomplete objects looked at to say what is wanted; with more, everything is. */
+const WANTS_MAX = 1_024;
 
 export interface CompletionDeps {
   catalog: Catalog;
@@ -66,6 +69,22 @@ export class Completion {
     this.#work.wake(FIRST_DELAY_MS);
   }
 
+  /** Which of these an object that is incomplete here may need. */
+  async wants(ids: readonly ChunkId[]): Promise<boolean[]> {
+    const { catalog, replica } = this.#deps;
+    const rows = await catalog.incomplete(WANTS_MAX);
+    let perhapsAll = rows.length === WANTS_MAX;
+    const wanted = new Set<ChunkId>();
+    for (const { name } of rows) {
+      const { value } = await replica.read(name);
+      if (value?.content.kind !== "object") continue;
+      // What index chunks name is not known while they are missing.
+      if (value.content.manifest.layout === "index") perhapsAll = true;
+      for (const id of value.content.manifest.chunks) wanted.add(id);
+    }
+    return ids.map((id) => perhapsAll || wanted.has(id));
+  }
+
   async #run(): Promise<number | undefined> {
     let failed = 0;
     let found = 0;
@@ -103,7 +122,7 @@ export class Completion {
           }
         }
       }
-      await replica.looked(name, accepted, true);
+      if (!await replica.looked(name, accepted, true)) return false;
       this.#owed = Math.max(0, this.#owed - 1);
       this.#completed.add();
       return true;

@@ -10,6 +10,7 @@ export class Fanout {
   readonly #needed: number;
   readonly #ask: (id: string) => void;
   #hopeful = 0;
+  #silent = 0;
 
   /** `ask` starts one question and returns at once. */
   constructor(replicas: readonly string[], ask: (id: string) => void) {
@@ -22,6 +23,7 @@ export class Fanout {
   next(count: number): void {
     for (const id of this.#reserve.splice(0, count)) {
       this.#hopeful++;
+      this.#silent++;
       this.#ask(id);
     }
   }
@@ -43,6 +45,14 @@ export class Fanout {
   failed(): void {
     this.#hopeful--;
     if (this.#hopeful < this.#needed) this.next(this.#needed - this.#hopeful);
+  }
+
+  /**
+   * One answered, and that decided nothing. Everybody who was asked having answered, the others are asked: an answer that
+   * seemed to help may have been void.
+   */
+  undecided(): void {
+    if (--this.#silent === 0) this.next(this.#reserve.length);
   }
 }
 

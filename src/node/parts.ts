@@ -105,6 +105,7 @@ export function createParts(deps: PartsDeps) {
     memories,
     handoffs,
     recovery,
+    completion,
     digests: repair.digests,
   });
   metrics.gauge("atoll_memory_cache_bytes", "Bytes in the memory cache", () => memory.usedBytes);

@@ -2,6 +2,7 @@
 import { AtollError } from "../errors.ts";
 import type { Catalog, NodeCard, PeerHandler, PeerReply, PeerRequest } from "../ports.ts";
 import type { ChunkStore } from "./chunk-store.ts";
+import type { Completion } from "./completion.ts";
 import type { FoundingAcceptor } from "./founding.ts";
 import { scanCatalog } from "./list-objects.ts";
 import type { Membership } from "./membership.ts";
@@ -10,7 +11,7 @@ import type { Digests } from "./repair/digests.ts";
 import type { Handoffs } from "./repair/handoffs.ts";
 import type { Memories } from "./repair/memories.ts";
 import type { Recovery } from "./repair/recovery.ts";
-import { slotPage } from "./repair/slot-rows.ts";
+import { slotPage, statesPage } from "./repair/slot-rows.ts";
 import type { Replica } from "./replica.ts";
 import type { Ring } from "./ring.ts";
 
@@ -27,6 +28,7 @@ export interface PeerServiceDeps {
   handoffs: Handoffs;
   digests: Digests;
   recovery: Recovery;
+  completion: Completion;
 }
 
 export function createPeerService(deps: PeerServiceDeps): PeerHandler {
@@ -72,6 +74,9 @@ export function createPeerService(deps: PeerServiceDeps): PeerHandler {
         return { type: "chunk-get", bytes: memory.chunk(request.id) ?? await chunks.get(request.id) };
       case "chunks-held":
         return { type: "chunks-held", held: await Promise.all(request.ids.map((id) => chunks.has(id))) };
+      case "chunks-wanted":
+        deps.recovery.mustRememberAll();
+        return { type: "chunks-wanted", wanted: await deps.completion.wants(request.ids) };
       case "scan":
         deps.recovery.mustRememberAll();
         return { type: "scan", ...await scanCatalog(catalog, request.range) };
@@ -96,8 +101,7 @@ export function createPeerService(deps: PeerServiceDeps): PeerHandler {
       }
       case "slot-states": {
         deps.recovery.mustRememberAll();
-        const page = await slotPage(catalog, request.slot, request.after);
-        return { type: "slot-states", ...page, floor: replica.floorOf(request.slot) };
+        return { type: "slot-states", ...await statesPage(catalog, replica, request) };
       }
       case "state":
         return { type: "state", state: await replica.state(replicaOf(request)) };

@@ -273,6 +273,7 @@ export class Registers {
     const outcome = defer<Step>();
     let reason: unknown;
     let committed = false;
+    let decided = false;
     const missed = new Set(order);
     const fanout = new Fanout(order, (id) => {
       const vote: Promise<Vote | undefined> = phase === "prepare"
@@ -296,8 +297,11 @@ export class Registers {
         }
         if (step.kind === "failed") outcome.resolve({ ...step, cause: reason });
         else if (step.kind !== "wait") outcome.resolve(step);
+        decided ||= step.kind !== "wait";
+        if (decided) return;
         // A refusal helps as little as silence does: somebody else is needed for the majority.
-        else if (answer === undefined || answer.kind === "refused") fanout.failed();
+        if (answer === undefined || answer.kind === "refused") fanout.failed();
+        fanout.undecided();
       });
     });
     fanout.widely(aliveCount);

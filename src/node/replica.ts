@@ -202,13 +202,14 @@ export class Replica {
   /**
    * The chunks of what was accepted in `ballot` are all here, or cannot be had now: its place on the list of the incomplete
    * is given up, or is the last one again. Where another value came meanwhile, that is the one to look at next. By ballot,
-   * since two proposers may each have made a value of the same version.
+   * since two proposers may each have made a value of the same version. Resolves with whether it is off the list.
    */
-  looked(name: Name, ballot: Ballot, complete: boolean): Promise<void> {
+  looked(name: Name, ballot: Ballot, complete: boolean): Promise<boolean> {
     return this.#queue.run(name, async () => {
       const { accepted, value } = await this.#load(name);
       const done = value === null || (complete && sameBallot(accepted, ballot));
       await this.#catalog.commit({ incomplete: [{ name, version: done ? null : value.version }] });
+      return done;
     });
   }
 

@@ -101,6 +101,7 @@ export class StrongReads {
     const reports = new Map<string, ReadReport>();
     let current: ReadReport | undefined;
     let reason: unknown;
+    let decided = false;
     const fanout = new Fanout(order, (id) => {
       void this.#report(id, name, trace).then((report) => {
         reports.set(id, report);
@@ -112,6 +113,8 @@ export class StrongReads {
         if (step.kind === "wait") fanout.failed();
         return step;
       }).then((step) => {
+        decided ||= step.kind !== "wait";
+        if (!decided) fanout.undecided();
         if (step.kind === "current" || step.kind === "mixed") outcome.resolve(step);
         else if (step.kind === "unreachable") {
           outcome.reject(

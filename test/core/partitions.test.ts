@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { partitionOf, PARTITIONS } from "../../src/core/partitions.ts";
+import { partitionOf, PARTITIONS, slotOf, SLOTS_PER_PARTITION } from "../../src/core/partitions.ts";
 
 /** The published algorithms, step by step in big integers: 32-bit FNV-1a, then MurmurHash3's fmix32, the upper 10 bits. */
 function dumbPartition(name: string): number {
@@ -62,3 +62,13 @@ for (const [family, nameOf] of Object.entries(families)) {
     assert.ok(chiSquare < 1023 + 6 * 45.2, `chi-square ${chiSquare}`);
   });
 }
+
+test("slotOf lies within the partition, and never changes either", () => {
+  fc.assert(
+    fc.property(
+      fc.string({ unit: "binary" }),
+      (name) => assert.equal(Math.floor(slotOf(name) / SLOTS_PER_PARTITION), partitionOf(name)),
+    ),
+  );
+  assert.deepEqual(["", "a", "bucket\0key"].map(slotOf), [43838, 37353, 23959]);
+});

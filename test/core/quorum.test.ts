@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Decision, majorityOf, Tally } from "../../src/core/quorum.ts";
+import { NO_BALLOT } from "../../src/core/ballot.ts";
+import { type Decision, majorityOf, Tally, Witnesses } from "../../src/core/quorum.ts";
 
 type Votes = ReadonlyMap<string, boolean>;
 
@@ -131,4 +132,42 @@ test("Tally.couldReachWith is what the decision would be if the others said yes"
       assert.equal(could, tally.decision === "reached");
     }
   }
+});
+
+test("Tally takes a yes from a superseded disk for a no, whoever tells of the newer one, before or after", () => {
+  const [old, renamed] = [NO_BALLOT, { counter: 1, node: "new disk" }];
+  const knows = { memory: NO_BALLOT, witnessed: [{ node: "a", memory: renamed }] };
+  for (const order of [["a", "b"], ["b", "a"]]) {
+    const witnesses = new Witnesses();
+    const tally = new Tally([["a", "b", "c"]], witnesses);
+    for (const voter of order) {
+      witnesses.heard(voter, voter === "b" ? knows : { memory: old, witnessed: [] });
+      tally.vote(voter, true);
+    }
+    assert.equal(tally.decision, "pending", order.join());
+    witnesses.heard("c", undefined);
+    assert.equal(tally.vote("c", true), "reached", "the other two are a majority");
+  }
+});
+
+test("Tally counts the new disk, and an old one nobody knows to be old", () => {
+  const renamed = { counter: 1, node: "new disk" };
+  const witnesses = new Witnesses();
+  const tally = new Tally([["a", "b", "c"]], witnesses);
+  witnesses.heard("a", { memory: renamed, witnessed: [] });
+  tally.vote("a", true);
+  witnesses.heard("b", { memory: NO_BALLOT, witnessed: [{ node: "a", memory: renamed }] });
+  assert.equal(tally.vote("b", true), "reached");
+  const unknowing = new Tally([["a", "b", "c"]], new Witnesses());
+  unknowing.vote("a", true);
+  assert.equal(unknowing.vote("b", true), "reached");
+});
+
+test("Tally with a void vote and a silent rest is impossible as soon as no majority can come", () => {
+  const witnesses = new Witnesses();
+  const tally = new Tally([["a", "b", "c"]], witnesses);
+  tally.vote("a", true);
+  witnesses.heard("b", { memory: NO_BALLOT, witnessed: [{ node: "a", memory: { counter: 1, node: "x" } }] });
+  assert.equal(tally.vote("b", true), "pending");
+  assert.equal(tally.vote("c", false), "impossible");
 });

@@ -31,6 +31,8 @@ export async function startRing(options: RingOptions): Promise<AtollRing> {
       ...(options.entry === undefined ? {} : { entry: options.entry }),
       env: {
         ATOLL_REGION: region,
+        // Its own, so that it comes back as itself when its directory was lost.
+        ATOLL_NODE_ID: `node-${region}-${ports[index]}`,
         ATOLL_PEER_PORT: String(ports[index]),
         ATOLL_SEEDS: seeds,
         ATOLL_BOOTSTRAP_EXPECT: String(ports.length),

@@ -20,7 +20,7 @@ interface Timer {
 export class FakeClock implements Clock {
   #nowMs = 0;
   #order = 0;
-  /** In order of time, then of asking. */
+  /** A binary heap in order of time, then of asking; those that were cancelled go when their turn comes. */
   readonly #timers: Timer[] = [];
 
   wallMs(): number {
@@ -33,7 +33,7 @@ export class FakeClock implements Clock {
 
   after(delayMs: number, run: () => void): () => void {
     const timer = { dueMs: this.#nowMs + Math.max(0, delayMs), order: this.#order++, run, cancelled: false };
-    this.#timers.splice(this.#placeOf(timer.dueMs), 0, timer);
+    this.#push(timer);
     return () => {
       timer.cancelled = true;
     };
@@ -100,7 +100,7 @@ export class FakeClock implements Clock {
   async #runNext(endMs: number): Promise<boolean> {
     const timer = this.#timers[0];
     if (!timer || timer.dueMs > endMs) return false;
-    this.#timers.shift();
+    this.#pop();
     if (timer.cancelled) return true;
     this.#nowMs = Math.max(this.#nowMs, timer.dueMs);
     timer.run();
@@ -108,15 +108,36 @@ export class FakeClock implements Clock {
     return true;
   }
 
-  /** Behind all that are due by then. */
-  #placeOf(dueMs: number): number {
-    let low = 0;
-    let high = this.#timers.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#timers[middle]!.dueMs <= dueMs) low = middle + 1;
-      else high = middle;
+  #push(timer: Timer): void {
+    const heap = this.#timers;
+    let at = heap.push(timer) - 1;
+    while (at > 0) {
+      const parent = (at - 1) >>> 1;
+      if (isBefore(heap[parent]!, timer)) break;
+      heap[at] = heap[parent]!;
+      at = parent;
     }
-    return low;
+    heap[at] = timer;
   }
+
+  /** Takes the first away. */
+  #pop(): void {
+    const heap = this.#timers;
+    const last = heap.pop()!;
+    if (heap.length === 0) return;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child++;
+      if (isBefore(last, heap[child]!)) break;
+      heap[at] = heap[child]!;
+      at = child;
+    }
+    heap[at] = last;
+  }
+}
+
+function isBefore(a: Timer, b: Timer): boolean {
+  return a.dueMs < b.dueMs || (a.dueMs === b.dueMs && a.order < b.order);
 }

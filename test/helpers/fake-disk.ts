@@ -131,6 +131,7 @@ export class FakeDisk {
     this.commits++;
     await this.#catalog.commit(change);
     for (const { name } of change.registers ?? []) this.damagedRows.delete(name);
+    for (const name of change.forgotten ?? []) this.damagedRows.delete(name);
   }
 
   #mustHaveRoom(): void {

@@ -138,6 +138,9 @@ export const exchanges: Readonly<Record<PeerRequest["type"], fc.Arbitrary<MadeUp
   }]),
   notice: exchange("notice", [{ commits: fc.array(commit, { maxLength: 5 }) }], [{}]),
   "chunks-held": exchange("chunks-held", [{ ids }], [{ held: fc.array(fc.boolean(), { maxLength: 5 }) }]),
+  "chunks-wanted": exchange("chunks-wanted", [{ ids }], [{
+    wanted: fc.array(fc.boolean(), { maxLength: 5 }),
+  }]),
   digests: exchange("digests", [{ partitions: fc.array(partition, { maxLength: 5 }) }], [{ digests }]),
   "slot-digests": exchange("slot-digests", [{ partition }], [{ digests }]),
   "slot-entries": exchange("slot-entries", [{ slot, after: name }], [
@@ -145,8 +148,11 @@ export const exchanges: Readonly<Record<PeerRequest["type"], fc.Arbitrary<MadeUp
     { next: name },
   ]),
   "slot-states": exchange("slot-states", [{ slot, after: name }], [
-    { rows: fc.array(object({ name, state }), { maxLength: 5 }) },
-    { floor, next: name },
+    {
+      rows: fc.array(object({ name, state }), { maxLength: 5 }),
+      floors: fc.array(object({ slot, floor }), { maxLength: 5 }),
+    },
+    { next: object({ slot, after: name }) },
   ]),
   state: exchange("state", [{ name }], [{ state }]),
   remember: exchange("remember", [{ memory: ballot }], [{ known: ballot }]),

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { compareUtf8, type Name, objectName } from "../../src/core/names.ts";
 import type { ListPage, ListRequest } from "../../src/node/list-objects.ts";
 import type { MemoryRing } from "../helpers/memory-ring.ts";
-import { bytesOf, uploadOf } from "../helpers/memory-ring-model.ts";
+import { bytesOf, uploadOf } from "../helpers/uploads.ts";
 import { openParts, type Parts } from "../helpers/memory-ring-parts.ts";
 
 const IDS = ["a", "b", "c"];

@@ -5,7 +5,7 @@ import { CHUNK_BYTES } from "../../src/core/manifest.ts";
 import { parseRequestDirectives, type RequestDirectives } from "../../src/core/freshness.ts";
 import { contentAt, watchedBody } from "../helpers/memory-ring-body.ts";
 import { MemoryRing } from "../helpers/memory-ring.ts";
-import { bytesOf, uploadOf } from "../helpers/memory-ring-model.ts";
+import { bytesOf, uploadOf } from "../helpers/uploads.ts";
 
 const IDS = ["a", "b", "c", "d"];
 const PLAIN: RequestDirectives = { noCache: false, onlyIfCached: false };

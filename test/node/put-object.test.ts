@@ -9,7 +9,7 @@ import { type Upload, Uploads } from "../../src/node/put-object.ts";
 import { contentAt, watchedBody } from "../helpers/memory-ring-body.ts";
 import type { Clock } from "../../src/ports.ts";
 import { FakeClock } from "../helpers/fake-clock.ts";
-import { oneByOne } from "../helpers/memory-ring-model.ts";
+import { oneByOne } from "../helpers/uploads.ts";
 import { HASHING } from "../helpers/memory-ring.ts";
 import { openParts, type Parts } from "../helpers/memory-ring-parts.ts";
 

@@ -7,7 +7,7 @@ import { isAtollError } from "../../src/errors.ts";
 import { type ChangeRequest, WRITE_DEADLINE_MS } from "../../src/node/registers.ts";
 import type { PeerRequest } from "../../src/ports.ts";
 import { HASHING, type MemoryRing } from "../helpers/memory-ring.ts";
-import { bytesOf } from "../helpers/memory-ring-model.ts";
+import { bytesOf } from "../helpers/uploads.ts";
 import { openParts, type Parts } from "../helpers/memory-ring-parts.ts";
 
 const IDS = ["a", "b", "c"];

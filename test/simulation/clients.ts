@@ -6,7 +6,7 @@ import type { AtollNode } from "../../src/node/node.ts";
 import type { SeededRandom } from "../helpers/fake-random.ts";
 import type { Operation } from "../helpers/linearizability.ts";
 import { HASHING, type MemoryRing } from "../helpers/memory-ring.ts";
-import { uploadOf } from "../helpers/memory-ring-model.ts";
+import { uploadOf } from "../helpers/uploads.ts";
 import { type Body, bodyOf, drawSize } from "./bodies.ts";
 import { wait } from "./faults.ts";
 import type { Input, Output } from "./model.ts";

@@ -157,6 +157,15 @@ const TROUBLES: readonly Trouble[] = [
     },
   },
   {
+    name: "blip",
+    async strike(faults, id) {
+      if (!faults.ring.isUp(id)) return;
+      faults.ring.crash(id);
+      await faults.pause(50);
+      await faults.restart(id);
+    },
+  },
+  {
     name: "isolate",
     async strike(faults, id) {
       const ends = faults.ids.flatMap((other) => [faults.cut(id, other), faults.cut(other, id)]);

@@ -96,9 +96,8 @@ export async function play(seed: number): Promise<Run> {
       quietMs,
     };
   } catch (error) {
-    throw new Error(
-      `${error instanceof Error ? error.stack : String(error)}\ntroubles: ${faults?.happened.join(", ")}`,
-    );
+    const reason = error instanceof Error ? error.stack ?? error.message : String(error);
+    throw new Error(`${reason}\ntroubles: ${faults?.happened.join(", ")}`, { cause: error });
   } finally {
     ring.close();
   }

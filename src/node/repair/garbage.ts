@@ -2,9 +2,13 @@
  * Takes chunks away that no register of this node names and that it holds for nobody.
  *
  * A chunk that an upload has just brought is not named yet, and one that was just replaced is still being read: so a chunk
- * goes only when it was neither named nor stored for `graceMs`, and the first so long after a start none goes at all.
- * No clock but the monotonic one is asked, and nothing goes because somebody said "not found": only registers that lie
- * here say what is wanted here, and if one of them cannot be read nothing is taken away.
+ * goes only when it was neither named nor stored for `graceMs` and what a write's last messages may take, and the first so
+ * long after a start none goes at all. No clock but the monotonic one is asked. Only registers that lie here say what is
+ * wanted here, and if one of them cannot be read nothing is taken away.
+ *
+ * A write may have reached one replica that lacks its chunks, which was then cut off: when that is back, its value may
+ * still be carried on. So the other nodes are asked whether they are looking for a chunk before it goes, all of them, and
+ * while one is away nothing goes.
  */
 import type { ChunkId } from "../../core/manifest.ts";
 import type { RegisterValue } from "../../core/register.ts";
@@ -15,13 +19,21 @@ import { Background } from "../background.ts";
 import type { ChunkStore } from "../chunk-store.ts";
 import type { Content } from "../content.ts";
 import type { Counter, Metrics } from "../metrics.ts";
+import type { PeerGate } from "../peer-gate.ts";
+import { WRITE_DEADLINE_MS } from "../registers.ts";
+import type { Ring } from "../ring.ts";
 import { Lately } from "./lately.ts";
 
 const SCAN = 256;
 /** Deletions under way. */
 const BATCH = 64;
+const ASK_TIMEOUT_MS = 5_000;
+/** How long after its upload a change may still be accepted somewhere: a write's deadline, and a late last message. */
+const LATE_MS = WRITE_DEADLINE_MS + 30_000;
 
 export interface GarbageDeps {
+  ring: Ring;
+  gate: PeerGate;
   catalog: Catalog;
   chunks: ChunkStore;
   content: Content;
@@ -50,7 +62,7 @@ export class Garbage {
     this.#deps = deps;
     this.#work = new Background(deps.clock, () => this.#run());
     // What was named at the last run before it was replaced must be remembered for the whole grace after that.
-    this.#lately = new Lately(deps.clock, deps.random, deps.graceMs + deps.intervalMs);
+    this.#lately = new Lately(deps.clock, deps.random, deps.graceMs + deps.intervalMs + LATE_MS);
     deps.chunks.onStored = (id) => this.#lately.add(id);
     const bytes = (state: "live" | "dead") =>
       deps.metrics.gauge(
@@ -150,14 +162,29 @@ export class Garbage {
     return !this.#lately.knowsAll || this.#held.has(id) || this.#lately.has(id);
   }
 
+  /** Rejects when somebody does not answer. */
+  async #wantedElsewhere(ids: readonly ChunkId[]): Promise<Set<ChunkId>> {
+    const { ring, gate } = this.#deps;
+    const wanted = new Set<ChunkId>();
+    await Promise.all(
+      ring.members.filter((node) => node !== ring.self).map(async (node) => {
+        const reply = await gate.call(node, { type: "chunks-wanted", ids }, { timeoutMs: ASK_TIMEOUT_MS });
+        // One that answers less than it was asked for has not said no.
+        for (const [i, id] of ids.entries()) if (reply.wanted[i] !== false) wanted.add(id);
+      }),
+    );
+    return wanted;
+  }
+
   /** Resolves with how many bytes went. */
   async #collect(dead: readonly StoredChunk[]): Promise<number> {
     const { catalog, chunks } = this.#deps;
     if (dead.length === 0) return 0;
-    const owed = await catalog.areOwed(dead.map(({ id }) => id));
+    const ids = dead.map(({ id }) => id);
+    const [owed, wanted] = [await catalog.areOwed(ids), await this.#wantedElsewhere(ids)];
     let bytes = 0;
     await Promise.all(dead.map(async (chunk, i) => {
-      if (owed[i] === true) return;
+      if (owed[i] === true || wanted.has(chunk.id)) return;
       if (await chunks.collect(chunk, () => this.#isWanted(chunk.id))) bytes += chunk.sizeBytes;
     }));
     this.#collected.add(bytes);

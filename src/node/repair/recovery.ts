@@ -13,7 +13,7 @@
  */
 import { type Ballot, compareBallots, sameBallot } from "../../core/ballot.ts";
 import type { Name } from "../../core/names.ts";
-import { partitionOf, PARTITIONS, slotOf, SLOTS_PER_PARTITION } from "../../core/partitions.ts";
+import { partitionOf, slotOf, SLOTS_PER_PARTITION } from "../../core/partitions.ts";
 import { majorityOf } from "../../core/quorum.ts";
 import {
   type AcceptorState,
@@ -35,6 +35,9 @@ const DOCUMENT = "recovery";
 const CALL_TIMEOUT_MS = 5_000;
 const RETRY_MS = 1_000;
 const RETRY_MAX_MS = 30_000;
+/** Partitions after which it is noted how far this got. */
+const BATCH = 64;
+const PARTITIONS_AT_ONCE = 8;
 const SLOTS_AT_ONCE = 32;
 const PAGES_MAX = 10_000;
 /** Damaged registers that are mended together; others are found again. */
@@ -139,10 +142,7 @@ export class Recovery {
     const { log } = this.#deps;
     try {
       const noted = await this.#rename();
-      for (const partition of this.#lost) {
-        if (this.#work.stopped) return undefined;
-        await this.#restorePartition(partition, noted);
-      }
+      while (this.#lost.size > 0 && !this.#work.stopped) await this.#restoreSome(noted);
       for (const name of this.#damaged) {
         if (this.#work.stopped) return undefined;
         await this.#restoreRegister(name, noted);
@@ -199,27 +199,36 @@ export class Recovery {
     return sources;
   }
 
+  async #restoreSome(noted: ReadonlySet<string>): Promise<void> {
+    const { catalog, log } = this.#deps;
+    const some = [...this.#lost].slice(0, BATCH);
+    await forEach(some, PARTITIONS_AT_ONCE, async (partition) => {
+      if (!this.#work.stopped) await this.#restorePartition(partition, noted);
+    });
+    if (this.#work.stopped) return;
+    const left = [...this.#lost].slice(BATCH);
+    await catalog.commit({ documents: [this.document(left)] });
+    this.#lost = new Set(left);
+    log.info("resyncing", { partitionsLeft: left.length, partitions: this.#total });
+  }
+
   async #restorePartition(partition: number, noted: ReadonlySet<string>): Promise<void> {
-    const { catalog, replica, log } = this.#deps;
+    const { replica } = this.#deps;
     const sources = this.#sources(partition, noted);
     const first = partition * SLOTS_PER_PARTITION;
-    const slots = Array.from({ length: SLOTS_PER_PARTITION }, (_, i) => first + i);
-    await forEach(slots, SLOTS_AT_ONCE, async (slot) => {
-      const { states, floor } = await this.#statesOf(slot, sources);
-      const rows = [...states].map(([name, state]): RegisterRow => ({ name, state }));
-      if (rows.length > 0 || floor.version > 0) await replica().restore(slot, rows, floor);
+    const { states, floors } = await this.#statesOf(first, first + SLOTS_PER_PARTITION, sources);
+    await forEach(Map.groupBy(states, ([name]) => slotOf(name)), SLOTS_AT_ONCE, async ([slot, group]) => {
+      const rows = group.map(([name, state]): RegisterRow => ({ name, state }));
+      await replica().restore(slot, rows, floors.get(slot) ?? NO_FLOOR);
     });
-    const left = [...this.#lost].filter((other) => other !== partition);
-    await catalog.commit({ documents: [this.document(left)] });
-    this.#lost.delete(partition);
-    if (left.length % Math.ceil(PARTITIONS / 16) === 0) {
-      log.info("resyncing", { partitionsLeft: left.length, partitions: this.#total });
-    }
+    for (const [slot, floor] of floors) await replica().restore(slot, [], floor);
   }
 
   async #restoreRegister(name: Name, noted: ReadonlySet<string>): Promise<void> {
     const sources = this.#sources(partitionOf(name), noted);
-    const { states, floor } = await this.#statesOf(slotOf(name), sources);
+    const slot = slotOf(name);
+    const { states, floors } = await this.#statesOf(slot, slot + 1, sources);
+    const floor = floors.get(slot) ?? NO_FLOOR;
     // Nobody else may have heard of it: then it is as if this node never had.
     const state = states.get(name) ?? { ...EMPTY_ACCEPTOR, promised: floor.promised };
     await this.#deps.replica().restoreOne(name, state, floor);
@@ -227,29 +236,33 @@ export class Recovery {
     this.#deps.log.info("a damaged register was mended", { name: name.replace("\0", "/") });
   }
 
-  /** Step 3, for one slot: of each register the greatest that any of the sources has promised and accepted. */
+  /** Step 3, for some slots of a partition: of each register the greatest that any source has promised and accepted. */
   async #statesOf(
-    slot: number,
+    first: number,
+    end: number,
     sources: readonly string[],
-  ): Promise<{ states: Map<Name, AcceptorState>; floor: Floor }> {
+  ): Promise<{ states: Map<Name, AcceptorState>; floors: Map<number, Floor> }> {
     const states = new Map<Name, AcceptorState>();
-    let floor = NO_FLOOR;
+    const floors = new Map<number, Floor>();
+    const isAsked = (slot: number): boolean => slot >= first && slot < end;
     await Promise.all(sources.map(async (source) => {
-      let after: Name | undefined = "";
-      for (let pages = 0; after !== undefined && pages < PAGES_MAX; pages++) {
+      let from: ReplyTo<SlotStates>["next"] = { slot: first, after: "" };
+      for (let pages = 0; from !== undefined && isAsked(from.slot) && pages < PAGES_MAX; pages++) {
         const page: ReplyTo<SlotStates> = await this.#deps.gate.call(
           source,
-          { type: "slot-states", slot, after },
+          { type: "slot-states", ...from },
           { timeoutMs: CALL_TIMEOUT_MS },
         );
         for (const { name, state } of page.rows) {
-          if (slotOf(name) === slot) states.set(name, higherState(states.get(name), state));
+          if (isAsked(slotOf(name))) states.set(name, higherState(states.get(name), state));
         }
-        if (page.floor) floor = higherFloor(floor, page.floor);
-        after = page.next;
+        for (const { slot, floor } of page.floors) {
+          if (isAsked(slot)) floors.set(slot, higherFloor(floors.get(slot) ?? NO_FLOOR, floor));
+        }
+        from = page.next;
       }
     }));
-    return { states, floor };
+    return { states, floors };
   }
 }
 

@@ -1,5 +1,7 @@
 /** The registers of one slot, page by page. */
 import type { Name } from "../../core/names.ts";
+import { SLOTS_PER_PARTITION } from "../../core/partitions.ts";
+import { type Floor, NO_FLOOR } from "../../core/register.ts";
 import type { Catalog, RegisterRow } from "../../ports.ts";
 
 /** Registers of one page: with the longest headers that one may have, an answer of 64 still is one that is read. */
@@ -22,4 +24,31 @@ export async function* slotRows(catalog: Catalog, slot: number): AsyncGenerator<
     yield* page.rows;
     after = page.next;
   }
+}
+
+/** What one node tells another that lost its own: as many slots as one page holds, to the end of the partition. */
+export async function statesPage(
+  catalog: Catalog,
+  replica: { floorOf(slot: number): Floor },
+  from: { readonly slot: number; readonly after: Name },
+): Promise<{
+  rows: RegisterRow[];
+  floors: { slot: number; floor: Floor }[];
+  next?: { slot: number; after: Name };
+}> {
+  const rows: RegisterRow[] = [];
+  const floors: { slot: number; floor: Floor }[] = [];
+  const end = from.slot - (from.slot % SLOTS_PER_PARTITION) + SLOTS_PER_PARTITION;
+  let after = from.after;
+  for (let slot = from.slot; slot < end; slot++) {
+    const left = SLOT_PAGE_MAX - rows.length;
+    if (left === 0) return { rows, floors, next: { slot, after } };
+    const some = await catalog.slotRows(slot, after, left);
+    rows.push(...some);
+    const floor = replica.floorOf(slot);
+    if (floor !== NO_FLOOR) floors.push({ slot, floor });
+    if (some.length === left) return { rows, floors, next: { slot, after: some.at(-1)!.name } };
+    after = "";
+  }
+  return { rows, floors };
 }
