@@ -123,6 +123,11 @@ export class Replica {
     return this.#queue.run(name, async () => {
       this.#deps.mustRemember(name);
       const before = await this.#load(name);
+      const floor = this.floorOf(slotOf(name)).promised;
+      // The accept that made a tombstone, once more after it was collected: see `forget`.
+      if (before.value === null && compareBallots(ballot, floor) <= 0) {
+        return { kind: "refused", promised: floor };
+      }
       const { state, reply } = accept(before, ballot, value);
       if (state !== before) await this.#commitValue(name, state, value);
       return reply;
@@ -154,7 +159,7 @@ export class Replica {
    *
    * Why no old message can bring the key back: a message of this register carries a ballot, and one that could change
    * anything is a prepare or an accept. One of a ballot up to `ballot` is refused ever after, since the floor promises
-   * `ballot`. One of a higher ballot that was sent before the collection began would have been promised by a majority
+   * `ballot`, and where there is no value not even an accept of that very ballot is taken. One of a higher ballot that was sent before the collection began would have been promised by a majority
    * first, if it is an accept, and one of those is among the replicas asked to forget: it refuses, having promised more
    * than it accepted; so at most a minority has forgotten, the round that is under way saw the tombstone, and its version
    * is one above it. If it is a prepare, it is a new round like any other: those who forgot answer with the floor's
