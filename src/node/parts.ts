@@ -46,7 +46,13 @@ export function createParts(deps: PartsDeps) {
   const memories = new Memories(catalog);
   const membership = new Membership({ ...deps, onReturned: () => repair.peerReturned() }, deps.cards);
   const gate = new PeerGate({ ...deps, membership });
-  const recovery = new Recovery({ ...deps, replica: () => replica, memories, gate });
+  const recovery = new Recovery({
+    ...deps,
+    replica: () => replica,
+    registers: () => registers,
+    memories,
+    gate,
+  });
   const replica: Replica = new Replica({
     ...deps,
     chunks,
@@ -60,7 +66,7 @@ export function createParts(deps: PartsDeps) {
     onDamaged: (name) => recovery.damaged(name),
   });
   const voting = { ...deps, replica, gate, membership, memories };
-  const registers = new Registers({
+  const registers: Registers = new Registers({
     ...voting,
     onMissed: (node, name) => repair.hints.missed(node, name),
   });

@@ -9,6 +9,10 @@
  *    greatest promise and the greatest acceptance of each register. Every majority its old memory ever voted in shares a
  *    member with them: that member knew the ballot before it was asked, or voids the old vote.
  *
+ * What was accepted in a ballot below the greatest promise is hearsay: the lost memory may have given that promise, and
+ * whoever holds it may yet commit something else, past the ballot that this node would vouch for. So a round of its own,
+ * among the others, has such a register accepted anew first; after it nothing below can be committed any more.
+ *
  * With fewer than a majority of others there is no safe way back, and it waits.
  */
 import { type Ballot, compareBallots, sameBallot } from "../../core/ballot.ts";
@@ -27,6 +31,7 @@ import type { Catalog, Clock, Log, PeerRequest, Random, RegisterRow, ReplyTo } f
 import { Background, forEach } from "../background.ts";
 import type { Metrics } from "../metrics.ts";
 import type { PeerGate } from "../peer-gate.ts";
+import type { Registers } from "../registers.ts";
 import type { Replica } from "../replica.ts";
 import type { Ring } from "../ring.ts";
 import type { Memories } from "./memories.ts";
@@ -40,6 +45,9 @@ const BATCH = 64;
 const PARTITIONS_AT_ONCE = 8;
 const SLOTS_AT_ONCE = 32;
 const PAGES_MAX = 10_000;
+/** Rounds after which a register that others keep writing is left for the next try. */
+const REWRITES_MAX = 4;
+const REWRITES_AT_ONCE = 8;
 /** Damaged registers that are mended together; others are found again. */
 const DAMAGED_MAX = 1_024;
 
@@ -50,6 +58,7 @@ export interface RecoveryDeps {
   catalog: Catalog;
   /** Undefined until the replica is made, which needs this. */
   replica: () => Replica;
+  registers: () => Pick<Registers, "rewrite">;
   memories: Memories;
   gate: PeerGate;
   clock: Clock;
@@ -227,7 +236,7 @@ export class Recovery {
   async #restoreRegister(name: Name, noted: ReadonlySet<string>): Promise<void> {
     const sources = this.#sources(partitionOf(name), noted);
     const slot = slotOf(name);
-    const { states, floors } = await this.#statesOf(slot, slot + 1, sources);
+    const { states, floors } = await this.#statesOf(slot, slot + 1, sources, (other) => other === name);
     const floor = floors.get(slot) ?? NO_FLOOR;
     // Nobody else may have heard of it: then it is as if this node never had.
     const state = states.get(name) ?? { ...EMPTY_ACCEPTOR, promised: floor.promised };
@@ -236,34 +245,71 @@ export class Recovery {
     this.#deps.log.info("a damaged register was mended", { name: name.replace("\0", "/") });
   }
 
-  /** Step 3, for some slots of a partition: of each register the greatest that any source has promised and accepted. */
+  /**
+   * Step 3, for some slots of a partition: of each register the greatest that any source has promised and accepted, as
+   * far as `wanted`.
+   */
   async #statesOf(
     first: number,
     end: number,
     sources: readonly string[],
+    wanted: (name: Name) => boolean = () => true,
   ): Promise<{ states: Map<Name, AcceptorState>; floors: Map<number, Floor> }> {
     const states = new Map<Name, AcceptorState>();
     const floors = new Map<number, Floor>();
-    const isAsked = (slot: number): boolean => slot >= first && slot < end;
     await Promise.all(sources.map(async (source) => {
-      let from: ReplyTo<SlotStates>["next"] = { slot: first, after: "" };
-      for (let pages = 0; from !== undefined && isAsked(from.slot) && pages < PAGES_MAX; pages++) {
-        const page: ReplyTo<SlotStates> = await this.#deps.gate.call(
-          source,
-          { type: "slot-states", ...from },
-          { timeoutMs: CALL_TIMEOUT_MS },
-        );
+      for await (const page of this.#pagesOf(source, first, end)) {
         for (const { name, state } of page.rows) {
-          if (isAsked(slotOf(name))) states.set(name, higherState(states.get(name), state));
+          const isAsked = slotOf(name) >= first && slotOf(name) < end && wanted(name);
+          if (isAsked) states.set(name, higherState(states.get(name), state));
         }
         for (const { slot, floor } of page.floors) {
-          if (isAsked(slot)) floors.set(slot, higherFloor(floors.get(slot) ?? NO_FLOOR, floor));
+          if (slot < first || slot >= end) continue;
+          floors.set(slot, higherFloor(floors.get(slot) ?? NO_FLOOR, floor));
         }
-        from = page.next;
       }
     }));
+    await forEach([...states], REWRITES_AT_ONCE, async ([name, state]) => {
+      if (isHearsay(state)) states.set(name, await this.#vouchedFor(name, state, sources));
+    });
     return { states, floors };
   }
+
+  async *#pagesOf(source: string, first: number, end: number): AsyncGenerator<ReplyTo<SlotStates>> {
+    let from: ReplyTo<SlotStates>["next"] = { slot: first, after: "" };
+    for (let pages = 0; from !== undefined && from.slot < end; pages++) {
+      if (pages === PAGES_MAX) {
+        throw new AtollError("peer-garbage", `wanted ${source} to come to an end within ${PAGES_MAX} pages`);
+      }
+      const page: ReplyTo<SlotStates> = await this.#deps.gate.call(source, {
+        type: "slot-states",
+        ...from,
+      }, { timeoutMs: CALL_TIMEOUT_MS });
+      yield page;
+      from = page.next;
+    }
+  }
+
+  /** The state after a round among the others, with nothing promised beyond what was accepted. */
+  async #vouchedFor(name: Name, state: AcceptorState, sources: readonly string[]): Promise<AcceptorState> {
+    let known = state;
+    for (let rounds = 0; rounds < REWRITES_MAX && isHearsay(known); rounds++) {
+      await this.#deps.registers().rewrite(name, known.promised);
+      const states = await Promise.all(sources.map(async (source) => {
+        const request = { type: "state", name } as const;
+        return (await this.#deps.gate.call(source, request, { timeoutMs: CALL_TIMEOUT_MS })).state;
+      }));
+      known = states.reduce(higherState);
+    }
+    if (!isHearsay(known)) return known;
+    const written = name.replace("\0", "/");
+    throw new AtollError("overloaded", `wanted ${written} to rest for a moment, others keep writing it`);
+  }
+}
+
+/** See the head of this file. */
+function isHearsay({ promised, accepted, value }: AcceptorState): boolean {
+  return value !== null && !sameBallot(promised, accepted);
 }
 
 function higherState(a: AcceptorState | undefined, b: AcceptorState): AcceptorState {
