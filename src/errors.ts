@@ -33,6 +33,8 @@ export type ErrorCode =
   | "wrong-ring"
   | "wrong-node"
   | "wrong-protocol"
+  /** The other end goes by a newer layout. */
+  | "wrong-layout"
   // Of this node's own disk:
   | "damaged"
   // At start:

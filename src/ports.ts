@@ -176,8 +176,13 @@ export interface NodeCard {
 export type PeerRequest =
   | { readonly type: "ping"; readonly card: NodeCard; readonly known: readonly NodeCard[] }
   | { readonly type: "layout" }
-  | { readonly type: "found-prepare"; readonly ballot: Ballot }
-  | { readonly type: "found-accept"; readonly ballot: Ballot; readonly layout: Layout }
+  /** Votes on the layout of that number; the first is voted by all who found the ring, the others by its voters. */
+  | { readonly type: "decree-prepare"; readonly number: number; readonly ballot: Ballot }
+  | { readonly type: "decree-accept"; readonly ballot: Ballot; readonly layout: Layout }
+  /** What a voter has promised and accepted, for one that lost its own. */
+  | { readonly type: "decree-state" }
+  /** How far is the receiver with taking over what that layout gives it? */
+  | { readonly type: "moved"; readonly number: number }
   | {
     readonly type: "prepare";
     readonly name: Name;
@@ -241,8 +246,18 @@ export interface ScanEntry {
 export type PeerReply =
   | { readonly type: "pong"; readonly card: NodeCard; readonly known: readonly NodeCard[] }
   | { readonly type: "layout"; readonly layout?: Layout | undefined }
-  | { readonly type: "found-prepare"; readonly reply: FoundPrepareReply }
-  | { readonly type: "found-accept"; readonly reply: AcceptReply }
+  | {
+    readonly type: "decree-prepare";
+    readonly reply: DecreePrepareReply;
+    readonly testimony?: Testimony | undefined;
+  }
+  | {
+    readonly type: "decree-accept";
+    readonly reply: AcceptReply;
+    readonly testimony?: Testimony | undefined;
+  }
+  | { readonly type: "decree-state"; readonly state: DecreeState }
+  | { readonly type: "moved"; readonly progress: MoveProgress }
   /** `stored`: the digest the replica computed of the chunk it made durable. */
   | {
     readonly type: "prepare";
@@ -287,9 +302,29 @@ export type PeerReply =
   /** The node could not do it: `code` as in errors.ts. */
   | { readonly type: "error"; readonly code: string; readonly message: string };
 
-export type FoundPrepareReply =
+export type DecreePrepareReply =
   | { readonly kind: "promised"; readonly accepted: Ballot; readonly layout: Layout | null }
   | { readonly kind: "refused"; readonly promised: Ballot };
+
+/** A voter's acceptor on the layout of that number. */
+export interface DecreeState {
+  readonly number: number;
+  readonly promised: Ballot;
+  readonly accepted: Ballot;
+  readonly layout: Layout | null;
+}
+
+/** What a node has taken over of what a moving layout gives it. */
+export interface MoveProgress {
+  /** Everything: registers and chunks. */
+  readonly done: boolean;
+  readonly partitions: number;
+  readonly partitionsLeft: number;
+  /** Of chunks fetched since the move began. */
+  readonly bytes: number;
+  /** Objects whose chunks are still missing. */
+  readonly objectsLeft: number;
+}
 
 export interface CallOptions {
   /** Ms until the call fails with `peer-timeout`, whatever the peer does. */
@@ -299,12 +334,14 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   /** W3C traceparent to continue. */
   readonly trace?: string | undefined;
+  /** The layout by which the question was put; whoever answers must go by the same, or by none older where it only tells. */
+  readonly layout?: number | undefined;
 }
 
 /**
  * Calls to other nodes, at most one answer each and never a retry: retrying is the coordinator's decision alone.
  * A reply is of the request's kind or a fault: `peer-unreachable` (surely not carried out), `peer-timeout`,
- * `peer-garbage`, `peer-refused`, `wrong-ring`, `wrong-node`, `wrong-protocol`, or the code the peer named.
+ * `peer-garbage`, `peer-refused`, `wrong-ring`, `wrong-node`, `wrong-protocol`, `wrong-layout`, or the code the peer named.
  */
 export interface Peers {
   call<R extends PeerRequest>(url: string, request: R, options: CallOptions): Promise<ReplyTo<R>>;
@@ -317,7 +354,11 @@ export type ReplyTo<R extends PeerRequest> = Extract<
 
 /** Answers peers' requests; the other end of `Peers`. */
 export type PeerHandler = (
-  from: { readonly node: string; readonly trace?: string | undefined },
+  from: {
+    readonly node: string;
+    readonly trace?: string | undefined;
+    readonly layout?: number | undefined;
+  },
   request: PeerRequest,
 ) => Promise<PeerReply>;
 

@@ -36,6 +36,7 @@ export interface PeerLinkDeps {
 export interface LinkOptions {
   readonly expect?: string | undefined;
   readonly trace?: string | undefined;
+  readonly layout?: number | undefined;
 }
 
 /** Nonces are expected to rise, so each connection has its own. */
@@ -93,7 +94,7 @@ export class PeerLink {
   call(request: PeerRequest, options: LinkOptions): LinkCall {
     if (request.type === "chunk-put") return this.#putChunk(request, options);
     if (request.type === "chunk-get") return this.#getChunk(request.id, options);
-    const message = { request, trace: options.trace };
+    const message = { request, trace: options.trace, layout: options.layout };
     if (!ALONE.has(request.type)) return this.#batcher.add(message, options.expect);
     const { replies, ...sending } = this.#sendFrames(this.#reads, [encodeRequest(message)], options.expect);
     return {

@@ -7,19 +7,20 @@
 import { partitionOf, PARTITIONS } from "./partitions.ts";
 import type { Name } from "./names.ts";
 
-export const LAYOUT_FORMAT = 1;
+/** 2: a layout may be moving. One of format 1 is the same without. */
+export const LAYOUT_FORMAT = 2;
 export const VOTERS_MAX = 7;
 
 export interface LayoutNode {
   readonly id: string;
   readonly region: string;
   readonly zone: string;
-  /** Share of the data relative to other nodes; positive. */
+  /** Share of the data relative to other nodes; 0 for one that is being drained and is to hold nothing. */
   readonly weight: number;
 }
 
 export interface Layout {
-  readonly format: typeof LAYOUT_FORMAT;
+  readonly format: 1 | typeof LAYOUT_FORMAT;
   /** Random, chosen by the founders: nodes of different rings refuse each other. */
   readonly ringId: string;
   readonly number: number;
@@ -30,8 +31,15 @@ export interface Layout {
   /** Who decides on the next layout. */
   readonly voters: readonly string[];
   /** Per partition the indexes into `nodes` of its replicas; the first is the home. */
-  readonly table: readonly (readonly number[])[];
+  readonly table: Table;
+  /**
+   * While replicas move: the table of the last settled layout, by the same indexes. Until every new set has what the old
+   * one had, a register needs a majority of both.
+   */
+  readonly from?: Table | undefined;
 }
+
+export type Table = readonly (readonly number[])[];
 
 /** The first layout of a ring; deterministic in its arguments. */
 export function foundingLayout(ringId: string, replicas: number, members: readonly LayoutNode[]): Layout {
@@ -109,10 +117,25 @@ export function replicasOfPartition(layout: Layout, partition: number): string[]
   return layout.table[partition]!.map((index) => layout.nodes[index]!.id);
 }
 
-/** The partitions a node is a replica of. */
+/**
+ * The sets a majority of each of which decides on a partition's registers: one, or while its replicas move the old one and
+ * the new one, in this order.
+ */
+export function setsOfPartition(layout: Layout, partition: number): string[][] {
+  const set = replicasOfPartition(layout, partition);
+  const old = layout.from?.[partition]?.map((index) => layout.nodes[index]!.id);
+  return old && !sameMembers(old, set) ? [old, set] : [set];
+}
+
+function sameMembers(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((id) => b.includes(id));
+}
+
+/** The partitions a node is a replica of, in either table. */
 export function partitionsOf(layout: Layout, id: string): number[] {
-  const index = layout.nodes.findIndex((node) => node.id === id);
-  return [...layout.table.keys()].filter((partition) => layout.table[partition]!.includes(index));
+  return [...layout.table.keys()].filter((partition) =>
+    setsOfPartition(layout, partition).some((set) => set.includes(id))
+  );
 }
 
 /** The other nodes in ring order from the partition on: who holds its chunks for a replica that is down. */
@@ -126,20 +149,32 @@ export function successorsOfPartition(layout: Layout, partition: number): string
 
 /** Why a document cannot be a layout, or undefined. */
 export function layoutProblem(layout: Layout): string | undefined {
-  if (layout.format !== LAYOUT_FORMAT) return `wanted format ${LAYOUT_FORMAT}, got ${layout.format}`;
-  if (layout.table.length !== PARTITIONS) {
-    return `wanted ${PARTITIONS} partitions, got ${layout.table.length}`;
+  if (layout.format !== 1 && layout.format !== LAYOUT_FORMAT) {
+    return `wanted format 1 or ${LAYOUT_FORMAT}, got ${String(layout.format)}`;
   }
   const ids = new Set(layout.nodes.map((node) => node.id));
   if (ids.size !== layout.nodes.length) return "a node stands in it twice";
   const stranger = layout.voters.find((id) => !ids.has(id));
   if (stranger !== undefined) return `voter ${stranger} is not a node of it`;
-  const copies = Math.min(layout.replicas, layout.nodes.length);
-  for (const [partition, row] of layout.table.entries()) {
+  const copies = copiesOf(layout.nodes, layout.replicas);
+  // The table that is moved away from may have been made for another number of copies.
+  return tableProblem(layout, layout.table, copies) ??
+    (layout.from && tableProblem(layout, layout.from, layout.from[0]?.length ?? 0));
+}
+
+/** How many replicas each partition has: as many as are wanted, or as there are nodes that take any. */
+export function copiesOf(nodes: readonly LayoutNode[], replicas: number): number {
+  return Math.min(replicas, nodes.filter(({ weight }) => weight > 0).length);
+}
+
+function tableProblem({ nodes }: Layout, table: Table, copies: number): string | undefined {
+  if (table.length !== PARTITIONS) return `wanted ${PARTITIONS} partitions, got ${table.length}`;
+  if (copies < 1) return "it has no replicas";
+  for (const [partition, row] of table.entries()) {
     if (row.length !== copies || new Set(row).size !== copies) {
       return `partition ${partition} has ${row.length} replicas`;
     }
-    if (row.some((index) => layout.nodes[index] === undefined)) return `partition ${partition} names no node`;
+    if (row.some((index) => nodes[index] === undefined)) return `partition ${partition} names no node`;
   }
   return undefined;
 }

@@ -42,10 +42,14 @@ export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
   const app = new Hono<{ Bindings: PeerEnv }>();
 
   /** Never throws: a message that fails is an error reply, for itself only. */
-  async function handle(asker: Asker, trace: string | undefined, request: PeerRequest): Promise<PeerReply> {
+  async function handle(
+    asker: Asker,
+    request: PeerRequest,
+    { trace, layout }: { trace?: string | undefined; layout?: number | undefined },
+  ): Promise<PeerReply> {
     try {
       door.checkMembership(asker, request.type);
-      const reply = await handler({ node: asker.request.from, trace }, request);
+      const reply = await handler({ node: asker.request.from, trace, layout }, request);
       const wanted = request.type === "ping" ? "pong" : request.type;
       if (reply.type === wanted || reply.type === "error") return reply;
       throw new Error(`broken invariant: ${wanted} was answered with ${reply.type}`);
@@ -67,7 +71,7 @@ export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
     const replies = await Promise.all(
       decodeRequests(body).map(async (message: CallMessage | AtollError): Promise<CallReply> => {
         if (message instanceof AtollError) return errorReply(message);
-        return await handle(asker, message.trace, message.request) as CallReply;
+        return await handle(asker, message.request, message) as CallReply;
       }),
     );
     return door.answer(c.env ?? {}, asker, 200, joinFrames(replies.map(encodeReply)));
@@ -78,7 +82,7 @@ export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
     const owed = readOwed(asker.request);
     // Nothing compares the bytes with the id here: the handler refuses what does not match.
     const { bytes, computed, release } = await incoming.read(c.req.raw, c.env ?? {});
-    const reply = await handle(asker, traceOf(asker), { type: "chunk-put", id, bytes, computed, owed })
+    const reply = await handle(asker, { type: "chunk-put", id, bytes, computed, owed }, traceOf(asker))
       .finally(release);
     if (reply.type === "error") return door.fault(c.env ?? {}, reply, 500);
     return door.answer(c.env ?? {}, asker, 200, Buffer.from(JSON.stringify(reply)));
@@ -86,7 +90,7 @@ export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
 
   app.get(`${CHUNK_PATH}:id`, async (c) => {
     const { id, asker } = admitChunk(c);
-    const reply = await handle(asker, traceOf(asker), { type: "chunk-get", id });
+    const reply = await handle(asker, { type: "chunk-get", id }, traceOf(asker));
     if (reply.type === "error") return door.fault(c.env ?? {}, reply, 500);
     const bytes = reply.type === "chunk-get" ? reply.bytes : undefined;
     // No digest here either: the path says what the bytes must hash to, and who asked will look.
@@ -120,6 +124,6 @@ export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
   return app;
 }
 
-function traceOf({ request: { trace } }: Asker): string | undefined {
-  return trace === NONE ? undefined : trace;
+function traceOf({ request: { trace } }: Asker): { trace?: string } {
+  return trace === NONE ? {} : { trace };
 }

@@ -28,6 +28,8 @@ export interface CallMessage {
   readonly request: CallRequest;
   /** W3C traceparent. */
   readonly trace?: string | undefined;
+  /** The layout by which the question was put. */
+  readonly layout?: number | undefined;
 }
 
 /** A message, encoded: its frame in parts that are written one after another. */
@@ -41,10 +43,10 @@ const NO_BYTES = new Uint8Array(0);
 const TRACE_CHARS_MAX = 512;
 
 /** Throws `too-large` for what no peer would take. */
-export function encodeRequest({ request, trace }: CallMessage): Frame {
+export function encodeRequest({ request, trace, layout }: CallMessage): Frame {
   const encoded = request.type === "prepare" && request.chunk
-    ? frame({ trace, message: { ...request, chunk: { id: request.chunk.id } } }, request.chunk.bytes)
-    : frame({ trace, message: request }, NO_BYTES);
+    ? frame({ trace, layout, message: { ...request, chunk: { id: request.chunk.id } } }, request.chunk.bytes)
+    : frame({ trace, layout, message: request }, NO_BYTES);
   if (encoded.sizeBytes + 4 > CALL_BYTES_MAX) {
     throw new AtollError(
       "too-large",
@@ -86,7 +88,10 @@ export function decodeRequests(body: Uint8Array): (CallMessage | AtollError)[] {
 }
 
 function decodeRequest(header: JsonHeader, blob: Uint8Array, bodyBytes: number): CallMessage {
-  const { trace } = header;
+  const { trace, layout } = header;
+  if (layout !== undefined && (typeof layout !== "number" || !Number.isSafeInteger(layout) || layout < 1)) {
+    throw garbage("a layout's number");
+  }
   if (trace !== undefined && (typeof trace !== "string" || trace.length > TRACE_CHARS_MAX)) {
     throw garbage("a traceparent");
   }
@@ -95,15 +100,15 @@ function decodeRequest(header: JsonHeader, blob: Uint8Array, bodyBytes: number):
   const request = parsed.data;
   if (request.type !== "prepare") {
     if (blob.length > 0) throw garbage(`a ${request.type} without bytes`);
-    return { request, trace };
+    return { request, trace, layout };
   }
   const { chunk, ...rest } = request;
   if (!chunk) {
     if (blob.length > 0) throw garbage("bytes only with the chunk they are of");
-    return { request: rest, trace };
+    return { request: rest, trace, layout };
   }
   if (blob.length > CHUNK_BYTES) throw garbage(`a chunk of at most ${CHUNK_BYTES} bytes`);
-  return { request: { ...rest, chunk: { id: chunk.id, bytes: ownBytes(blob, bodyBytes) } }, trace };
+  return { request: { ...rest, chunk: { id: chunk.id, bytes: ownBytes(blob, bodyBytes) } }, trace, layout };
 }
 
 /**
@@ -127,6 +132,7 @@ export function decodeReplies(body: Uint8Array, wanted: number): (CallReply | At
 
 interface JsonHeader {
   readonly trace?: unknown;
+  readonly layout?: unknown;
   readonly message?: unknown;
 }
 
@@ -221,6 +227,7 @@ const CODES = {
   "wrong-ring": true,
   "wrong-node": true,
   "wrong-protocol": true,
+  "wrong-layout": true,
   damaged: true,
   config: true,
   "data-dir": true,

@@ -37,8 +37,8 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
 const WITHOUT_RING: ReadonlySet<PeerRequest["type"]> = new Set([
   "ping",
   "layout",
-  "found-prepare",
-  "found-accept",
+  "decree-prepare",
+  "decree-accept",
 ]);
 
 export class PeerDoor {

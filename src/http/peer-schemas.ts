@@ -68,15 +68,19 @@ export const registerValueSchema: z.ZodType<RegisterValue> = z.strictObject({
   ]),
 });
 
+const table = z.array(z.array(count).max(REPLICAS_MAX)).max(65_536);
 const layout: z.ZodType<Layout> = z.strictObject({
-  format: z.literal(LAYOUT_FORMAT),
+  format: z.union([z.literal(1), z.literal(LAYOUT_FORMAT)]),
   ringId: text.min(1),
   number: positive,
   replicas: positive.max(REPLICAS_MAX),
-  nodes: z.array(z.strictObject({ id: text.min(1), region: text, zone: text, weight: z.number().positive() }))
+  nodes: z.array(
+    z.strictObject({ id: text.min(1), region: text, zone: text, weight: z.number().nonnegative() }),
+  )
     .max(NODES_MAX),
   voters: z.array(text).max(NODES_MAX),
-  table: z.array(z.array(count).max(REPLICAS_MAX)).max(65_536),
+  table,
+  from: table.optional(),
 }).superRefine((document, context) => {
   const problem = layoutProblem(document);
   if (problem !== undefined) context.addIssue(problem);
@@ -121,8 +125,10 @@ const testimony = z.strictObject({
 export const requestSchema = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("ping"), card, known: cards }),
   z.strictObject({ type: z.literal("layout") }),
-  z.strictObject({ type: z.literal("found-prepare"), ballot }),
-  z.strictObject({ type: z.literal("found-accept"), ballot, layout }),
+  z.strictObject({ type: z.literal("decree-prepare"), number: positive, ballot }),
+  z.strictObject({ type: z.literal("decree-accept"), ballot, layout }),
+  z.strictObject({ type: z.literal("decree-state") }),
+  z.strictObject({ type: z.literal("moved"), number: positive }),
   z.strictObject({
     type: z.literal("prepare"),
     name,
@@ -167,13 +173,33 @@ export const replySchema = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("pong"), card, known: cards }),
   z.strictObject({ type: z.literal("layout"), layout: layout.optional() }),
   z.strictObject({
-    type: z.literal("found-prepare"),
+    type: z.literal("decree-prepare"),
     reply: z.discriminatedUnion("kind", [
       z.strictObject({ kind: z.literal("promised"), accepted: ballot, layout: layout.nullable() }),
       refused,
     ]),
+    testimony: testimony.optional(),
   }),
-  z.strictObject({ type: z.literal("found-accept"), reply: acceptReply }),
+  z.strictObject({ type: z.literal("decree-accept"), reply: acceptReply, testimony: testimony.optional() }),
+  z.strictObject({
+    type: z.literal("decree-state"),
+    state: z.strictObject({
+      number: count,
+      promised: ballot,
+      accepted: ballot,
+      layout: layout.nullable(),
+    }),
+  }),
+  z.strictObject({
+    type: z.literal("moved"),
+    progress: z.strictObject({
+      done: z.boolean(),
+      partitions: count,
+      partitionsLeft: count,
+      bytes: count,
+      objectsLeft: count,
+    }),
+  }),
   z.strictObject({
     type: z.literal("prepare"),
     reply: z.discriminatedUnion("kind", [

@@ -49,7 +49,7 @@ export class ChunkWriter {
   /** `bytes` hash to `id` and stay as they are until `settled`. */
   write(name: Name, id: ChunkId, bytes: Uint8Array, trace?: string): ChunkWrite {
     const { ring, membership, clock } = this.#deps;
-    const replicas = ring.replicas(name);
+    const { replicas, sets } = ring.quorum(name);
     if (replicas.length === 0) {
       const safe = Promise.reject(new AtollError("no-quorum", "this node does not belong to a ring yet"));
       safe.catch(() => {});
@@ -58,11 +58,11 @@ export class ChunkWriter {
     const { order, aliveCount } = byDistance(replicas, ring.self, membership);
     const chunk: Sent = { name, id, bytes, trace };
     const standIns = this.#standIns(name);
-    const tally = new Tally([replicas]);
+    const tally = new Tally(sets);
     const safe = defer<void>();
     const sends: Promise<void>[] = [];
     let full: unknown;
-    const fanout = new Fanout(order, (replica) => {
+    const fanout = new Fanout(order, sets, (replica) => {
       sends.push(
         this.#place(replica, chunk, standIns).then(() => {
           if (tally.vote(replica, true) === "reached") safe.resolve();

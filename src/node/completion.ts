@@ -76,7 +76,7 @@ export class Completion {
     let perhapsAll = rows.length === WANTS_MAX;
     const wanted = new Set<ChunkId>();
     for (const { name } of rows) {
-      const { value } = await replica.read(name);
+      const { value } = await replica.state(name);
       if (value?.content.kind !== "object") continue;
       // What index chunks name is not known while they are missing.
       if (value.content.manifest.layout === "index") perhapsAll = true;
@@ -109,7 +109,7 @@ export class Completion {
     const { replica, chunks, content, reader, log } = this.#deps;
     let accepted = NO_BALLOT;
     try {
-      const state = await replica.read(name);
+      const state = await replica.state(name);
       const { value } = state;
       accepted = state.accepted;
       if (value?.content.kind === "object") {

@@ -12,10 +12,17 @@ export class Fanout {
   #hopeful = 0;
   #silent = 0;
 
-  /** `ask` starts one question and returns at once. */
-  constructor(replicas: readonly string[], ask: (id: string) => void) {
+  /**
+   * `replicas`: in the order in which to ask. While they move a majority of each of the `sets` is needed, and nobody is
+   * left out. `ask` starts one question and returns at once.
+   */
+  constructor(
+    replicas: readonly string[],
+    sets: readonly (readonly string[])[],
+    ask: (id: string) => void,
+  ) {
     this.#reserve = [...replicas];
-    this.#needed = majorityOf(replicas.length);
+    this.#needed = sets.length > 1 ? replicas.length : majorityOf(replicas.length);
     this.#ask = ask;
   }
 

@@ -7,6 +7,11 @@ export class KeyedQueue {
     return this.#tails.size;
   }
 
+  /** Resolves when everything that is under way or waiting now has ended. */
+  async drained(): Promise<void> {
+    await Promise.all(this.#tails.values());
+  }
+
   async run<T>(key: string, work: () => Promise<T>): Promise<T> {
     const before = this.#tails.get(key);
     let release!: () => void;

@@ -11,7 +11,7 @@ import { compareUtf8, type Name } from "../core/names.ts";
 import { PARTITIONS } from "../core/partitions.ts";
 import { Tally } from "../core/quorum.ts";
 import type { RegisterValue } from "../core/register.ts";
-import { AtollError, messageOf } from "../errors.ts";
+import { AtollError, isAtollError, messageOf } from "../errors.ts";
 import type { Catalog, Clock, ScanEntry, ScanRange } from "../ports.ts";
 import type { Membership } from "./membership.ts";
 import type { PeerGate } from "./peer-gate.ts";
@@ -22,6 +22,8 @@ import { defer, Permits } from "./waiting.ts";
 const SCAN_TIMEOUT_MS = 5_000;
 const SCAN_LIMIT_MAX = 1_000;
 const SETTLING_AT_ONCE = 16;
+/** Newer layouts by which one page is asked for again. */
+const LAYOUTS_MAX = 16;
 export const DEFAULT_CONTENT_TYPE = "application/octet-stream";
 
 export interface ListRequest {
@@ -43,6 +45,8 @@ export interface ListPage {
   readonly next: Name | null;
 }
 
+type Replies = Map<string, { entries: readonly ScanEntry[]; done: boolean }>;
+
 export interface ListingsDeps {
   ring: Ring;
   catalog: Catalog;
@@ -50,6 +54,8 @@ export interface ListingsDeps {
   membership: Membership;
   strongReads: StrongReads;
   clock: Clock;
+  /** Resolves when no newer layout is being fetched, however that went. */
+  caughtUp: () => Promise<void>;
 }
 
 export class Listings {
@@ -103,7 +109,7 @@ export class Listings {
     range: ScanRange,
     trace: string | undefined,
   ): Promise<{ entries: ScanEntry[]; end: Name | undefined }> {
-    const replies = await this.#scanAll(range, trace);
+    const { layout, replies } = await this.#scanByNewest(range, trace);
     let end: Name | undefined;
     for (const { entries, done } of replies.values()) {
       const lastName = entries.at(-1)?.name;
@@ -124,7 +130,7 @@ export class Listings {
     const permits = new Permits(SETTLING_AT_ONCE);
     const settled = await Promise.all(
       names.map(async (name) =>
-        this.#agreed(name, byName.get(name)!, replies) ?? await this.#settle(name, permits, trace)
+        this.#agreed(name, layout, byName.get(name)!, replies) ?? await this.#settle(name, permits, trace)
       ),
     );
     return { entries: settled.filter((entry) => entry !== undefined), end };
@@ -133,10 +139,12 @@ export class Listings {
   /** What a majority of the name's replicas holds in one ballot. */
   #agreed(
     name: Name,
+    layout: number,
     holders: ReadonlyMap<string, ScanEntry>,
     replies: ReadonlyMap<string, unknown>,
   ): ScanEntry | undefined {
-    const replicas = this.#deps.ring.replicas(name);
+    const { number, replicas, sets } = this.#deps.ring.quorum(name);
+    if (number !== layout) return undefined; // who decides has changed meanwhile: ask those
     const alike = new Map<string, { tally: Tally; entry: ScanEntry | undefined }>();
     for (const node of replicas) {
       if (!replies.has(node)) continue;
@@ -144,7 +152,7 @@ export class Listings {
       const ballot: Ballot = entry?.accepted ?? NO_BALLOT;
       const id = `${ballot.counter} ${ballot.node}`;
       let group = alike.get(id);
-      if (!group) alike.set(id, group = { tally: new Tally([replicas]), entry });
+      if (!group) alike.set(id, group = { tally: new Tally(sets), entry });
       if (group.tally.vote(node, true) === "reached") {
         return group.entry ?? { name, accepted: NO_BALLOT, version: 0 };
       }
@@ -162,29 +170,43 @@ export class Listings {
     }
   }
 
-  /** Answers of nodes that include a majority of every partition's replicas. */
-  #scanAll(
+  /** Once more by each newer layout that comes to light on the way. */
+  async #scanByNewest(
     range: ScanRange,
     trace: string | undefined,
-  ): Promise<Map<string, { entries: readonly ScanEntry[]; done: boolean }>> {
-    const { ring, membership } = this.#deps;
-    const layout = ring.layout;
-    if (!layout) {
-      return Promise.reject(new AtollError("no-quorum", "this node does not belong to a ring yet"));
+  ): Promise<{ layout: number; replies: Replies }> {
+    const { ring, caughtUp } = this.#deps;
+    for (let layouts = 1;; layouts++) {
+      const { layout } = ring;
+      if (!layout) throw new AtollError("no-quorum", "this node does not belong to a ring yet");
+      try {
+        return { layout: layout.number, replies: await this.#scanAll(range, layout, trace) };
+      } catch (error) {
+        if (!isAtollError(error, "wrong-layout") || layouts === LAYOUTS_MAX) throw error;
+        await caughtUp();
+        if (ring.number === layout.number) throw new AtollError("no-quorum", error.message, { cause: error });
+      }
     }
+  }
+
+  /** Answers of nodes that include a majority of every partition's replicas. */
+  #scanAll(range: ScanRange, layout: Layout, trace: string | undefined): Promise<Replies> {
+    const { ring, membership } = this.#deps;
     const tally = new Tally(this.#distinctSets(layout));
-    const replies = new Map<string, { entries: readonly ScanEntry[]; done: boolean }>();
+    const replies: Replies = new Map();
     const outcome = defer<typeof replies>();
+    let overtaken = false;
     const ask = (node: string): void => {
-      this.#scan(node, range, trace).then((reply) => {
+      this.#scan(node, range, layout.number, trace).then((reply) => {
         if (tally.decision !== "pending") return;
         replies.set(node, reply);
         if (tally.vote(node, true) === "reached") outcome.resolve(replies);
       }, (error: unknown) => {
+        overtaken ||= isAtollError(error, "wrong-layout");
         if (tally.vote(node, false) !== "impossible") return;
         outcome.reject(
           new AtollError(
-            "no-quorum",
+            overtaken ? "wrong-layout" : "no-quorum",
             `wanted a majority of every partition's replicas to list: ${messageOf(error)}`,
           ),
         );
@@ -196,18 +218,24 @@ export class Listings {
     return outcome.promise;
   }
 
-  async #scan(node: string, range: ScanRange, trace: string | undefined) {
+  async #scan(node: string, range: ScanRange, layout: number, trace: string | undefined) {
     const { ring, catalog, gate } = this.#deps;
-    if (node === ring.self) return await scanCatalog(catalog, range);
-    return await gate.call(node, { type: "scan", range }, { timeoutMs: SCAN_TIMEOUT_MS, trace });
+    if (node === ring.self) {
+      const page = await scanCatalog(catalog, range);
+      ring.mustGoBy(layout);
+      return page;
+    }
+    return await gate.call(node, { type: "scan", range }, { timeoutMs: SCAN_TIMEOUT_MS, trace, layout });
   }
 
   #distinctSets(layout: Layout): string[][] {
     if (this.#sets?.layout !== layout) {
       const sets = new Map<string, string[]>();
       for (let partition = 0; partition < PARTITIONS; partition++) {
-        const replicas = [...this.#deps.ring.replicasOfPartition(partition)].sort();
-        sets.set(replicas.join(" "), replicas);
+        for (const set of this.#deps.ring.quorumOfPartition(partition).sets) {
+          const members = [...set].sort();
+          sets.set(members.join(" "), members);
+        }
       }
       this.#sets = { layout, sets: [...sets.values()] };
     }

@@ -3,8 +3,8 @@
  * simulation; whatever it is given decides which.
  */
 import type { Layout } from "../core/layout.ts";
-import { foundingLayout, layoutProblem, partitionsOf } from "../core/layout.ts";
-import { AtollError, messageOf } from "../errors.ts";
+import { foundingLayout } from "../core/layout.ts";
+import { messageOf } from "../errors.ts";
 import type {
   Catalog,
   ChunkCache,
@@ -17,7 +17,9 @@ import type {
   Peers,
   Random,
 } from "../ports.ts";
-import { Founder, FoundingAcceptor } from "./founding.ts";
+import { DecreeAcceptor } from "./layout/decree-acceptor.ts";
+import { Founder } from "./layout/founding.ts";
+import { loadLayout } from "./layout/layouts.ts";
 import type { Listings } from "./list-objects.ts";
 import { measuredCatalog } from "./measured-catalog.ts";
 import type { Membership } from "./membership.ts";
@@ -70,7 +72,6 @@ export interface AtollNode {
   stop(): void;
 }
 
-const LAYOUT_DOCUMENT = "layout";
 const CARDS_DOCUMENT = "peers";
 const CONSIDER_MS = 250;
 
@@ -92,28 +93,26 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     // With seeds a node founds nothing alone: who expects only itself waits for a ring to join.
     bootstrapExpect: options.seeds.length === 0 || options.bootstrapExpect < 2 ? 0 : options.bootstrapExpect,
   });
-  const founding = new FoundingAcceptor(catalog);
-  await founding.load();
+  const decree = new DecreeAcceptor(catalog, () => ring.number);
+  await decree.load();
 
   let stopped = false;
-  let adopting = false;
   const parts = createParts({
     ...ports,
     catalog,
     ring,
     self,
-    founding,
+    decree,
     seeds: options.seeds,
     cards: await loadCards(catalog),
     memoryCacheBytes: options.memoryCacheBytes,
     repairTimings: { ...DEFAULT_TIMINGS, ...options.repair },
-    onHeard: (card) => void adoptFrom(card),
     onCards: remember,
   });
-  const { completion, membership, recovery, repair } = parts;
+  const { completion, layouts, membership, repair } = parts;
   await parts.load();
   const founder = new Founder({
-    acceptor: founding,
+    acceptor: decree,
     self,
     alive: () => membership.alive(),
     peers,
@@ -121,48 +120,8 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     random,
     log,
     replicas: options.replicas,
-    onFounded: adopt,
+    onFounded: (layout) => layouts.adopt(layout),
   });
-
-  /** Durable before it is used: a node that forgot its ring could found another. */
-  async function adopt(layout: Layout): Promise<void> {
-    const problem = layoutProblem(layout);
-    if (problem !== undefined) throw new AtollError("peer-garbage", `not a layout: ${problem}`);
-    // Who is a member and knows nothing of having founded the ring has lost its disk, and its votes with it.
-    const isNew = layout.nodes.length > 1 && !founding.hasAccepted(layout);
-    const forgotten = isNew ? partitionsOf(layout, options.id) : [];
-    await catalog.commit({
-      documents: [
-        { key: LAYOUT_DOCUMENT, text: JSON.stringify(layout) },
-        ...(forgotten.length > 0 ? [recovery.document(forgotten)] : []),
-      ],
-    });
-    if (forgotten.length > 0) recovery.begin(forgotten);
-    ring.adopt(layout);
-    log.info("layout adopted", {
-      ringId: layout.ringId,
-      layout: layout.number,
-      nodes: layout.nodes.length,
-      member: layout.nodes.some((node) => node.id === options.id),
-    });
-    membership.announce();
-  }
-
-  async function adoptFrom(card: NodeCard): Promise<void> {
-    if (ring.layout || !card.ringId || adopting) return;
-    adopting = true;
-    try {
-      const { layout } = await peers.call(card.peerUrl, { type: "layout" }, {
-        timeoutMs: 2_000,
-        expect: card.id,
-      });
-      if (layout && !ring.layout) await adopt(layout);
-    } catch (error) {
-      log.warn("the layout could not be fetched yet", { peer: card.id, reason: messageOf(error) });
-    } finally {
-      adopting = false;
-    }
-  }
 
   function remember(cards: readonly NodeCard[]): void {
     catalog.commit({ documents: [{ key: CARDS_DOCUMENT, text: JSON.stringify(cards) }] }).catch((
@@ -189,7 +148,9 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     async start() {
       if (!ring.layout && options.seeds.length === 0) {
         const { id, region, zone } = options;
-        await adopt(foundingLayout(random.hex(8), options.replicas, [{ id, region, zone, weight: 1 }]));
+        await layouts.adopt(
+          foundingLayout(random.hex(8), options.replicas, [{ id, region, zone, weight: 1 }]),
+        );
       }
       membership.start();
       completion.start();
@@ -203,17 +164,6 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
       repair.stop();
     },
   };
-}
-
-async function loadLayout(catalog: Catalog): Promise<Layout | undefined> {
-  const text = await catalog.document(LAYOUT_DOCUMENT);
-  if (text === undefined) return undefined;
-  const layout = JSON.parse(text) as Layout;
-  const problem = layoutProblem(layout);
-  if (problem !== undefined) {
-    throw new AtollError("data-dir", `the layout on disk cannot be read: ${problem}`);
-  }
-  return layout;
 }
 
 async function loadCards(catalog: Catalog): Promise<NodeCard[]> {

@@ -5,7 +5,8 @@ import { ChunkStore } from "./chunk-store.ts";
 import { ChunkWriter } from "./chunk-writer.ts";
 import { Completion } from "./completion.ts";
 import { Content } from "./content.ts";
-import type { FoundingAcceptor } from "./founding.ts";
+import type { DecreeAcceptor } from "./layout/decree-acceptor.ts";
+import { Layouts } from "./layout/layouts.ts";
 import { Listings } from "./list-objects.ts";
 import { Membership } from "./membership.ts";
 import { MemoryCache } from "./memory-cache.ts";
@@ -26,13 +27,12 @@ import { StrongReads } from "./strong-reads.ts";
 export interface PartsDeps extends NodePorts {
   ring: Ring;
   self: () => NodeCard;
-  founding: FoundingAcceptor;
+  decree: DecreeAcceptor;
   seeds: readonly string[];
   /** Of peers that were known before. */
   cards: readonly NodeCard[];
   memoryCacheBytes: number;
   repairTimings: RepairTimings;
-  onHeard: (card: NodeCard) => void;
   onCards: (cards: readonly NodeCard[]) => void;
 }
 
@@ -44,9 +44,21 @@ export function createParts(deps: PartsDeps) {
   const memory = new MemoryCache(deps.memoryCacheBytes);
   const chunks = new ChunkStore({ ...deps, files: deps.chunkFiles });
   const memories = new Memories(catalog);
-  const membership = new Membership({ ...deps, onReturned: () => repair.peerReturned() }, deps.cards);
-  const gate = new PeerGate({ ...deps, membership });
-  const recovery = new Recovery({
+  const membership: Membership = new Membership({
+    ...deps,
+    onHeard: (card) => layouts.heard(card),
+    onReturned: () => repair.peerReturned(),
+  }, deps.cards);
+  const layouts: Layouts = new Layouts({
+    ...deps,
+    cardOf: (id) => membership.card(id),
+    replica: () => replica,
+    recovery: () => recovery,
+    onAdopted: () => membership.announce(),
+  });
+  const caughtUp = (): Promise<void> => layouts.caughtUp();
+  const gate = new PeerGate({ ...deps, membership, onAhead: (id) => layouts.behind(id) });
+  const recovery: Recovery = new Recovery({
     ...deps,
     replica: () => replica,
     registers: () => registers,
@@ -65,7 +77,7 @@ export function createParts(deps: PartsDeps) {
     },
     onDamaged: (name) => recovery.damaged(name),
   });
-  const voting = { ...deps, replica, gate, membership, memories };
+  const voting = { ...deps, replica, gate, membership, memories, caughtUp };
   const registers: Registers = new Registers({
     ...voting,
     onMissed: (node, name) => repair.hints.missed(node, name),
@@ -101,10 +113,12 @@ export function createParts(deps: PartsDeps) {
     expire: (name, version) => objects.delete(name, { ifVersion: version }),
     timings: deps.repairTimings,
   });
-  const listings = new Listings({ ...deps, gate, membership, strongReads });
+  const listings = new Listings({ ...deps, gate, membership, strongReads, caughtUp });
   const handlePeer = createPeerService({
     ...deps,
     membership,
+    layouts,
+    moved: () => ({ done: true, partitions: 0, partitionsLeft: 0, bytes: 0, objectsLeft: 0 }),
     replica,
     chunks,
     memory,
@@ -124,6 +138,7 @@ export function createParts(deps: PartsDeps) {
   return {
     memory,
     membership,
+    layouts,
     gate,
     chunks,
     recovery,

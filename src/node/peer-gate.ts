@@ -2,7 +2,7 @@
  * Calls to other nodes by ID, with a bound on what may be under way to each: a peer that hangs must not collect this
  * node's memory. Every outcome is passed on to the membership.
  */
-import { AtollError } from "../errors.ts";
+import { AtollError, isAtollError } from "../errors.ts";
 import type { CallOptions, PeerRequest, Peers, ReplyTo } from "../ports.ts";
 import type { Membership } from "./membership.ts";
 import type { Metrics } from "./metrics.ts";
@@ -14,10 +14,15 @@ export class PeerGate {
   readonly #peers: Peers;
   readonly #membership: Membership;
   readonly #metrics: Metrics;
+  readonly #onAhead: (id: string) => void;
   readonly #underWay = new Map<string, { calls: number; bytes: number }>();
 
-  constructor(deps: { peers: Peers; membership: Membership; metrics: Metrics }) {
+  /** `onAhead`: that node goes by a newer layout. */
+  constructor(
+    deps: { peers: Peers; membership: Membership; metrics: Metrics; onAhead: (id: string) => void },
+  ) {
     this.#peers = deps.peers;
+    this.#onAhead = deps.onAhead;
     this.#membership = deps.membership;
     this.#metrics = deps.metrics;
   }
@@ -44,6 +49,7 @@ export class PeerGate {
       this.#membership.succeeded(id);
       return reply;
     } catch (error) {
+      if (isAtollError(error, "wrong-layout")) this.#onAhead(id);
       // A call that we gave up ourselves says nothing about the peer.
       if (!options.signal?.aborted) {
         this.#membership.failed(id, error);

@@ -1,9 +1,18 @@
 /** What this node does for others: the other end of the peers' port. */
 import { AtollError } from "../errors.ts";
-import type { Catalog, NodeCard, PeerHandler, PeerReply, PeerRequest } from "../ports.ts";
+import type {
+  Catalog,
+  MoveProgress,
+  NodeCard,
+  PeerHandler,
+  PeerReply,
+  PeerRequest,
+  ScanRange,
+} from "../ports.ts";
 import type { ChunkStore } from "./chunk-store.ts";
 import type { Completion } from "./completion.ts";
-import type { FoundingAcceptor } from "./founding.ts";
+import type { DecreeAcceptor } from "./layout/decree-acceptor.ts";
+import type { Layouts } from "./layout/layouts.ts";
 import { scanCatalog } from "./list-objects.ts";
 import type { Membership } from "./membership.ts";
 import type { MemoryCache } from "./memory-cache.ts";
@@ -15,11 +24,19 @@ import { slotPage, statesPage } from "./repair/slot-rows.ts";
 import type { Replica } from "./replica.ts";
 import type { Ring } from "./ring.ts";
 
+/** The number of a ring's first layout. */
+const FIRST = 1;
+/** What counts only among nodes that go by one and the same layout. */
+const VOTES: ReadonlySet<PeerRequest["type"]> = new Set(["prepare", "accept", "read", "scan", "forget"]);
+
 export interface PeerServiceDeps {
   ring: Ring;
   self: () => NodeCard;
   membership: Membership;
-  founding: FoundingAcceptor;
+  decree: DecreeAcceptor;
+  layouts: Layouts;
+  /** How far this node is with taking over what that layout gives it. */
+  moved: (number: number) => MoveProgress;
   replica: Replica;
   chunks: ChunkStore;
   memory: MemoryCache;
@@ -32,35 +49,59 @@ export interface PeerServiceDeps {
 }
 
 export function createPeerService(deps: PeerServiceDeps): PeerHandler {
-  const { ring, membership, founding, replica, chunks, memory, catalog, memories, handoffs, digests } = deps;
+  const { ring, membership, decree, layouts, replica, chunks, memory, catalog, memories, handoffs, digests } =
+    deps;
 
   return async (from, request): Promise<PeerReply> => {
+    const isVote = VOTES.has(request.type);
+    // Who says nothing of layouts knows of one only.
+    const layout = from.layout ?? (isVote ? FIRST : 0);
+    if (layout > ring.number) await layouts.atLeast(layout, from.node);
+    if (isVote) ring.mustGoBy(layout);
+    else if (layout > ring.number) {
+      throw new AtollError(
+        "wrong-layout",
+        `wanted layout ${ring.number}, got ${layout}, which is not here yet`,
+      );
+    }
     switch (request.type) {
       case "ping":
         membership.heard(request.card, request.known);
         return { type: "pong", card: deps.self(), known: membership.alive() };
       case "layout":
         return { type: "layout", layout: ring.layout };
-      case "found-prepare":
-        refuseFounding();
-        return { type: "found-prepare", reply: await founding.prepare(request.ballot) };
-      case "found-accept":
-        refuseFounding();
-        return { type: "found-accept", reply: await founding.accept(request.ballot, request.layout) };
+      case "decree-prepare":
+        if (request.number === FIRST) refuseFounding();
+        return {
+          type: "decree-prepare",
+          reply: await decree.prepare(request.number, request.ballot),
+          testimony: memories.testimony(),
+        };
+      case "decree-accept":
+        if (request.layout.number === FIRST) refuseFounding();
+        return {
+          type: "decree-accept",
+          reply: await decree.accept(request.ballot, request.layout),
+          testimony: memories.testimony(),
+        };
+      case "decree-state":
+        return { type: "decree-state", state: decree.state };
+      case "moved":
+        return { type: "moved", progress: deps.moved(request.number) };
       case "prepare":
         return {
           type: "prepare",
-          ...await replica.prepare(replicaOf(request), request.ballot, request.chunk),
+          ...await replica.prepare(replicaOf(request), request.ballot, layout, request.chunk),
           testimony: memories.testimony(),
         };
       case "accept":
         return {
           type: "accept",
-          reply: await replica.accept(replicaOf(request), request.ballot, request.value),
+          reply: await replica.accept(replicaOf(request), request.ballot, request.value, layout),
           testimony: memories.testimony(),
         };
       case "read": {
-        const { accepted, value } = await replica.read(replicaOf(request));
+        const { accepted, value } = await replica.read(replicaOf(request), layout);
         const known = request.known;
         const held = known && known.counter === accepted.counter && known.node === accepted.node;
         return { type: "read", accepted, ...(!held && { value }), testimony: memories.testimony() };
@@ -79,7 +120,7 @@ export function createPeerService(deps: PeerServiceDeps): PeerHandler {
         return { type: "chunks-wanted", wanted: await deps.completion.wants(request.ids) };
       case "scan":
         deps.recovery.mustRememberAll();
-        return { type: "scan", ...await scanCatalog(catalog, request.range) };
+        return await scan(request.range, layout);
       case "notice":
         for (const { name, version } of request.commits) memory.outdated(name, version);
         return { type: "notice" };
@@ -101,6 +142,7 @@ export function createPeerService(deps: PeerServiceDeps): PeerHandler {
       }
       case "slot-states": {
         deps.recovery.mustRememberAll();
+        await layouts.drained();
         return { type: "slot-states", ...await statesPage(catalog, replica, request) };
       }
       case "state":
@@ -108,9 +150,18 @@ export function createPeerService(deps: PeerServiceDeps): PeerHandler {
       case "remember":
         return { type: "remember", known: await memories.witness(from.node, request.memory) };
       case "forget":
-        return { type: "forget", forgotten: await replica.forget(replicaOf(request), request.ballot) };
+        return {
+          type: "forget",
+          forgotten: await replica.forget(replicaOf(request), request.ballot, layout),
+        };
     }
   };
+
+  async function scan(range: ScanRange, layout: number): Promise<PeerReply> {
+    const page = await scanCatalog(catalog, range);
+    ring.mustGoBy(layout); // still: by another the others may have gone on meanwhile
+    return { type: "scan", ...page };
+  }
 
   /** A register lives on its replicas alone: anywhere else its votes would count for nothing, or worse. */
   function replicaOf(request: Extract<PeerRequest, { name: string }>): string {

@@ -23,7 +23,7 @@ import type { Memories } from "./repair/memories.ts";
 import type { Counter, Metrics } from "./metrics.ts";
 import type { PeerGate } from "./peer-gate.ts";
 import type { Replica } from "./replica.ts";
-import type { Ring } from "./ring.ts";
+import type { Quorum, Ring } from "./ring.ts";
 import { defer, pause } from "./waiting.ts";
 
 /** Until a write is answered, whatever happens. */
@@ -31,6 +31,9 @@ export const WRITE_DEADLINE_MS = 10_000;
 const CALL_TIMEOUT_MS = 2_500;
 const BACKOFF_MS = 4;
 const BACKOFF_MAX_MS = 250;
+
+/** Newer layouts that one change is carried over to before it counts as out of luck. */
+const LAYOUTS_MAX = 16;
 
 /** The change of a round that only finishes what others began; no change has this name. */
 const CARRY_ON = "";
@@ -72,6 +75,8 @@ export interface RegistersDeps {
   memories: Memories;
   /** A replica surely or perhaps has not accepted what a majority did. */
   onMissed: (node: string, name: Name) => void;
+  /** Resolves when no newer layout is being fetched, however that went. */
+  caughtUp: () => Promise<void>;
 }
 
 export class Registers {
@@ -96,8 +101,12 @@ export class Registers {
    */
   change(request: ChangeRequest): Promise<ChangeOutcome> {
     const changeId = this.#deps.random.hex(8);
-    if (this.#deps.ring.isAlone(request.name)) return this.#changeAlone(request, changeId);
-    return this.#enqueue(request, changeId, NO_BALLOT);
+    if (!this.#deps.ring.isAlone(request.name)) return this.#enqueue(request, changeId, NO_BALLOT);
+    return this.#changeAlone(request, changeId).catch((error: unknown) => {
+      // Another layout came while it waited, and nothing was done.
+      if (!isAtollError(error, "wrong-layout")) throw error;
+      return this.#enqueue(request, changeId, NO_BALLOT);
+    });
   }
 
   /**
@@ -131,6 +140,7 @@ export class Registers {
     let written = false;
     const state = await replica.change(
       request.name,
+      ring.number,
       (before) => nextBallot(before.promised, ring.self),
       (current, floor) => {
         const verdict = request.decide(current);
@@ -164,9 +174,15 @@ export class Registers {
     const attempt: Attempt = { request, changeId, begun: false, firstVersion: Infinity, stored: new Set() };
     let seen = await this.#promisedHere(request.name, above);
     for (let tries = 0;; tries++) {
-      const round = new RegisterRound(nextBallot(seen, ring.self), [ring.replicas(request.name)]);
-      const result = await this.#round(round, attempt);
+      const quorum = ring.quorum(request.name);
+      const round = new RegisterRound(nextBallot(seen, ring.self), quorum.sets);
+      const result = await this.#round(round, attempt, quorum);
       if (result.kind !== "failed") return result;
+      if (compareBallots(round.ballot, seen) > 0) seen = round.ballot;
+      if (result.overtaken && tries < LAYOUTS_MAX) {
+        await this.#deps.caughtUp();
+        if (ring.number !== quorum.number && clock.monotonicMs() < deadlineMs) continue;
+      }
       const preempted = compareBallots(result.above, NO_BALLOT) > 0;
       (preempted ? this.#rounds.preempted : this.#rounds.unreachable).add();
       // Nothing was proposed, and a majority is out of reach: that will not be otherwise a moment later.
@@ -180,7 +196,6 @@ export class Registers {
         );
       }
       if (compareBallots(result.above, seen) > 0) seen = result.above;
-      if (compareBallots(round.ballot, seen) > 0) seen = round.ballot;
       await pause(clock, backoffMs);
     }
   }
@@ -190,7 +205,7 @@ export class Registers {
     const { ring, replica } = this.#deps;
     if (!ring.isReplica(name)) return above;
     try {
-      const { promised } = await replica.read(name);
+      const { promised } = await replica.read(name, ring.number);
       return compareBallots(promised, above) > 0 ? promised : above;
     } catch {
       return above; // no vote of its own, then: the others have theirs
@@ -211,14 +226,15 @@ export class Registers {
   async #round(
     round: RegisterRound,
     attempt: Attempt,
-  ): Promise<ChangeOutcome | { kind: "failed"; above: Ballot; reason: string }> {
+    quorum: Quorum,
+  ): Promise<ChangeOutcome | Failure> {
     const { clock } = this.#deps;
     const { request, changeId } = attempt;
     const knownAtMs = clock.monotonicMs();
-    const prepared = await this.#ask(round, attempt, "prepare");
+    const prepared = await this.#ask(round, attempt, quorum, "prepare");
     if (prepared.kind !== "decide") return failure(prepared, attempt);
     const { current } = prepared;
-    this.#assertStored(attempt);
+    this.#assertStored(attempt, quorum);
     let version = versionOfChange(current.value, changeId);
     let value = current.value;
     if (version === undefined) {
@@ -253,7 +269,7 @@ export class Registers {
       attempt.begun = true;
       attempt.firstVersion = Math.min(attempt.firstVersion, version);
     }
-    const accepted = await this.#ask(round, attempt, "accept", value);
+    const accepted = await this.#ask(round, attempt, quorum, "accept", value);
     if (accepted.kind !== "committed") return failure(accepted, attempt);
     this.#rounds.committed.add();
     if (version === undefined && changeId !== CARRY_ON) return { kind: "stopped", value };
@@ -264,24 +280,27 @@ export class Registers {
   #ask(
     round: RegisterRound,
     attempt: Attempt,
+    quorum: Quorum,
     phase: "prepare" | "accept",
     value?: RegisterValue,
   ): Promise<Step> {
     const { ring, membership } = this.#deps;
-    const { order, aliveCount } = byDistance(ring.replicas(attempt.request.name), ring.self, membership);
+    const { order, aliveCount } = byDistance(quorum.replicas, ring.self, membership);
     if (order.length === 0) return Promise.resolve({ kind: "failed", above: NO_BALLOT });
     const outcome = defer<Step>();
     let reason: unknown;
+    let overtaken = false;
     let committed = false;
     let decided = false;
     const missed = new Set(order);
-    const fanout = new Fanout(order, (id) => {
+    const fanout = new Fanout(order, quorum.sets, (id) => {
       const vote: Promise<Vote | undefined> = phase === "prepare"
-        ? this.#prepare(id, round.ballot, attempt)
-        : this.#accept(id, round.ballot, attempt, value!);
+        ? this.#prepare(id, round.ballot, attempt, quorum)
+        : this.#accept(id, round.ballot, attempt, quorum, value!);
       missed.delete(id);
       void vote.catch((error: unknown) => {
         reason = error;
+        overtaken ||= isAtollError(error, "wrong-layout");
         missed.add(id);
         if (committed) this.#deps.onMissed(id, attempt.request.name);
         return undefined;
@@ -295,7 +314,7 @@ export class Registers {
           committed = true;
           for (const absent of missed) this.#deps.onMissed(absent, attempt.request.name);
         }
-        if (step.kind === "failed") outcome.resolve({ ...step, cause: reason });
+        if (step.kind === "failed") outcome.resolve({ ...step, cause: reason, overtaken });
         else if (step.kind !== "wait") outcome.resolve(step);
         decided ||= step.kind !== "wait";
         if (decided) return;
@@ -308,32 +327,42 @@ export class Registers {
     return outcome.promise;
   }
 
-  async #prepare(id: string, ballot: Ballot, attempt: Attempt): Promise<Vote> {
+  async #prepare(id: string, ballot: Ballot, attempt: Attempt, { number }: Quorum): Promise<Vote> {
     const { ring, replica, gate, memories } = this.#deps;
     const { name, trace } = attempt.request;
     const chunk = attempt.stored.has(id) ? undefined : attempt.request.chunk;
     const { reply, stored, testimony } = id === ring.self
-      ? { ...await replica.prepare(name, ballot, chunk), testimony: memories.testimony() }
-      : await gate.call(id, { type: "prepare", name, ballot, chunk }, { timeoutMs: CALL_TIMEOUT_MS, trace });
+      ? { ...await replica.prepare(name, ballot, number, chunk), testimony: memories.testimony() }
+      : await gate.call(id, { type: "prepare", name, ballot, chunk }, {
+        timeoutMs: CALL_TIMEOUT_MS,
+        trace,
+        layout: number,
+      });
     if (chunk && stored === chunk.id) attempt.stored.add(id);
     else if (chunk) throw new AtollError("peer-garbage", `node ${id} stored ${stored}, not ${chunk.id}`);
     return { reply, testimony };
   }
 
-  async #accept(id: string, ballot: Ballot, attempt: Attempt, value: RegisterValue): Promise<Vote> {
+  async #accept(
+    id: string,
+    ballot: Ballot,
+    attempt: Attempt,
+    { number }: Quorum,
+    value: RegisterValue,
+  ): Promise<Vote> {
     const { ring, replica, gate, memories } = this.#deps;
     const { name, trace } = attempt.request;
     if (id === ring.self) {
-      return { reply: await replica.accept(name, ballot, value), testimony: memories.testimony() };
+      return { reply: await replica.accept(name, ballot, value, number), testimony: memories.testimony() };
     }
     const request = { type: "accept", name, ballot, value } as const;
-    return await gate.call(id, request, { timeoutMs: CALL_TIMEOUT_MS, trace });
+    return await gate.call(id, request, { timeoutMs: CALL_TIMEOUT_MS, trace, layout: number });
   }
 
   /** Whoever promised has stored the chunk, so a majority of promises is a majority of copies: checked all the same. */
-  #assertStored({ request, stored }: Attempt): void {
+  #assertStored({ request, stored }: Attempt, { sets }: Quorum): void {
     if (!request.chunk) return;
-    const tally = new Tally([this.#deps.ring.replicas(request.name)]);
+    const tally = new Tally(sets);
     for (const id of stored) tally.vote(id, true);
     if (tally.decision !== "reached") throw this.#noQuorum(request.name, "too few stored the chunk");
   }
@@ -355,14 +384,23 @@ interface Vote {
   readonly testimony?: Testimony | undefined;
 }
 
-type Step = ReturnType<RegisterRound["prepared"]> & { cause?: unknown };
+type Step = ReturnType<RegisterRound["prepared"]> & { cause?: unknown; overtaken?: boolean };
+
+interface Failure {
+  readonly kind: "failed";
+  readonly above: Ballot;
+  readonly reason: string;
+  /** Somebody goes by a newer layout than the round did. */
+  readonly overtaken: boolean;
+}
 
 /** Disk faults are passed on as they are when nothing was proposed; everything else is "no majority". */
-function failure(step: Step, attempt: Attempt): { kind: "failed"; above: Ballot; reason: string } {
+function failure(step: Step, attempt: Attempt): Failure {
   if (!attempt.begun && isAtollError(step.cause, "storage-full")) throw step.cause;
   return {
     kind: "failed",
     above: step.kind === "failed" ? step.above : NO_BALLOT,
+    overtaken: step.overtaken === true,
     reason: step.cause === undefined ? "the others refused" : messageOf(step.cause),
   };
 }

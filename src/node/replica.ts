@@ -22,6 +22,7 @@ import { AtollError, DamagedRegister } from "../errors.ts";
 import type { Catalog, Hashing, RegisterRow } from "../ports.ts";
 import { type ChunkStore, SMALL_CHUNK_BYTES } from "./chunk-store.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
+import type { Ring } from "./ring.ts";
 
 const STATE_CACHE_BYTES = 16 << 20;
 
@@ -29,6 +30,7 @@ export interface ReplicaDeps {
   catalog: Catalog;
   chunks: ChunkStore;
   hashing: Hashing;
+  ring: Ring;
   /** Throws where this node has forgotten how it voted: until it was told, it has no vote. */
   mustRemember: (name: Name) => void;
   /** The value is about to be made durable; what is returned is called when it is, or failed to be. */
@@ -70,17 +72,29 @@ export class Replica {
     return this.#states.get(name);
   }
 
-  async read(name: Name): Promise<AcceptorState> {
-    this.#deps.mustRemember(name);
-    return this.#states.get(name) ?? await this.#queue.run(name, () => this.#load(name));
+  /** `layout`: the number of the one by which it is asked. */
+  async read(name: Name, layout: number): Promise<AcceptorState> {
+    this.#mustVote(name, layout);
+    const state = this.#states.get(name) ?? await this.#queue.run(name, () => this.#load(name));
+    // Another layout that came meanwhile may have let others change it.
+    this.#mustVote(name, layout);
+    return state;
   }
 
-  /** With what it promised, which a reader need not know. */
+  /** For this node's own business, whatever the layout. With what it promised, which a reader need not know. */
   state(name: Name): Promise<AcceptorState> {
     return this.#queue.run(name, () => {
       this.#deps.mustRemember(name);
       return this.#load(name);
     });
+  }
+
+  /**
+   * Votes by layouts that this node has left behind are durable when this resolves, and none of them comes after: who is
+   * told what lies here then is told all of them.
+   */
+  drained(): Promise<void> {
+    return this.#queue.drained();
   }
 
   /** Of registers that are not here; see `Floor`. */
@@ -95,11 +109,12 @@ export class Replica {
   prepare(
     name: Name,
     ballot: Ballot,
+    layout: number,
     chunk?: { id: ChunkId; bytes: Uint8Array },
   ): Promise<{ reply: PrepareReply; stored?: ChunkId }> {
     if (chunk) this.#check(chunk);
     return this.#queue.run(name, async () => {
-      this.#deps.mustRemember(name);
+      this.#mustVote(name, layout);
       const before = await this.#load(name);
       const { state, reply: bare } = prepare(before, ballot);
       const floor = bare.kind === "promised" && bare.value === null ? this.floorOf(slotOf(name)).version : 0;
@@ -119,9 +134,9 @@ export class Replica {
   }
 
   /** Phase 2. */
-  accept(name: Name, ballot: Ballot, value: RegisterValue): Promise<AcceptReply> {
+  accept(name: Name, ballot: Ballot, value: RegisterValue, layout: number): Promise<AcceptReply> {
     return this.#queue.run(name, async () => {
-      this.#deps.mustRemember(name);
+      this.#mustVote(name, layout);
       const before = await this.#load(name);
       const floor = this.floorOf(slotOf(name)).promised;
       // The accept that made a tombstone, once more after it was collected: see `forget`.
@@ -137,12 +152,13 @@ export class Replica {
   /** A round with oneself as the only acceptor: promise and acceptance in one commit. */
   change(
     name: Name,
+    layout: number,
     ballotFor: (state: AcceptorState) => Ballot,
     decide: (current: RegisterValue | null, floor: number) => RegisterValue | undefined,
     chunk?: { id: ChunkId; bytes: Uint8Array },
   ): Promise<AcceptorState> {
     return this.#queue.run(name, async () => {
-      this.#deps.mustRemember(name);
+      this.#mustVote(name, layout);
       const before = await this.#load(name);
       const value = decide(before.value, this.floorOf(slotOf(name)).version);
       if (!value) return before;
@@ -165,9 +181,9 @@ export class Replica {
    * is one above it. If it is a prepare, it is a new round like any other: those who forgot answer with the floor's
    * version, the others with the tombstone, and the version it makes is above both.
    */
-  forget(name: Name, ballot: Ballot): Promise<boolean> {
+  forget(name: Name, ballot: Ballot, layout: number): Promise<boolean> {
     return this.#queue.run(name, async () => {
-      this.#deps.mustRemember(name);
+      this.#mustVote(name, layout);
       const { promised, accepted, value } = await this.#load(name);
       if (value === null) return compareBallots(promised, ballot) >= 0;
       if (value.content.kind !== "tombstone") return false;
@@ -216,6 +232,12 @@ export class Replica {
       await this.#catalog.commit({ incomplete: [{ name, version: done ? null : value.version }] });
       return done;
     });
+  }
+
+  /** Throws `peer-refused` or `wrong-layout`: also what was decided before a wait must not be done after it unasked. */
+  #mustVote(name: Name, layout: number): void {
+    this.#deps.mustRemember(name);
+    this.#deps.ring.mustGoBy(layout);
   }
 
   async #load(name: Name): Promise<AcceptorState> {

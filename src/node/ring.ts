@@ -1,12 +1,25 @@
 /** The layout this node goes by, and what follows from it for a name. */
-import { type Layout, replicasOfPartition, successorsOfPartition } from "../core/layout.ts";
+import { type Layout, replicasOfPartition, setsOfPartition, successorsOfPartition } from "../core/layout.ts";
 import type { Name } from "../core/names.ts";
 import { partitionOf, PARTITIONS } from "../core/partitions.ts";
+import { AtollError } from "../errors.ts";
+
+/** Who decides on a register, by one layout. A question is put and answered by one and the same. */
+export interface Quorum {
+  /** Of the layout. */
+  readonly number: number;
+  /** A majority of each is needed: one set, or while replicas move the old one and the new one. */
+  readonly sets: readonly (readonly string[])[];
+  /** The members of all sets, home first. */
+  readonly replicas: readonly string[];
+}
+
+const NOBODY: Quorum = { number: 0, sets: [], replicas: [] };
 
 export class Ring {
   readonly self: string;
   #layout: Layout | undefined;
-  #replicas: string[][] = [];
+  #quorums: Quorum[] = [];
 
   constructor(self: string, layout?: Layout) {
     this.self = self;
@@ -17,31 +30,53 @@ export class Ring {
     return this.#layout;
   }
 
+  /** Of the layout; 0 before there is one. */
+  get number(): number {
+    return this.#layout?.number ?? 0;
+  }
+
   /** The caller has made it durable. */
   adopt(layout: Layout): void {
     this.#layout = layout;
-    this.#replicas = Array.from(
-      { length: PARTITIONS },
-      (_, partition) => replicasOfPartition(layout, partition),
-    );
+    this.#quorums = Array.from({ length: PARTITIONS }, (_, partition) => {
+      const sets = setsOfPartition(layout, partition);
+      // The new home first, and after the new replicas those that are left.
+      const replicas = [...new Set([...replicasOfPartition(layout, partition), ...sets.flat()])];
+      return { number: layout.number, sets, replicas };
+    });
   }
 
-  /** The replicas of a name, home first; none while there is no layout. */
+  quorum(name: Name): Quorum {
+    return this.quorumOfPartition(partitionOf(name));
+  }
+
+  quorumOfPartition(partition: number): Quorum {
+    return this.#quorums[partition] ?? NOBODY;
+  }
+
+  /** All that vote on a name, home first; none while there is no layout. */
   replicas(name: Name): readonly string[] {
-    return this.#replicas[partitionOf(name)] ?? [];
+    return this.quorum(name).replicas;
   }
 
   replicasOfPartition(partition: number): readonly string[] {
-    return this.#replicas[partition] ?? [];
+    return this.quorumOfPartition(partition).replicas;
   }
 
   /** Who stands in for a replica that is down, in this order; nobody in a ring of as many nodes as replicas. */
   successors(name: Name): readonly string[] {
-    return this.#layout ? successorsOfPartition(this.#layout, partitionOf(name)) : [];
+    if (!this.#layout) return [];
+    const replicas = this.replicas(name);
+    return successorsOfPartition(this.#layout, partitionOf(name)).filter((id) => !replicas.includes(id));
   }
 
   isReplica(name: Name): boolean {
     return this.replicas(name).includes(this.self);
+  }
+
+  /** Whether a partition's replicas are about to become others. */
+  isMoving(partition: number): boolean {
+    return this.quorumOfPartition(partition).sets.length > 1;
   }
 
   /** Whether this node alone is a majority for the name. */
@@ -52,5 +87,11 @@ export class Ring {
 
   get members(): readonly string[] {
     return this.#layout?.nodes.map((node) => node.id) ?? [];
+  }
+
+  /** Throws `wrong-layout` unless this node goes by the very layout that a question was put by. */
+  mustGoBy(number: number): void {
+    if (number === this.number) return;
+    throw new AtollError("wrong-layout", `wanted layout ${this.number}, got one that goes by ${number}`);
   }
 }

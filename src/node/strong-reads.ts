@@ -8,7 +8,7 @@ import { type Ballot, compareBallots, NO_BALLOT, sameBallot } from "../core/ball
 import type { Name } from "../core/names.ts";
 import type { RegisterValue } from "../core/register.ts";
 import { type ReadReport, RegisterRead } from "../core/register-read.ts";
-import { AtollError, messageOf } from "../errors.ts";
+import { AtollError, isAtollError, messageOf } from "../errors.ts";
 import type { Clock } from "../ports.ts";
 import { byDistance, Fanout } from "./fanout.ts";
 import type { Membership } from "./membership.ts";
@@ -17,7 +17,7 @@ import type { Metrics } from "./metrics.ts";
 import type { PeerGate } from "./peer-gate.ts";
 import type { Registers } from "./registers.ts";
 import type { Replica } from "./replica.ts";
-import type { Ring } from "./ring.ts";
+import type { Quorum, Ring } from "./ring.ts";
 import { defer } from "./waiting.ts";
 
 const CALL_TIMEOUT_MS = 2_500;
@@ -27,6 +27,8 @@ const MIXED_PATIENCE_MS = 20;
 const HEDGE_ROUND_TRIPS = 3;
 const HEDGE_MIN_MS = 10;
 const REPAIRS_MAX = 64;
+/** Newer layouts by which one question is put again. */
+const LAYOUTS_MAX = 16;
 
 export interface CurrentValue {
   readonly ballot: Ballot;
@@ -44,6 +46,8 @@ export interface StrongReadsDeps {
   clock: Clock;
   metrics: Metrics;
   memories: Memories;
+  /** Resolves when no newer layout is being fetched, however that went. */
+  caughtUp: () => Promise<void>;
   /** What this node holds of a name already: it is not sent again. */
   held: (name: Name) => { ballot: Ballot; value: RegisterValue | null } | undefined;
 }
@@ -79,7 +83,7 @@ export class StrongReads {
   }
 
   #start(name: Name, trace: string | undefined): Promise<CurrentValue> {
-    const answer = this.#ask(name, trace);
+    const answer = this.#askByNewest(name, trace);
     const flight: Flight = { answer, next: undefined };
     this.#flights.set(name, flight);
     const landed = (): void => {
@@ -89,26 +93,41 @@ export class StrongReads {
     return answer;
   }
 
-  async #ask(name: Name, trace: string | undefined): Promise<CurrentValue> {
+  /** Once more by each newer layout that comes to light on the way. */
+  async #askByNewest(name: Name, trace: string | undefined): Promise<CurrentValue> {
+    const { ring, caughtUp } = this.#deps;
+    for (let layouts = 1;; layouts++) {
+      const quorum = ring.quorum(name);
+      try {
+        return await this.#ask(name, quorum, trace);
+      } catch (error) {
+        if (!isOvertaken(error) || layouts === LAYOUTS_MAX) throw error;
+        await caughtUp();
+        if (ring.number === quorum.number) throw error;
+      }
+    }
+  }
+
+  async #ask(name: Name, quorum: Quorum, trace: string | undefined): Promise<CurrentValue> {
     const { ring, membership, clock, registers, metrics } = this.#deps;
     const knownAtMs = clock.monotonicMs();
-    const replicas = ring.replicas(name);
+    const { replicas, sets } = quorum;
     const { order, aliveCount } = byDistance(replicas, ring.self, membership);
     if (order.length === 0) throw new AtollError("no-quorum", "this node does not belong to a ring yet");
-    const read = new RegisterRead([replicas]);
+    const read = new RegisterRead(sets);
     const outcome = defer<{ kind: "current"; report: ReadReport } | { kind: "mixed"; above: Ballot }>();
     /** Who answered with what, and, once it is known, what they should have. */
     const reports = new Map<string, ReadReport>();
     let current: ReadReport | undefined;
     let reason: unknown;
     let decided = false;
-    const fanout = new Fanout(order, (id) => {
-      void this.#report(id, name, trace).then((report) => {
+    const fanout = new Fanout(order, sets, (id) => {
+      void this.#report(id, name, quorum, trace).then((report) => {
         reports.set(id, report);
-        if (current) this.#repair(name, id, report, current);
+        if (current) this.#repair(name, id, report, current, quorum);
         return read.reported(id, report);
       }, (error: unknown) => {
-        reason = error;
+        if (!isAtollError(reason, "wrong-layout")) reason = error;
         const step = read.reported(id, undefined);
         if (step.kind === "wait") fanout.failed();
         return step;
@@ -121,6 +140,7 @@ export class StrongReads {
             new AtollError(
               "no-quorum",
               `wanted a majority of ${replicas.length} replicas: ${messageOf(reason)}`,
+              { cause: reason },
             ),
           );
         } else if (read.mixedSoFar) {
@@ -143,7 +163,7 @@ export class StrongReads {
         .add();
       if (result.kind === "current") {
         current = result.report;
-        for (const [id, report] of reports) this.#repair(name, id, report, current);
+        for (const [id, report] of reports) this.#repair(name, id, report, current, quorum);
         return { ballot: result.report.accepted, value: result.report.value, knownAtMs };
       }
       const settled = await registers.settle(name, result.above, trace);
@@ -153,16 +173,22 @@ export class StrongReads {
     }
   }
 
-  async #report(id: string, name: Name, trace: string | undefined): Promise<ReadReport> {
+  async #report(
+    id: string,
+    name: Name,
+    { number }: Quorum,
+    trace: string | undefined,
+  ): Promise<ReadReport> {
     const { ring, replica, gate, held, memories } = this.#deps;
     if (id === ring.self) {
-      const { accepted, value } = await replica.read(name);
+      const { accepted, value } = await replica.read(name, number);
       return { accepted, value, testimony: memories.testimony() };
     }
     const mine = held(name);
     const reply = await gate.call(id, { type: "read", name, known: mine?.ballot }, {
       timeoutMs: CALL_TIMEOUT_MS,
       trace,
+      layout: number,
     });
     const { accepted, testimony } = reply;
     if (reply.value !== undefined) return { accepted, value: reply.value, testimony };
@@ -172,7 +198,13 @@ export class StrongReads {
   }
 
   /** A replica that answered with less than what is committed is told: the committed accept, delivered once more. */
-  #repair(name: Name, id: string, report: ReadReport, current: ReadReport): void {
+  #repair(
+    name: Name,
+    id: string,
+    report: ReadReport,
+    current: ReadReport,
+    { number: layout }: Quorum,
+  ): void {
     const { gate, ring, replica, metrics } = this.#deps;
     const { accepted: ballot, value } = current;
     if (value === null || compareBallots(report.accepted, ballot) >= 0 || this.#repairs >= REPAIRS_MAX) {
@@ -181,8 +213,8 @@ export class StrongReads {
     this.#repairs++;
     const request = { type: "accept", name, ballot, value } as const;
     const repaired: Promise<unknown> = id === ring.self
-      ? replica.accept(name, ballot, value)
-      : gate.call(id, request, { timeoutMs: CALL_TIMEOUT_MS });
+      ? replica.accept(name, ballot, value, layout)
+      : gate.call(id, request, { timeoutMs: CALL_TIMEOUT_MS, layout });
     repaired.then(
       () => metrics.counter("atoll_read_repairs_total", "Replicas brought up to date by a read").add(),
       () => {
@@ -190,4 +222,8 @@ export class StrongReads {
       },
     ).finally(() => this.#repairs--);
   }
+}
+
+function isOvertaken(error: unknown): boolean {
+  return isAtollError(error) && isAtollError(error.cause, "wrong-layout");
 }

@@ -136,7 +136,7 @@ test("replicasOf names the replicas of the name's partition, home first", () => 
 });
 
 const mutations: Record<string, { change: (layout: Layout) => object; problem: RegExp }> = {
-  "another format": { change: () => ({ format: 2 }), problem: /wanted format 1, got 2/ },
+  "another format": { change: () => ({ format: 3 as 2 }), problem: /wanted format 1 or 2, got 3/ },
   "a missing partition": {
     change: ({ table }) => ({ table: table.slice(1) }),
     problem: /wanted 1024 partitions, got 1023/,

@@ -43,7 +43,7 @@ export interface Host {
 }
 
 /** What nodes may say to each other before both belong to a ring, as http/peer-door.ts has it. */
-const WITHOUT_RING = new Set<PeerRequest["type"]>(["ping", "layout", "found-prepare", "found-accept"]);
+const WITHOUT_RING = new Set<PeerRequest["type"]>(["ping", "layout", "decree-prepare", "decree-accept"]);
 
 export class FakeNetwork {
   readonly #clock: Clock;
@@ -112,7 +112,7 @@ export class FakeNetwork {
     url: string,
     from: { id: string; ringId: string | undefined },
     request: PeerRequest,
-    { expect, trace }: CallOptions,
+    { expect, trace, layout }: CallOptions,
     answer: (reply: PeerReply) => void,
     fail: (code: ErrorCode, message: string) => void,
   ): void {
@@ -126,7 +126,7 @@ export class FakeNetwork {
       if (!host || there.refused) return fail("peer-unreachable", `nobody listens at ${url}`);
       const refusal = refusalOf(host, from.ringId, request, expect);
       if (refusal) return fail(refusal.code, refusal.message);
-      void host.handler({ node: from.id, trace }, structuredClone(request)).catch(errorReply).then(
+      void host.handler({ node: from.id, trace, layout }, structuredClone(request)).catch(errorReply).then(
         (handled) => {
           // A process that died meanwhile answers nobody.
           if (this.#hosts.get(url) !== host) return;

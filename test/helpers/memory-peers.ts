@@ -43,7 +43,7 @@ export interface MemoryWay {
   delayMs: number;
 }
 
-const WITHOUT_RING: readonly PeerRequest["type"][] = ["ping", "layout", "found-prepare", "found-accept"];
+const WITHOUT_RING: readonly PeerRequest["type"][] = ["ping", "layout", "decree-prepare", "decree-accept"];
 
 export class MemoryNetwork {
   readonly #clock: Clock;
@@ -83,7 +83,7 @@ export class MemoryNetwork {
   #call(self: PeerSelf, url: string, request: PeerRequest, options: CallOptions): Promise<PeerReply> {
     return new Promise((resolve, reject) => {
       options.signal?.throwIfAborted();
-      const message = copyRequest(request, options.trace);
+      const message = copyRequest(request, options);
       const settle = () => {
         stop();
         options.signal?.removeEventListener("abort", abort);
@@ -116,7 +116,7 @@ export class MemoryNetwork {
   async #deliver(
     self: PeerSelf,
     url: string,
-    { request, trace }: { request: PeerRequest; trace?: string | undefined },
+    { request, trace, layout }: Copied,
     { expect }: CallOptions,
   ): Promise<PeerReply> {
     const way = this.way(self.nodeId, url);
@@ -126,8 +126,8 @@ export class MemoryNetwork {
       throw new AtollError("peer-unreachable", `wanted a connection to ${url}, got none`);
     }
     if (way.hangs) await never();
-    if (way.duplicates) void answer(peer, self, request, trace, expect).catch(() => undefined);
-    const reply = copyReply(await answer(peer, self, request, trace, expect));
+    if (way.duplicates) void answer(peer, self, { request, trace, layout }, expect).catch(() => undefined);
+    const reply = copyReply(await answer(peer, self, { request, trace, layout }, expect));
     if (way.dropsReplies || way.isCut) await never();
     await this.#pass(way);
     return reply;
@@ -139,11 +139,16 @@ export class MemoryNetwork {
   }
 }
 
+interface Copied {
+  readonly request: PeerRequest;
+  readonly trace?: string | undefined;
+  readonly layout?: number | undefined;
+}
+
 async function answer(
   peer: MemoryPeer,
   caller: PeerSelf,
-  request: PeerRequest,
-  trace: string | undefined,
+  { request, trace, layout }: Copied,
   expect: string | undefined,
 ): Promise<PeerReply> {
   const { nodeId, ringId } = peer.self();
@@ -155,7 +160,7 @@ async function answer(
     throw new AtollError("wrong-ring", `wanted ring ${ringId}, got ring ${caller.ringId}`);
   }
   try {
-    const reply = await peer.handler({ node: caller.nodeId, trace }, request);
+    const reply = await peer.handler({ node: caller.nodeId, trace, layout }, request);
     const wanted = request.type === "ping" ? "pong" : request.type;
     if (reply.type === wanted || reply.type === "error") return reply;
     throw new Error(`${wanted} was answered with ${reply.type}`);
@@ -165,10 +170,7 @@ async function answer(
   }
 }
 
-function copyRequest(
-  request: PeerRequest,
-  trace: string | undefined,
-): { request: PeerRequest; trace?: string | undefined } {
+function copyRequest(request: PeerRequest, { trace, layout }: CallOptions): Copied {
   if (request.type === "chunk-get") return { request: { ...request }, trace };
   if (request.type === "chunk-put") {
     const { bytes } = request;
@@ -177,7 +179,7 @@ function copyRequest(
     }
     return { request: { ...request, bytes: bytes.slice() }, trace };
   }
-  const [message] = decodeRequests(joinFrames([encodeRequest({ request, trace })]));
+  const [message] = decodeRequests(joinFrames([encodeRequest({ request, trace, layout })]));
   if (message instanceof AtollError) throw message;
   assert(message, "one message goes in");
   return message;

@@ -1,5 +1,5 @@
 /** The parts of one node within a memory ring, each for itself: for tests of what `AtollNode` does not show. */
-import { FoundingAcceptor } from "../../src/node/founding.ts";
+import { DecreeAcceptor } from "../../src/node/layout/decree-acceptor.ts";
 import type { Membership } from "../../src/node/membership.ts";
 import { createParts as createNodeParts, type Parts as NodeParts } from "../../src/node/parts.ts";
 import { DEFAULT_TIMINGS } from "../../src/node/repair/repair.ts";
@@ -18,12 +18,11 @@ export function createParts(memoryRing: MemoryRing, id: string): Parts {
     ...ports,
     ring: new Ring(id, memoryRing.layout),
     self: () => memoryRing.card(id),
-    founding: new FoundingAcceptor(ports.catalog),
+    decree: new DecreeAcceptor(ports.catalog, () => 1),
     seeds: [],
     cards: [],
     memoryCacheBytes: 8 << 20,
     repairTimings: DEFAULT_TIMINGS,
-    onHeard: () => {},
     onCards: () => {},
   });
   memoryRing.network.listen(urlOf(id), {

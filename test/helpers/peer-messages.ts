@@ -115,10 +115,23 @@ function exchange(
 export const exchanges: Readonly<Record<PeerRequest["type"], fc.Arbitrary<MadeUpExchange>>> = {
   ping: exchange("ping", [{ card, known: cards }], [{ card, known: cards }]),
   layout: exchange("layout", [{}], [{}, { layout }]),
-  "found-prepare": exchange("found-prepare", [{ ballot }], [{
-    reply: fc.oneof(promised("layout", layout), refused),
+  "decree-prepare": exchange("decree-prepare", [{ number: positive, ballot }], [
+    { reply: fc.oneof(promised("layout", layout), refused) },
+    { testimony },
+  ]),
+  "decree-accept": exchange("decree-accept", [{ ballot, layout }], [{ reply: acceptReply }, { testimony }]),
+  "decree-state": exchange("decree-state", [{}], [{
+    state: object({ number: count, promised: ballot, accepted: ballot, layout: fc.option(layout) }),
   }]),
-  "found-accept": exchange("found-accept", [{ ballot, layout }], [{ reply: acceptReply }]),
+  moved: exchange("moved", [{ number: positive }], [{
+    progress: object({
+      done: fc.boolean(),
+      partitions: count,
+      partitionsLeft: count,
+      bytes: count,
+      objectsLeft: count,
+    }),
+  }]),
   prepare: exchange("prepare", [{ name, ballot }, { chunk }], [
     { reply: fc.oneof(promised("value", value), refused) },
     { stored: digest, testimony },

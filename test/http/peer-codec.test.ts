@@ -125,7 +125,11 @@ const withManifest = (change: object) => ({
 });
 
 test("decodeRequests takes the message that the next test spoils", () => {
-  assert.deepEqual(decodeRequests(body([{ message: accept }])), [{ request: accept, trace: undefined }]);
+  assert.deepEqual(decodeRequests(body([{ message: accept }])), [{
+    request: accept,
+    trace: undefined,
+    layout: undefined,
+  }]);
 });
 
 const spoilt: readonly (readonly [string, unknown, string?])[] = [
@@ -149,7 +153,7 @@ const spoilt: readonly (readonly [string, unknown, string?])[] = [
   ["a manifest with a chunk that is no id", { message: withManifest({ chunks: ["B".repeat(64)] }) }],
   ["a layout of no partitions", {
     message: {
-      type: "found-accept",
+      type: "decree-accept",
       ballot,
       layout: { format: 1, ringId: "r", number: 1, replicas: 1, nodes: [], voters: [], table: [] },
     },
@@ -158,13 +162,14 @@ const spoilt: readonly (readonly [string, unknown, string?])[] = [
   ["bytes that nobody spoke of", { message: { type: "layout" } }, "bytes"],
   ["bytes of no chunk", { message: { type: "prepare", name: "a\0b", ballot } }, "bytes"],
   ["a trace that is none", { message: { type: "layout" }, trace: 1 }],
+  ["a layout number that is none", { message: { type: "layout" }, layout: 0 }],
 ];
 
 for (const [what, header, blob] of spoilt) {
   test(`decodeRequests gives peer-garbage in place of ${what}, and the other message unharmed`, () => {
     const [bad, good] = decodeRequests(body([header, blob], [{ message: { type: "layout" } }]));
     assert(isGarbage(bad));
-    assert.deepEqual(good, { request: { type: "layout" }, trace: undefined });
+    assert.deepEqual(good, { request: { type: "layout" }, trace: undefined, layout: undefined });
   });
 }
 
@@ -172,7 +177,7 @@ test("decodeRequests makes no prototype of a header", () => {
   const json = JSON.stringify({ message: withManifest({ headers: { h: "x" } }) });
   const [message] = decodeRequests(body([json.replace('"h":"x"', '"__proto__":{"y":"z"}')]));
   if (isGarbage(message)) return;
-  assert.deepEqual(message, { request: withManifest({ headers: {} }), trace: undefined });
+  assert.deepEqual(message, { request: withManifest({ headers: {} }), trace: undefined, layout: undefined });
 });
 
 test("decodeReplies throws peer-garbage for fewer or more replies than requests", () => {

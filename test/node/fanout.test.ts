@@ -5,7 +5,7 @@ import { openParts } from "../helpers/memory-ring-parts.ts";
 
 test("Fanout asks a majority first, and one more for each that fails", () => {
   const asked: string[] = [];
-  const fanout = new Fanout(["a", "b", "c", "d", "e"], (id) => asked.push(id));
+  const fanout = new Fanout(["a", "b", "c", "d", "e"], [["a", "b", "c", "d", "e"]], (id) => asked.push(id));
   fanout.narrowly(5);
   assert.deepEqual(asked, ["a", "b", "c"]);
   fanout.failed();
@@ -17,12 +17,18 @@ test("Fanout asks a majority first, and one more for each that fails", () => {
 
 test("Fanout that asked more than a majority asks nobody while enough are left", () => {
   const asked: string[] = [];
-  const fanout = new Fanout(["a", "b", "c", "d", "e"], (id) => asked.push(id));
+  const fanout = new Fanout(["a", "b", "c", "d", "e"], [["a", "b", "c", "d", "e"]], (id) => asked.push(id));
   fanout.widely(4);
   fanout.failed();
   assert.deepEqual(asked, ["a", "b", "c", "d"]);
   fanout.failed();
   assert.deepEqual(asked, ["a", "b", "c", "d", "e"]);
+});
+
+test("Fanout leaves nobody out while replicas move: a majority of each set is needed", () => {
+  const asked: string[] = [];
+  new Fanout(["a", "b", "c", "d"], [["a", "b", "c"], ["b", "c", "d"]], (id) => asked.push(id)).narrowly(4);
+  assert.deepEqual(asked, ["a", "b", "c", "d"]);
 });
 
 test("byDistance has the node itself first, then the living by round trip, then the suspects", async () => {
@@ -45,7 +51,7 @@ test("byDistance has the node itself first, then the living by round trip, then 
 test("Fanout asks the suspects at once, and all of them, when those alive make no majority", () => {
   for (const how of ["widely", "narrowly"] as const) {
     const asked: string[] = [];
-    new Fanout(["a", "b", "c"], (id) => asked.push(id))[how](1);
+    new Fanout(["a", "b", "c"], [["a", "b", "c"]], (id) => asked.push(id))[how](1);
     assert.deepEqual(asked, ["a", "b", "c"], how);
   }
 });

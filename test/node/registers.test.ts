@@ -128,7 +128,7 @@ test("Registers.change comes to an end when one replica is suspect and another h
   });
   heal();
   // Another writer came first at b: a's next ballot is refused there, and only c can make up a majority.
-  await ring.run(parts["b"]!.replica.prepare(NAME, { counter: 7, node: "b" }));
+  await ring.run(parts["b"]!.replica.prepare(NAME, { counter: 7, node: "b" }, 1));
   const outcome = await ring.run(registers.change(overwrite()), "the change", WRITE_DEADLINE_MS + HANG_MS);
   assert.equal(outcome.kind, "changed");
 });
@@ -145,7 +145,7 @@ test("Registers.change goes on when accepts are refused while a replica is suspe
   ring.network.rule(({ request, to, reply }) => {
     if (later && request.type === "accept" && to === "b" && !reply) {
       later = false;
-      void parts["b"]!.replica.prepare(NAME, { counter: 9, node: "b" });
+      void parts["b"]!.replica.prepare(NAME, { counter: 9, node: "b" }, 1);
     }
     return undefined;
   });
@@ -175,7 +175,7 @@ test("Registers: a value accepted by a minority that nobody met is overtaken, an
   const lost = parts["a"]!.registers.change(overwrite());
   await assert.rejects(ring.run(lost), { code: "outcome-unknown" });
   heal();
-  const lostValue = (await parts["a"]!.replica.read(NAME)).value;
+  const lostValue = (await parts["a"]!.replica.read(NAME, 1)).value;
   const hidden = ring.network.refuse("a");
   const { value } = await writeAt(parts["b"]!, ring);
   hidden();

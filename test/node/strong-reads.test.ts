@@ -116,7 +116,7 @@ test("StrongReads.read finishes what it finds half done before it answers", asyn
   hidden();
   const again = await ring.run(parts["c"]!.strongReads.read(NAME));
   assert.equal(again.value?.version, 2, "no reader sees it appear and vanish");
-  assert.deepEqual((await parts["b"]!.replica.read(NAME)).accepted, ballot);
+  assert.deepEqual((await parts["b"]!.replica.read(NAME, 1)).accepted, ballot);
 });
 
 test("StrongReads.read brings a replica that missed a write up to date", async () => {

@@ -70,13 +70,16 @@ export class Reconciler {
   async #ask(name: Name): Promise<Map<string, Held>> {
     const { ring, replica, gate } = this.#deps;
     const held = new Map<string, Held>();
-    const own = ring.isReplica(name) ? await replica.read(name) : undefined;
+    const layout = ring.number;
+    const own = ring.isReplica(name) ? await replica.read(name, layout) : undefined;
     if (own) held.set(ring.self, own);
     await Promise.all(
       ring.replicas(name).filter((node) => node !== ring.self).map(async (node) => {
         const known = own && own.value !== null ? own.accepted : undefined;
-        const reply = await gate.call(node, { type: "read", name, known }, { timeoutMs: CALL_TIMEOUT_MS })
-          .catch(() => undefined); // who does not answer is not among the result
+        const reply = await gate.call(node, { type: "read", name, known }, {
+          timeoutMs: CALL_TIMEOUT_MS,
+          layout,
+        }).catch(() => undefined); // who does not answer is not among the result
         if (!reply) return;
         const same = own && sameBallot(reply.accepted, own.accepted);
         held.set(node, { accepted: reply.accepted, value: reply.value ?? (same ? own.value : null) });
@@ -88,14 +91,17 @@ export class Reconciler {
   /** The ballot that stood in the way, if one did; `undefined` when it holds the value now. */
   async #deliver(node: string, name: Name, { accepted: ballot, value }: Held): Promise<Ballot | undefined> {
     const { ring, replica, gate } = this.#deps;
+    const layout = ring.number;
     if (value === null) {
       throw new AtollError("peer-garbage", `a replica says it accepted ${ballot.counter}, and sent no value`);
     }
     try {
       const reply = node === ring.self
-        ? await replica.accept(name, ballot, value)
-        : (await gate.call(node, { type: "accept", name, ballot, value }, { timeoutMs: CALL_TIMEOUT_MS }))
-          .reply;
+        ? await replica.accept(name, ballot, value, layout)
+        : (await gate.call(node, { type: "accept", name, ballot, value }, {
+          timeoutMs: CALL_TIMEOUT_MS,
+          layout,
+        })).reply;
       if (reply.kind === "refused") return reply.promised;
       this.#delivered.add();
       return undefined;

@@ -15,7 +15,7 @@
  *
  * With fewer than a majority of others there is no safe way back, and it waits.
  */
-import { type Ballot, compareBallots, sameBallot } from "../../core/ballot.ts";
+import { type Ballot, compareBallots, NO_BALLOT, sameBallot } from "../../core/ballot.ts";
 import type { Name } from "../../core/names.ts";
 import { partitionOf, slotOf, SLOTS_PER_PARTITION } from "../../core/partitions.ts";
 import { majorityOf } from "../../core/quorum.ts";
@@ -27,8 +27,18 @@ import {
   NO_FLOOR,
 } from "../../core/register.ts";
 import { AtollError, messageOf } from "../../errors.ts";
-import type { Catalog, Clock, Log, PeerRequest, Random, RegisterRow, ReplyTo } from "../../ports.ts";
+import type {
+  Catalog,
+  Clock,
+  DecreeState,
+  Log,
+  PeerRequest,
+  Random,
+  RegisterRow,
+  ReplyTo,
+} from "../../ports.ts";
 import { Background, forEach } from "../background.ts";
+import type { DecreeAcceptor } from "../layout/decree-acceptor.ts";
 import type { Metrics } from "../metrics.ts";
 import type { PeerGate } from "../peer-gate.ts";
 import type { Registers } from "../registers.ts";
@@ -56,6 +66,7 @@ type SlotStates = Extract<PeerRequest, { type: "slot-states" }>;
 export interface RecoveryDeps {
   ring: Ring;
   catalog: Catalog;
+  decree: DecreeAcceptor;
   /** Undefined until the replica is made, which needs this. */
   replica: () => Replica;
   registers: () => Pick<Registers, "rewrite">;
@@ -99,13 +110,18 @@ export class Recovery {
   }
 
   start(): void {
-    if (this.isUnderWay) this.#work.wake();
+    if (this.#isNeeded) this.#work.wake();
   }
 
   stop(): void {
     this.#work.stop();
   }
 
+  get #isNeeded(): boolean {
+    return this.isUnderWay || this.#deps.decree.hasForgotten;
+  }
+
+  /** Whether there are registers this node has no vote on. */
   get isUnderWay(): boolean {
     return this.#lost.size > 0 || this.#damaged.size > 0;
   }
@@ -147,7 +163,7 @@ export class Recovery {
   }
 
   async #run(): Promise<number | undefined> {
-    if (!this.isUnderWay) return undefined;
+    if (!this.#isNeeded) return undefined;
     const { log } = this.#deps;
     try {
       const noted = await this.#rename();
@@ -156,6 +172,7 @@ export class Recovery {
         if (this.#work.stopped) return undefined;
         await this.#restoreRegister(name, noted);
       }
+      if (this.#deps.decree.hasForgotten) await this.#restoreDecree(noted);
       this.#retryMs = RETRY_MS;
       return this.isUnderWay ? 0 : undefined;
     } catch (error) {
@@ -193,19 +210,46 @@ export class Recovery {
     }
   }
 
-  /** The other replicas that noted the new memory; fails with fewer than a majority of all. */
+  /** The other replicas that noted the new memory; fails with fewer than a majority of all in any set this node is in. */
   #sources(partition: number, noted: ReadonlySet<string>): string[] {
     const { ring } = this.#deps;
-    const replicas = ring.replicasOfPartition(partition);
-    const sources = replicas.filter((id) => id !== ring.self && noted.has(id));
-    const wanted = majorityOf(replicas.length);
-    if (sources.length < wanted) {
-      throw new AtollError(
-        "no-quorum",
-        `wanted ${wanted} other replicas of ${replicas.length} to resync from, got ${sources.length}`,
+    const sets = ring.quorumOfPartition(partition).sets.filter((set) => set.includes(ring.self));
+    return [...new Set(sets.flatMap((set) => this.#othersOf(set, noted)))];
+  }
+
+  #othersOf(set: readonly string[], noted: ReadonlySet<string>): string[] {
+    const others = set.filter((id) => id !== this.#deps.ring.self && noted.has(id));
+    const wanted = majorityOf(set.length);
+    if (others.length >= wanted) return others;
+    throw new AtollError(
+      "no-quorum",
+      `wanted ${wanted} others of ${set.length} to resync from, got ${others.length}`,
+    );
+  }
+
+  /** As a voter on layouts; one that is none has nothing to learn. */
+  async #restoreDecree(noted: ReadonlySet<string>): Promise<void> {
+    const { ring, gate, decree } = this.#deps;
+    const { number, voters } = ring.layout!;
+    let state: DecreeState = { number: number + 1, promised: NO_BALLOT, accepted: NO_BALLOT, layout: null };
+    if (voters.includes(ring.self)) {
+      const replies = await Promise.all(
+        this.#othersOf(voters, noted).map((id) =>
+          gate.call(id, { type: "decree-state" }, { timeoutMs: CALL_TIMEOUT_MS, layout: number })
+        ),
       );
+      for (const { state: other } of replies) {
+        // One that is ahead was fetched from at once: the next try is by its layout.
+        if (other.number !== state.number) throw new AtollError("wrong-layout", "the layout has changed");
+        if (compareBallots(other.promised, state.promised) > 0) {
+          state = { ...state, promised: other.promised };
+        }
+        if (compareBallots(other.accepted, state.accepted) > 0) {
+          state = { ...state, accepted: other.accepted, layout: other.layout };
+        }
+      }
     }
-    return sources;
+    await decree.restore(state);
   }
 
   async #restoreSome(noted: ReadonlySet<string>): Promise<void> {

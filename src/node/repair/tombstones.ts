@@ -7,6 +7,7 @@
 import { type Ballot, compareBallots, NO_BALLOT, sameBallot } from "../../core/ballot.ts";
 import { isExpired } from "../../core/manifest.ts";
 import type { Name } from "../../core/names.ts";
+import { partitionOf } from "../../core/partitions.ts";
 import type { AcceptorState } from "../../core/register.ts";
 import { isAtollError, messageOf } from "../../errors.ts";
 import type { Clock, Log, RegisterRow } from "../../ports.ts";
@@ -59,6 +60,8 @@ export class Tombstones {
   consider({ name, state: { value } }: RegisterRow): void {
     const { ring, clock, horizonMs } = this.#deps;
     if (!value || ring.replicas(name)[0] !== ring.self || this.#waiting.size >= WAITING_MAX) return;
+    // Somebody may be taking it over right now: what is collected at one end would arrive at the other.
+    if (ring.isMoving(partitionOf(name))) return;
     const now = clock.wallMs();
     if (value.content.kind === "tombstone") {
       if (value.modifiedMs <= now - horizonMs) this.#waiting.set(name, {});
@@ -85,6 +88,7 @@ export class Tombstones {
 
   async #collect(name: Name): Promise<void> {
     const { ring, replica, registers } = this.#deps;
+    const layout = ring.number;
     const others = ring.replicas(name).filter((id) => id !== ring.self);
     const own = await replica.state(name);
     const states = [own, ...await Promise.all(others.map((id) => this.#stateAt(id, name)))];
@@ -99,14 +103,16 @@ export class Tombstones {
     for (const id of others) {
       const { forgotten } = await this.#deps.gate.call(id, { type: "forget", name, ballot }, {
         timeoutMs: CALL_TIMEOUT_MS,
+        layout,
       });
       if (!forgotten) return;
     }
-    if (await replica.forget(name, ballot)) this.#collected.add();
+    if (await replica.forget(name, ballot, layout)) this.#collected.add();
   }
 
   async #stateAt(id: string, name: Name): Promise<AcceptorState> {
-    return (await this.#deps.gate.call(id, { type: "state", name }, { timeoutMs: CALL_TIMEOUT_MS })).state;
+    const options = { timeoutMs: CALL_TIMEOUT_MS, layout: this.#deps.ring.number };
+    return (await this.#deps.gate.call(id, { type: "state", name }, options)).state;
   }
 }
 

@@ -5,76 +5,19 @@
  * Since any two sets of founders that share a node share an acceptor, and a proposer that meets an accepted layout
  * carries that one on, two rings can come of one set of seeds only where not one founder is common to both.
  */
-import { type Ballot, compareBallots, nextBallot, NO_BALLOT, sameBallot } from "../core/ballot.ts";
-import { foundingLayout, type Layout, type LayoutNode } from "../core/layout.ts";
-import type { AcceptReply } from "../core/register.ts";
-import { messageOf } from "../errors.ts";
-import type { Catalog, Clock, FoundPrepareReply, Log, NodeCard, Peers, Random } from "../ports.ts";
-import { KeyedQueue } from "./keyed-queue.ts";
+import { type Ballot, compareBallots, nextBallot, NO_BALLOT } from "../../core/ballot.ts";
+import { foundingLayout, type Layout, type LayoutNode } from "../../core/layout.ts";
+import type { AcceptReply } from "../../core/register.ts";
+import { messageOf } from "../../errors.ts";
+import type { Clock, DecreePrepareReply, Log, NodeCard, Peers, Random } from "../../ports.ts";
+import type { DecreeAcceptor } from "./decree-acceptor.ts";
 
 const CALL_TIMEOUT_MS = 2_000;
-const DOCUMENT = "founding";
-
-interface FoundingState {
-  promised: Ballot;
-  accepted: Ballot;
-  layout: Layout | null;
-}
-
-/** One node's vote on the first layout; durable before it is told. */
-export class FoundingAcceptor {
-  readonly #catalog: Catalog;
-  readonly #queue = new KeyedQueue();
-  #state: FoundingState = { promised: NO_BALLOT, accepted: NO_BALLOT, layout: null };
-
-  constructor(catalog: Catalog) {
-    this.#catalog = catalog;
-  }
-
-  async load(): Promise<void> {
-    const text = await this.#catalog.document(DOCUMENT);
-    if (text !== undefined) this.#state = JSON.parse(text) as FoundingState;
-  }
-
-  get highest(): Ballot {
-    return this.#state.promised;
-  }
-
-  /** Whether this node's disk remembers founding that ring. */
-  hasAccepted(layout: Layout): boolean {
-    return this.#state.layout?.ringId === layout.ringId;
-  }
-
-  prepare(ballot: Ballot): Promise<FoundPrepareReply> {
-    return this.#queue.run("", async () => {
-      if (compareBallots(ballot, this.#state.promised) <= 0) {
-        return { kind: "refused", promised: this.#state.promised };
-      }
-      await this.#save({ ...this.#state, promised: ballot });
-      return { kind: "promised", accepted: this.#state.accepted, layout: this.#state.layout };
-    });
-  }
-
-  accept(ballot: Ballot, layout: Layout): Promise<AcceptReply> {
-    return this.#queue.run("", async () => {
-      if (compareBallots(ballot, this.#state.promised) < 0) {
-        return { kind: "refused", promised: this.#state.promised };
-      }
-      if (!sameBallot(ballot, this.#state.accepted)) {
-        await this.#save({ promised: ballot, accepted: ballot, layout });
-      }
-      return { kind: "accepted" };
-    });
-  }
-
-  async #save(state: FoundingState): Promise<void> {
-    await this.#catalog.commit({ documents: [{ key: DOCUMENT, text: JSON.stringify(state) }] });
-    this.#state = state;
-  }
-}
+/** The number of a ring's first layout. */
+const FIRST = 1;
 
 export interface FounderDeps {
-  acceptor: FoundingAcceptor;
+  acceptor: DecreeAcceptor;
   self: () => NodeCard;
   /** Cards of peers that answer. */
   alive: () => readonly NodeCard[];
@@ -142,7 +85,7 @@ export class Founder {
         ids.filter((id) => !promised.has(id)).map(async (id) => {
           const reply = await this.#prepare(id, ballot);
           if (reply.kind === "refused") {
-            await acceptor.prepare(nextBallot(reply.promised, self().id)); // the next attempt starts above it
+            await acceptor.prepare(FIRST, nextBallot(reply.promised, self().id)); // the next attempt starts above it
             throw new Error(`node ${id} has promised a later attempt`);
           }
           promised.add(id);
@@ -165,14 +108,14 @@ export class Founder {
     await onFounded(layout);
   }
 
-  async #prepare(id: string, ballot: Ballot): Promise<FoundPrepareReply> {
-    if (id === this.#deps.self().id) return await this.#deps.acceptor.prepare(ballot);
-    return (await this.#call(id, { type: "found-prepare", ballot })).reply;
+  async #prepare(id: string, ballot: Ballot): Promise<DecreePrepareReply> {
+    if (id === this.#deps.self().id) return await this.#deps.acceptor.prepare(FIRST, ballot);
+    return (await this.#call(id, { type: "decree-prepare", number: FIRST, ballot })).reply;
   }
 
   async #accept(id: string, ballot: Ballot, layout: Layout): Promise<AcceptReply> {
     if (id === this.#deps.self().id) return await this.#deps.acceptor.accept(ballot, layout);
-    return (await this.#call(id, { type: "found-accept", ballot, layout })).reply;
+    return (await this.#call(id, { type: "decree-accept", ballot, layout })).reply;
   }
 
   #call<R extends Parameters<Peers["call"]>[1]>(id: string, request: R) {

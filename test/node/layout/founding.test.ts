@@ -1,10 +1,10 @@
 /** How a ring begins: one layout, whoever proposes, in whatever order nodes come. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { foundingLayout, type Layout } from "../../src/core/layout.ts";
-import { FoundingAcceptor } from "../../src/node/founding.ts";
-import { createMemoryCatalog } from "../helpers/memory-catalog.ts";
-import { MemoryRing, RING_ID, urlOf } from "../helpers/memory-ring.ts";
+import { foundingLayout, type Layout } from "../../../src/core/layout.ts";
+import { DecreeAcceptor } from "../../../src/node/layout/decree-acceptor.ts";
+import { createMemoryCatalog } from "../../helpers/memory-catalog.ts";
+import { MemoryRing, RING_ID, urlOf } from "../../helpers/memory-ring.ts";
 
 const FOUNDERS = ["a", "b", "c"];
 
@@ -75,8 +75,8 @@ test("Founder: what all had accepted when its proposer died is finished by the o
   for (const id of FOUNDERS) await ring.start(id);
   let accepts = 0;
   ring.network.rule(({ request, reply }) => {
-    if (request.type === "found-accept" && reply) accepts++;
-    return request.type === "found-accept" && reply ? { lost: true } : undefined;
+    if (request.type === "decree-accept" && reply) accepts++;
+    return request.type === "decree-accept" && reply ? { lost: true } : undefined;
   });
   await ring.clock.until("both others accepted", () => accepts >= 2);
   const accepted = await acceptedAt(ring, "b");
@@ -84,14 +84,14 @@ test("Founder: what all had accepted when its proposer died is finished by the o
   ring.crash("a");
   await ring.clock.advance(20_000);
   assert.deepEqual(ringIdsOf(ring, ["b", "c"]), new Set([undefined]), "not without all of them");
-  ring.network.rule(({ request }) => request.type === "found-accept" ? { delayMs: 1 } : undefined);
+  ring.network.rule(({ request }) => request.type === "decree-accept" ? { delayMs: 1 } : undefined);
   await ring.start("a");
   assert.equal((await agreed(ring, FOUNDERS)).ringId, accepted.ringId);
   ring.close();
 });
 
 async function acceptedAt(ring: MemoryRing, id: string): Promise<Layout | null> {
-  const text = await ring.site(id).disk.catalog.document("founding");
+  const text = await ring.site(id).disk.catalog.document("decree");
   return text === undefined ? null : (JSON.parse(text) as { layout: Layout | null }).layout;
 }
 
@@ -101,7 +101,7 @@ test("Founder: nodes that propose at the same time come to one layout", async ()
     for (const id of FOUNDERS) await ring.start(id);
     // a cannot reach the others for so long that they think it is their turn, and hears them all the same.
     const silence = ring.network.rule(({ request, from, reply }) =>
-      from === "a" && !reply && request.type.startsWith("found-")
+      from === "a" && !reply && request.type.startsWith("decree-")
         ? { lost: ring.random.chance(0.7) }
         : undefined
     );
@@ -132,10 +132,10 @@ test("Founder: a node that belongs to a ring takes part in founding no other", a
   const ring = open(["a", "b"]);
   await ring.run(ring.start("a", { seeds: [] }));
   const old = ring.node("a").layout()!.ringId;
-  for (const type of ["found-prepare", "found-accept"] as const) {
+  for (const type of ["decree-prepare", "decree-accept"] as const) {
     const ballot = { counter: 9, node: "b" };
     const layout = foundingLayout("other", 3, [{ id: "b", region: "", zone: "", weight: 1 }]);
-    const request = type === "found-prepare" ? { type, ballot } : { type, ballot, layout };
+    const request = type === "decree-prepare" ? { type, number: 1, ballot } : { type, ballot, layout };
     await assert.rejects(ring.node("a").handlePeer({ node: "b" }, request), { code: "peer-refused" });
   }
   assert.equal(ring.node("a").layout()?.ringId, old);
@@ -193,26 +193,29 @@ test("A joiner fetches the layout of the ring it finds, and keeps it", async () 
   ring.close();
 });
 
-test("FoundingAcceptor promises only upwards, keeps its word over a restart, and answers repeated accepts alike", async () => {
+test("DecreeAcceptor promises only upwards, keeps its word over a restart, and answers repeated accepts alike", async () => {
   const catalog = createMemoryCatalog();
-  const acceptor = new FoundingAcceptor(catalog);
+  const acceptor = new DecreeAcceptor(catalog, () => 0);
   const layout = foundingLayout("ring", 3, [{ id: "a", region: "", zone: "", weight: 1 }]);
   const ballot = { counter: 5, node: "a" };
-  assert.equal((await acceptor.prepare(ballot)).kind, "promised");
-  assert.deepEqual(await acceptor.prepare({ counter: 4, node: "z" }), { kind: "refused", promised: ballot });
+  assert.equal((await acceptor.prepare(1, ballot)).kind, "promised");
+  assert.deepEqual(await acceptor.prepare(1, { counter: 4, node: "z" }), {
+    kind: "refused",
+    promised: ballot,
+  });
   assert.deepEqual(await acceptor.accept({ counter: 4, node: "z" }, layout), {
     kind: "refused",
     promised: ballot,
   });
   assert.deepEqual(await acceptor.accept(ballot, layout), { kind: "accepted" });
   assert.deepEqual(await acceptor.accept(ballot, layout), { kind: "accepted" });
-  const again = new FoundingAcceptor(catalog);
+  const again = new DecreeAcceptor(catalog, () => 0);
   await again.load();
   assert.deepEqual(again.highest, ballot);
-  assert.deepEqual(await again.prepare({ counter: 6, node: "b" }), {
+  assert.deepEqual(await again.prepare(1, { counter: 6, node: "b" }), {
     kind: "promised",
     accepted: ballot,
     layout,
   });
-  assert.equal((await again.prepare(ballot)).kind, "refused");
+  assert.equal((await again.prepare(1, ballot)).kind, "refused");
 });
