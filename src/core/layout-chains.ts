@@ -8,6 +8,8 @@
  */
 import { type Draft, NOBODY } from "./layout-draft.ts";
 
+type Kind = "free" | "cheapest" | "shortest";
+
 interface Step {
   readonly partition: number;
   readonly from: number;
@@ -26,10 +28,17 @@ export function moveByChain(
 ): void {
   // The cheapest chain may, rarely, want to use one partition twice; the shortest never does, since it could skip what
   // lies between.
-  const found = new Search(draft, before, true).from(source, partition);
-  if (found && apply(draft, found)) return;
-  const shortest = new Search(draft, before, false).from(source, partition);
-  if (!shortest || !apply(draft, shortest)) throw new Error("the targets of a table cannot be met");
+  const moved = (["cheapest", "shortest"] as const).some((kind) => {
+    const chain = new Search(draft, before, kind).from(source, partition);
+    return chain !== undefined && apply(draft, chain);
+  });
+  if (!moved) throw new Error("the targets of a table cannot be met");
+}
+
+/** The same by a chain that moves no data, if there is one. */
+export function moveFreely(draft: Draft, before: readonly (readonly number[])[], source: number): boolean {
+  const chain = new Search(draft, before, "free").from(source, undefined);
+  return chain !== undefined && apply(draft, chain);
 }
 
 function apply(draft: Draft, chain: readonly Step[]): boolean {
@@ -49,20 +58,20 @@ function apply(draft: Draft, chain: readonly Step[]): boolean {
   return true;
 }
 
-/** Breadth first; with `byCost` in layers of equal cost, each closed under the moves that cost nothing. */
+/** Breadth first: by the number of moves, or in layers of equal cost, each closed under the moves that cost nothing. */
 class Search {
   readonly #draft: Draft;
   readonly #before: readonly (readonly number[])[];
-  readonly #byCost: boolean;
+  readonly #kind: Kind;
   readonly #reachedBy: (Step | undefined)[];
   #unreached: number[];
   #layer: number[] = [];
   #nextLayer: number[] = [];
 
-  constructor(draft: Draft, before: readonly (readonly number[])[], byCost: boolean) {
+  constructor(draft: Draft, before: readonly (readonly number[])[], kind: Kind) {
     this.#draft = draft;
     this.#before = before;
-    this.#byCost = byCost;
+    this.#kind = kind;
     this.#reachedBy = draft.targets.map(() => undefined);
     this.#unreached = [...draft.targets.keys()].filter((node) => draft.rule.zoneOf[node] !== -1);
   }
@@ -79,7 +88,7 @@ class Search {
         if (node !== source && this.#draft.lack(node) > 0) return this.#chainTo(node);
         for (const held of this.#draft.held[node]!) this.#passOnFreely(held, node);
       }
-      if (this.#byCost) {
+      if (this.#kind === "cheapest") {
         for (const node of this.#layer) {
           for (const held of this.#draft.held[node]!) {
             this.#passOn(held, node, this.#unreached, this.#nextLayer);
@@ -94,7 +103,7 @@ class Search {
   #passOnFreely(partition: number, node: number): void {
     const was = this.#before[partition]!;
     const isNew = !was.includes(node);
-    const free = isNew || !this.#byCost
+    const free = isNew || this.#kind === "shortest"
       ? this.#unreached
       : was.filter((other) => this.#unreached.includes(other));
     this.#passOn(partition, node, free, this.#layer);

@@ -7,7 +7,7 @@
  * it. Where they do not, a chain of moves is searched for (layout-chains.ts). Garage computes its layouts as flows in the
  * same graph (arXiv 2302.13798).
  */
-import { moveByChain } from "./layout-chains.ts";
+import { moveByChain, moveFreely } from "./layout-chains.ts";
 import { Draft, lot, NOBODY } from "./layout-draft.ts";
 import { homesFirst } from "./layout-homes.ts";
 import { copiesOf, effectiveWeights, type LayoutNode } from "./layout-node.ts";
@@ -35,7 +35,9 @@ export function computeTable(
   for (const row of before) for (const node of row) held[node]!++;
   const draft = new Draft(zoneRule(nodes, copies), copies, targetsOf(nodes, replicas, held));
   keep(draft, before);
+  relieveFreely(draft, before);
   fill(draft, before);
+  relieveFreely(draft, before);
   level(draft, before);
   const ranked = draft.rows.map((row, partition) => {
     const kept = before[partition]!.filter((node) => row.includes(node));
@@ -67,6 +69,13 @@ function keep(draft: Draft, before: readonly (readonly number[])[]): void {
       if (draft.mayHold(partition, node, NOBODY)) draft.add(partition, node);
       else surplus[node]!--;
     }
+  }
+}
+
+/** Nodes above their target give to those below it as long as that costs nothing. */
+function relieveFreely(draft: Draft, before: readonly (readonly number[])[]): void {
+  for (const node of draft.targets.keys()) {
+    while (draft.lack(node) < 0 && moveFreely(draft, before, node));
   }
 }
 
