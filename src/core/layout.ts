@@ -4,20 +4,16 @@
  * The table of owners is computed once, by whoever proposes the layout, and is part of the document, so nodes never
  * disagree about it. The order of preference: replicas in distinct zones, then load by weight, then the least change.
  */
-import { partitionOf, PARTITIONS } from "./partitions.ts";
+import { copiesOf, type LayoutNode } from "./layout-node.ts";
+import { computeTable } from "./layout-table.ts";
+import { chooseVoters } from "./layout-voters.ts";
 import type { Name } from "./names.ts";
+import { partitionOf, PARTITIONS } from "./partitions.ts";
+
+export type { LayoutNode } from "./layout-node.ts";
 
 /** 2: a layout may be moving. One of format 1 is the same without. */
 export const LAYOUT_FORMAT = 2;
-export const VOTERS_MAX = 7;
-
-export interface LayoutNode {
-  readonly id: string;
-  readonly region: string;
-  readonly zone: string;
-  /** Share of the data relative to other nodes; 0 for one that is being drained and is to hold nothing. */
-  readonly weight: number;
-}
 
 export interface Layout {
   readonly format: 1 | typeof LAYOUT_FORMAT;
@@ -53,59 +49,6 @@ export function foundingLayout(ringId: string, replicas: number, members: readon
     voters: chooseVoters(nodes),
     table: computeTable(nodes, replicas),
   };
-}
-
-/** An odd number of voters, up to seven, spread over zones: zones in turn, each zone's nodes in order of id. */
-export function chooseVoters(nodes: readonly LayoutNode[]): string[] {
-  const zones = new Map<string, string[]>();
-  for (const node of nodes) zones.set(node.zone, [...(zones.get(node.zone) ?? []), node.id]);
-  const turns: string[] = [];
-  for (let turn = 0; turns.length < nodes.length; turn++) {
-    for (const ids of zones.values()) if (ids[turn] !== undefined) turns.push(ids[turn]!);
-  }
-  const wanted = Math.min(VOTERS_MAX, nodes.length);
-  return turns.slice(0, wanted % 2 === 1 ? wanted : wanted - 1);
-}
-
-/**
- * Rank by rank (all homes first), each partition takes the node that is least loaded for its weight, in a zone that
- * holds no replica of it yet as long as there is one. Ties go to the partition's own rotation of the nodes, so that
- * neighbours on the ring do not share all their replicas.
- */
-export function computeTable(nodes: readonly LayoutNode[], replicas: number): number[][] {
-  const copies = Math.min(replicas, nodes.length);
-  const zoneCount = new Set(nodes.map((node) => node.zone)).size;
-  const load = nodes.map(() => 0);
-  const table: number[][] = Array.from({ length: PARTITIONS }, () => []);
-  for (let rank = 0; rank < copies; rank++) {
-    for (const [partition, row] of table.entries()) {
-      const used = new Set(row.map((index) => nodes[index]!.zone));
-      const best = pick(nodes, load, row, used.size < zoneCount ? used : undefined, partition);
-      row.push(best);
-      load[best]! += 1 / nodes[best]!.weight;
-    }
-  }
-  return table;
-}
-
-function pick(
-  nodes: readonly LayoutNode[],
-  load: readonly number[],
-  row: readonly number[],
-  avoidZones: Set<string> | undefined,
-  partition: number,
-): number {
-  let best = -1;
-  for (let step = 0; step < nodes.length; step++) {
-    const index = (partition + step) % nodes.length;
-    if (row.includes(index) || avoidZones?.has(nodes[index]!.zone)) continue;
-    if (
-      best === -1 || load[index]! + 1 / nodes[index]!.weight < load[best]! + 1 / nodes[best]!.weight - 1e-9
-    ) {
-      best = index;
-    }
-  }
-  return best;
 }
 
 /** The ids of a name's replicas, home first. */
@@ -160,11 +103,6 @@ export function layoutProblem(layout: Layout): string | undefined {
   // The table that is moved away from may have been made for another number of copies.
   return tableProblem(layout, layout.table, copies) ??
     (layout.from && tableProblem(layout, layout.from, layout.from[0]?.length ?? 0));
-}
-
-/** How many replicas each partition has: as many as are wanted, or as there are nodes that take any. */
-export function copiesOf(nodes: readonly LayoutNode[], replicas: number): number {
-  return Math.min(replicas, nodes.filter(({ weight }) => weight > 0).length);
 }
 
 function tableProblem({ nodes }: Layout, table: Table, copies: number): string | undefined {

@@ -2,8 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import {
-  chooseVoters,
-  computeTable,
   foundingLayout,
   type Layout,
   type LayoutNode,
@@ -11,6 +9,8 @@ import {
   replicasOf,
   replicasOfPartition,
 } from "../../src/core/layout.ts";
+import { computeTable } from "../../src/core/layout-table.ts";
+import { chooseVoters } from "../../src/core/layout-voters.ts";
 import { partitionOf, PARTITIONS } from "../../src/core/partitions.ts";
 
 /** `count` nodes in `zones` zones, of equal weight. */
