@@ -33,6 +33,8 @@ export interface Layout {
    * one had, a register needs a majority of both.
    */
   readonly from?: Table | undefined;
+  /** Nodes that are no longer named once it has settled. */
+  readonly leaving?: readonly string[] | undefined;
 }
 
 export type Table = readonly (readonly number[])[];
@@ -70,8 +72,8 @@ export function setsOfPartition(layout: Layout, partition: number): string[][] {
   return old && !sameMembers(old, set) ? [old, set] : [set];
 }
 
-function sameMembers(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((id) => b.includes(id));
+export function sameMembers<T>(a: readonly T[], b: readonly T[]): boolean {
+  return a.length === b.length && a.every((one) => b.includes(one));
 }
 
 /** The partitions a node is a replica of, in either table. */
@@ -99,6 +101,8 @@ export function layoutProblem(layout: Layout): string | undefined {
   if (ids.size !== layout.nodes.length) return "a node stands in it twice";
   const stranger = layout.voters.find((id) => !ids.has(id));
   if (stranger !== undefined) return `voter ${stranger} is not a node of it`;
+  const unknown = layout.leaving?.find((id) => !ids.has(id));
+  if (unknown !== undefined) return `${unknown} leaves it and is not a node of it`;
   const copies = copiesOf(layout.nodes, layout.replicas);
   // The table that is moved away from may have been made for another number of copies.
   return tableProblem(layout, layout.table, copies) ??

@@ -81,6 +81,7 @@ const layout: z.ZodType<Layout> = z.strictObject({
   voters: z.array(text).max(NODES_MAX),
   table,
   from: table.optional(),
+  leaving: z.array(text).max(NODES_MAX).optional(),
 }).superRefine((document, context) => {
   const problem = layoutProblem(document);
   if (problem !== undefined) context.addIssue(problem);

@@ -39,6 +39,7 @@ export class Completion {
   readonly #completed: Counter;
   readonly #work: Background;
   #owed = 0;
+  #fetchedBytes = 0;
   #delayMs = RETRY_DELAY_MS;
 
   constructor(deps: CompletionDeps) {
@@ -53,6 +54,11 @@ export class Completion {
       "Objects that may lack chunks here, at least",
       () => this.#owed,
     );
+  }
+
+  /** Of chunks that were fetched for this node, since its start. */
+  get fetchedBytes(): number {
+    return this.#fetchedBytes;
   }
 
   start(): void {
@@ -119,6 +125,7 @@ export class Completion {
             // This stores what a replica lacks, but says nothing when it could not, or had it in memory.
             const { bytes } = await reader.fetch({ name, id, sizeBytes, keep: false });
             if (!await chunks.has(id)) await chunks.putVerified(id, bytes);
+            this.#fetchedBytes += bytes.length;
           }
         }
       }

@@ -18,8 +18,10 @@ import type {
   Random,
 } from "../ports.ts";
 import { DecreeAcceptor } from "./layout/decree-acceptor.ts";
+import type { Decrees } from "./layout/decrees.ts";
 import { Founder } from "./layout/founding.ts";
 import { loadLayout } from "./layout/layouts.ts";
+import type { Steward } from "./layout/steward.ts";
 import type { Listings } from "./list-objects.ts";
 import { measuredCatalog } from "./measured-catalog.ts";
 import type { Membership } from "./membership.ts";
@@ -40,6 +42,8 @@ export interface NodeOptions {
   readonly bootstrapExpect: number;
   readonly replicas: number;
   readonly memoryCacheBytes: number;
+  /** Ms a node must have been there before it is taken into the ring; undefined: never by itself. Default 10 s. */
+  readonly joinAfterMs?: number | undefined;
   /** Of what goes on in the background; what is not said is as in `DEFAULT_TIMINGS`. */
   readonly repair?: Partial<RepairTimings> | undefined;
 }
@@ -62,6 +66,8 @@ export interface AtollNode {
   readonly listings: Listings;
   readonly membership: Membership;
   readonly repair: Repair;
+  readonly decrees: Decrees;
+  readonly steward: Steward;
   readonly metrics: Metrics;
   readonly handlePeer: PeerHandler;
   readonly card: () => NodeCard;
@@ -74,6 +80,7 @@ export interface AtollNode {
 
 const CARDS_DOCUMENT = "peers";
 const CONSIDER_MS = 250;
+const JOIN_AFTER_MS = 10_000;
 
 /** Reads what the node remembers; nothing is sent before `start`. */
 export async function createNode(options: NodeOptions, ports: NodePorts): Promise<AtollNode> {
@@ -107,9 +114,10 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     cards: await loadCards(catalog),
     memoryCacheBytes: options.memoryCacheBytes,
     repairTimings: { ...DEFAULT_TIMINGS, ...options.repair },
+    joinAfterMs: "joinAfterMs" in options ? options.joinAfterMs : JOIN_AFTER_MS,
     onCards: remember,
   });
-  const { completion, layouts, membership, repair } = parts;
+  const { completion, decrees, layouts, leavings, membership, repair, steward, takeover } = parts;
   await parts.load();
   const founder = new Founder({
     acceptor: decree,
@@ -145,6 +153,8 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     card: self,
     layout: () => ring.layout,
     repair,
+    decrees,
+    steward,
     async start() {
       if (!ring.layout && options.seeds.length === 0) {
         const { id, region, zone } = options;
@@ -155,6 +165,9 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
       membership.start();
       completion.start();
       await repair.start();
+      takeover.start();
+      leavings.start();
+      steward.start();
       considerFounding();
     },
     stop() {
@@ -162,6 +175,9 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
       membership.stop();
       completion.stop();
       repair.stop();
+      takeover.stop();
+      leavings.stop();
+      steward.stop();
     },
   };
 }

@@ -6,7 +6,11 @@ import { ChunkWriter } from "./chunk-writer.ts";
 import { Completion } from "./completion.ts";
 import { Content } from "./content.ts";
 import type { DecreeAcceptor } from "./layout/decree-acceptor.ts";
+import { Decrees } from "./layout/decrees.ts";
 import { Layouts } from "./layout/layouts.ts";
+import { Leavings } from "./layout/leavings.ts";
+import { Steward } from "./layout/steward.ts";
+import { Takeover } from "./layout/takeover.ts";
 import { Listings } from "./list-objects.ts";
 import { Membership } from "./membership.ts";
 import { MemoryCache } from "./memory-cache.ts";
@@ -33,6 +37,8 @@ export interface PartsDeps extends NodePorts {
   cards: readonly NodeCard[];
   memoryCacheBytes: number;
   repairTimings: RepairTimings;
+  /** Ms a node must have been there before it is taken into the ring; undefined: never by itself. */
+  joinAfterMs: number | undefined;
   onCards: (cards: readonly NodeCard[]) => void;
 }
 
@@ -54,10 +60,15 @@ export function createParts(deps: PartsDeps) {
     cardOf: (id) => membership.card(id),
     replica: () => replica,
     recovery: () => recovery,
-    onAdopted: () => membership.announce(),
+    onAdopted: () => {
+      membership.announce();
+      takeover.adopted();
+      leavings.adopted();
+    },
   });
   const caughtUp = (): Promise<void> => layouts.caughtUp();
   const gate = new PeerGate({ ...deps, membership, onAhead: (id) => layouts.behind(id) });
+  const decrees = new Decrees({ ...deps, layouts, memories, gate });
   const recovery: Recovery = new Recovery({
     ...deps,
     replica: () => replica,
@@ -113,12 +124,31 @@ export function createParts(deps: PartsDeps) {
     expire: (name, version) => objects.delete(name, { ifVersion: version }),
     timings: deps.repairTimings,
   });
+  const takeover: Takeover = new Takeover({
+    ...deps,
+    layouts,
+    replica,
+    registers,
+    gate,
+    membership,
+    fetchedBytes: () => completion.fetchedBytes,
+  });
+  const leavings: Leavings = new Leavings({
+    ...deps,
+    replica,
+    reconciler: repair.reconciler,
+    strongReads,
+    content,
+    gate,
+  });
+  const moved = (number: number) => takeover.progress(number);
+  const steward = new Steward({ ...deps, decrees, gate, membership, moved });
   const listings = new Listings({ ...deps, gate, membership, strongReads, caughtUp });
   const handlePeer = createPeerService({
     ...deps,
     membership,
     layouts,
-    moved: () => ({ done: true, partitions: 0, partitionsLeft: 0, bytes: 0, objectsLeft: 0 }),
+    moved,
     replica,
     chunks,
     memory,
@@ -139,6 +169,10 @@ export function createParts(deps: PartsDeps) {
     memory,
     membership,
     layouts,
+    decrees,
+    takeover,
+    leavings,
+    steward,
     gate,
     chunks,
     recovery,

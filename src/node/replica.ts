@@ -197,6 +197,25 @@ export class Replica {
     });
   }
 
+  /** What registers of a slot that are not here are taken for, as another replica has it. */
+  async raiseFloor(slot: number, floor: Floor): Promise<void> {
+    await this.#catalog.commit({ floors: [{ slot, floor }] });
+    this.#raise(slot, floor);
+  }
+
+  /**
+   * Gives up the register of a name that this node is no replica of any more; false where it is one again. Its votes counted
+   * by layouts that are past.
+   */
+  drop(name: Name): Promise<boolean> {
+    return this.#queue.run(name, async () => {
+      if (this.#deps.ring.isReplica(name)) return false;
+      await this.#catalog.commit({ forgotten: [name], incomplete: [{ name, version: null }] });
+      this.#states.delete(name);
+      return true;
+    });
+  }
+
   /**
    * Puts back what this node's acceptors lost with their disk, as a majority of the others knows it. The caller sees to it
    * that nobody votes on these names meanwhile.

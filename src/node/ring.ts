@@ -79,6 +79,12 @@ export class Ring {
     return this.quorumOfPartition(partition).sets.length > 1;
   }
 
+  movingPartitions(): number[] {
+    return this.#layout?.from
+      ? [...this.#quorums.keys()].filter((partition) => this.isMoving(partition))
+      : [];
+  }
+
   /** Whether this node alone is a majority for the name. */
   isAlone(name: Name): boolean {
     const replicas = this.replicas(name);

@@ -23,6 +23,7 @@ export function createParts(memoryRing: MemoryRing, id: string): Parts {
     cards: [],
     memoryCacheBytes: 8 << 20,
     repairTimings: DEFAULT_TIMINGS,
+    joinAfterMs: undefined,
     onCards: () => {},
   });
   memoryRing.network.listen(urlOf(id), {

@@ -11,6 +11,7 @@ import type { AcceptReply } from "../../core/register.ts";
 import { messageOf } from "../../errors.ts";
 import type { Clock, DecreePrepareReply, Log, NodeCard, Peers, Random } from "../../ports.ts";
 import type { DecreeAcceptor } from "./decree-acceptor.ts";
+import { layoutNode } from "./steward.ts";
 
 const CALL_TIMEOUT_MS = 2_000;
 /** The number of a ring's first layout. */
@@ -123,8 +124,4 @@ export class Founder {
     if (!url) throw new Error(`founder ${id} is not there`);
     return this.#deps.peers.call(url, request, { timeoutMs: CALL_TIMEOUT_MS, expect: id });
   }
-}
-
-function layoutNode(card: NodeCard): LayoutNode {
-  return { id: card.id, region: card.region, zone: card.zone, weight: 1 };
 }

@@ -76,6 +76,7 @@ export class Repair {
   readonly hints: Hints;
   readonly garbage: Garbage;
   readonly scrub: Scrub;
+  readonly reconciler: Reconciler;
   readonly #antiEntropy: AntiEntropy;
   readonly #tombstones: Tombstones;
   readonly #deps: RepairDeps;
@@ -84,6 +85,7 @@ export class Repair {
     const { timings } = deps;
     const onDamaged = (name: Name): void => deps.recovery.damaged(name);
     const reconciler = new Reconciler(deps);
+    this.reconciler = reconciler;
     this.#deps = deps;
     this.digests = new Digests({ ...deps, onDamaged, cycleMs: timings.digestCycleMs });
     this.hints = new Hints({ ...deps, reconciler });

@@ -1,0 +1,133 @@
+/**
+ * What lies on this node and is no longer its business, after a layout has settled: given up register by register, and
+ * only when every replica has it whole. Chunks that no register names then are the garbage collector's.
+ */
+import type { Name } from "../../core/names.ts";
+import { messageOf } from "../../errors.ts";
+import type { Catalog, Clock, Log } from "../../ports.ts";
+import { Background, forEach } from "../background.ts";
+import type { Content } from "../content.ts";
+import type { Metrics } from "../metrics.ts";
+import type { PeerGate } from "../peer-gate.ts";
+import type { Reconciler } from "../repair/reconciler.ts";
+import type { Replica } from "../replica.ts";
+import type { Ring } from "../ring.ts";
+import type { StrongReads } from "../strong-reads.ts";
+
+const ASK_TIMEOUT_MS = 5_000;
+const SCAN = 256;
+const AT_ONCE = 16;
+const CHUNKS_ASKED = 256;
+/** What somebody still lacked is looked at again. */
+const RETRY_MS = 2_000;
+const RETRY_MAX_MS = 60_000;
+
+export interface LeavingsDeps {
+  ring: Ring;
+  catalog: Catalog;
+  replica: Replica;
+  reconciler: Reconciler;
+  strongReads: StrongReads;
+  content: Content;
+  gate: PeerGate;
+  clock: Clock;
+  log: Log;
+  metrics: Metrics;
+}
+
+export class Leavings {
+  readonly #deps: LeavingsDeps;
+  readonly #work: Background;
+  #left = 0;
+  #retryMs = RETRY_MS;
+
+  constructor(deps: LeavingsDeps) {
+    this.#deps = deps;
+    this.#work = new Background(deps.clock, () => this.#run());
+    deps.metrics.gauge(
+      "atoll_leavings_registers",
+      "Registers here that belong to others, and wait until those have them whole",
+      () => this.#left,
+    );
+  }
+
+  start(): void {
+    this.#work.wake(RETRY_MS);
+  }
+
+  stop(): void {
+    this.#work.stop();
+  }
+
+  /** Another layout is in use. */
+  adopted(): void {
+    this.#retryMs = RETRY_MS;
+    this.#work.wake(RETRY_MS);
+  }
+
+  async #run(): Promise<number | undefined> {
+    const { ring, catalog, log } = this.#deps;
+    const { layout } = ring;
+    // While it moves, old replicas are needed for every majority.
+    if (!layout || layout.from) return undefined;
+    let after: Name = "";
+    let [gone, left] = [0, 0];
+    try {
+      for (;;) {
+        const rows = await catalog.scan({ prefix: "", after, limit: SCAN });
+        const names = rows.map(({ name }) => name).filter((name) => !ring.isReplica(name));
+        await forEach(names, AT_ONCE, async (name) => {
+          if (this.#work.stopped || ring.number !== layout.number) return;
+          if (await this.#giveUp(name)) gone++;
+          else left++;
+        });
+        if (this.#work.stopped) return undefined;
+        if (ring.number !== layout.number) return RETRY_MS;
+        if (rows.length < SCAN) break;
+        after = rows.at(-1)!.name;
+      }
+    } catch (error) {
+      left++;
+      log.info("what belongs to others stays for now", { reason: messageOf(error) });
+    }
+    this.#left = left;
+    if (gone > 0) log.info("given up what others have", { registers: gone, left });
+    if (left === 0) return undefined;
+    this.#retryMs = Math.min(RETRY_MAX_MS, 2 * this.#retryMs);
+    return this.#retryMs;
+  }
+
+  async #giveUp(name: Name): Promise<boolean> {
+    const { ring, replica, reconciler } = this.#deps;
+    try {
+      const replicas = ring.replicas(name);
+      // What this node holds is in nobody's way: if it was ever committed, a majority of them has it.
+      const alike = await reconciler.reconcile(name);
+      if (!replicas.every((id) => alike.has(id)) || !await this.#isWholeAt(replicas, name)) return false;
+      return await replica.drop(name);
+    } catch {
+      return false; // somebody is away
+    }
+  }
+
+  async #isWholeAt(replicas: readonly string[], name: Name): Promise<boolean> {
+    const { strongReads, content, gate } = this.#deps;
+    const { value } = await strongReads.read(name);
+    if (value?.content.kind !== "object") return true;
+    const ids: string[] = [];
+    const areHeld = async (): Promise<boolean> => {
+      const asked = ids.splice(0);
+      if (asked.length === 0) return true;
+      const replies = await Promise.all(
+        replicas.map((id) =>
+          gate.call(id, { type: "chunks-held", ids: asked }, { timeoutMs: ASK_TIMEOUT_MS })
+        ),
+      );
+      return replies.every(({ held }) => asked.every((_, i) => held[i] === true));
+    };
+    for await (const { id } of content.chunksOf(name, value.content.manifest)) {
+      if (ids.push(id) === CHUNKS_ASKED && !await areHeld()) return false;
+    }
+    return await areHeld();
+  }
+}

@@ -1,0 +1,281 @@
+/**
+ * Taking over what a moving layout gives this node. For each partition whose replicas change, every member of the new
+ * set, old members too, makes sure that it has accepted whatever a majority of the old set ever committed:
+ *
+ * 1. It asks a majority of the old set, each of which goes by this layout by then, so that no vote by an earlier one can
+ *    be added any more, and says only what is durable (`Layouts.drained`).
+ * 2. Each register found there is accepted here, as if its accept arrived late. Where this node has promised more, a
+ *    round of its own comes instead.
+ * 3. The chunks of what it accepted are fetched; until then it is not done.
+ *
+ * A commit by the old layouts was accepted by a majority of the old set, which shares a member with the one that was
+ * asked; a commit by this one was accepted by a majority of the new set as well. So when a majority of a new set is done,
+ * it alone knows everything that was ever committed.
+ */
+import { type Ballot, compareBallots } from "../../core/ballot.ts";
+import type { Name } from "../../core/names.ts";
+import { partitionOf, SLOTS_PER_PARTITION } from "../../core/partitions.ts";
+import { majorityOf } from "../../core/quorum.ts";
+import { type Floor, higherFloor, NO_FLOOR, type RegisterValue } from "../../core/register.ts";
+import { AtollError, messageOf } from "../../errors.ts";
+import type { Catalog, Clock, Log, MoveProgress, PeerRequest, ReplyTo } from "../../ports.ts";
+import { Background, forEach } from "../background.ts";
+import { byDistance } from "../fanout.ts";
+import type { Membership } from "../membership.ts";
+import type { Counter, Metrics } from "../metrics.ts";
+import type { PeerGate } from "../peer-gate.ts";
+import type { Registers } from "../registers.ts";
+import type { Replica } from "../replica.ts";
+import type { Ring } from "../ring.ts";
+import type { Layouts } from "./layouts.ts";
+
+const DOCUMENT = "takeover";
+const CALL_TIMEOUT_MS = 5_000;
+const RETRY_MS = 500;
+const RETRY_MAX_MS = 10_000;
+/** Looks whether the last chunks have come. */
+const LOOK_MS = 500;
+/** Partitions after which it is noted how far this got. */
+const BATCH = 64;
+const PARTITIONS_AT_ONCE = 8;
+const REGISTERS_AT_ONCE = 32;
+const ROUNDS_MAX = 8;
+const PAGES_MAX = 10_000;
+/** Incomplete objects looked at; with more, some may be of what moves. */
+const INCOMPLETE_MAX = 1_024;
+
+type SlotStates = Extract<PeerRequest, { type: "slot-states" }>;
+
+export interface TakeoverDeps {
+  ring: Ring;
+  layouts: Layouts;
+  catalog: Catalog;
+  replica: Replica;
+  registers: Registers;
+  gate: PeerGate;
+  membership: Membership;
+  clock: Clock;
+  log: Log;
+  metrics: Metrics;
+  /** Bytes of chunks this node has fetched for itself so far. */
+  fetchedBytes: () => number;
+}
+
+export class Takeover {
+  readonly #deps: TakeoverDeps;
+  readonly #work: Background;
+  readonly #registers: Counter;
+  /** The layout that is taken over; 0: none. */
+  #number = 0;
+  #partitions = 0;
+  #left = new Set<number>();
+  #objectsLeft = 0;
+  #isDone = false;
+  #bytesBefore = 0;
+  #retryMs = RETRY_MS;
+
+  constructor(deps: TakeoverDeps) {
+    this.#deps = deps;
+    this.#work = new Background(deps.clock, () => this.#run());
+    deps.metrics.gauge(
+      "atoll_takeover_partitions_left",
+      "Partitions whose registers this node has yet to take over as a layout moves",
+      () => this.#left.size,
+    );
+    this.#registers = deps.metrics.counter(
+      "atoll_takeover_registers_total",
+      "Registers taken over from replicas of an earlier layout",
+    );
+  }
+
+  start(): void {
+    this.#work.wake();
+  }
+
+  stop(): void {
+    this.#work.stop();
+  }
+
+  /** Another layout is in use. */
+  adopted(): void {
+    this.#work.wake();
+  }
+
+  /** Of that layout; nothing is known of another. */
+  progress(number: number): MoveProgress {
+    const isIt = this.#number === number && this.#deps.ring.number === number;
+    return {
+      done: isIt && this.#isDone,
+      partitions: isIt ? this.#partitions : 0,
+      partitionsLeft: isIt ? this.#left.size : 0,
+      bytes: isIt ? this.#deps.fetchedBytes() - this.#bytesBefore : 0,
+      objectsLeft: isIt ? this.#objectsLeft : 0,
+    };
+  }
+
+  async #run(): Promise<number | undefined> {
+    const { ring, log } = this.#deps;
+    const { layout } = ring;
+    if (!layout?.from) {
+      this.#forget();
+      return undefined;
+    }
+    try {
+      if (this.#number !== layout.number) await this.#begin(layout.number);
+      while (this.#left.size > 0) {
+        if (this.#work.stopped || ring.number !== layout.number) return 0;
+        await this.#takeSome();
+      }
+      if (this.#isDone) return undefined;
+      this.#objectsLeft = await this.#incompleteOfMoving();
+      if (this.#objectsLeft > 0) return LOOK_MS;
+      if (ring.number !== layout.number) return 0;
+      this.#isDone = true;
+      this.#retryMs = RETRY_MS;
+      log.info("taken over", { layout: layout.number, partitions: this.#partitions });
+      return undefined;
+    } catch (error) {
+      log.warn("taking over waits", {
+        layout: layout.number,
+        partitionsLeft: this.#left.size,
+        reason: messageOf(error),
+      });
+      this.#retryMs = Math.min(RETRY_MAX_MS, 2 * this.#retryMs);
+      return this.#retryMs;
+    }
+  }
+
+  #forget(): void {
+    this.#number = 0;
+    this.#partitions = 0;
+    this.#left.clear();
+    this.#objectsLeft = 0;
+    this.#isDone = false;
+  }
+
+  /** What was taken over by an earlier layout's number does not count: its old sets may have gone on since. */
+  async #begin(number: number): Promise<void> {
+    const { ring, catalog, fetchedBytes, log } = this.#deps;
+    this.#forget();
+    const mine = ring.movingPartitions().filter((partition) =>
+      ring.quorumOfPartition(partition).sets[1]!.includes(ring.self)
+    );
+    const text = await catalog.document(DOCUMENT);
+    const kept = text === undefined ? undefined : JSON.parse(text) as { number: number; left: number[] };
+    const left = kept?.number === number ? mine.filter((partition) => kept.left.includes(partition)) : mine;
+    this.#number = number;
+    this.#partitions = mine.length;
+    this.#left = new Set(this.#mostEndangeredFirst(left));
+    this.#bytesBefore = fetchedBytes();
+    if (left.length > 0) log.info("taking over", { layout: number, partitions: left.length });
+  }
+
+  /** Those that the fewest reachable nodes hold. */
+  #mostEndangeredFirst(partitions: readonly number[]): number[] {
+    const { ring, membership } = this.#deps;
+    const holders = (partition: number): number =>
+      ring.quorumOfPartition(partition).sets[0]!.filter((id) => id === ring.self || membership.isAlive(id))
+        .length;
+    return partitions.map((partition) => ({ partition, count: holders(partition) }))
+      .sort((a, b) => a.count - b.count || a.partition - b.partition)
+      .map(({ partition }) => partition);
+  }
+
+  async #takeSome(): Promise<void> {
+    const { catalog, log } = this.#deps;
+    const number = this.#number;
+    const some = [...this.#left].slice(0, BATCH);
+    await forEach(some, PARTITIONS_AT_ONCE, async (partition) => {
+      if (!this.#work.stopped) await this.#take(partition, number);
+    });
+    if (this.#work.stopped) return;
+    const left = [...this.#left].slice(some.length);
+    await catalog.commit({ documents: [{ key: DOCUMENT, text: JSON.stringify({ number, left }) }] });
+    this.#left = new Set(left);
+    log.info("taking over", { layout: number, partitionsLeft: left.length, partitions: this.#partitions });
+  }
+
+  /** From a majority of the old set, the nearest that answer. */
+  async #take(partition: number, number: number): Promise<void> {
+    const { ring, layouts, membership } = this.#deps;
+    const { sets } = ring.quorumOfPartition(partition);
+    if (ring.number !== number) throw new AtollError("wrong-layout", "another layout has come");
+    const old = sets[0]!;
+    const { order } = byDistance(old, ring.self, membership);
+    const floors = new Map<number, Floor>();
+    let reason: unknown;
+    let asked = 0;
+    for (const source of order) {
+      if (asked === majorityOf(old.length)) break;
+      try {
+        // What lies here is accepted here already.
+        if (source === ring.self) await layouts.drained();
+        else await this.#takeFrom(source, partition, number, floors);
+        asked++;
+      } catch (error) {
+        reason = error;
+      }
+    }
+    if (asked < majorityOf(old.length)) {
+      throw new AtollError(
+        "no-quorum",
+        `wanted ${
+          majorityOf(old.length)
+        } of ${old.length} earlier replicas of partition ${partition} to answer, ` +
+          `got ${asked}: ${messageOf(reason)}`,
+        { cause: reason },
+      );
+    }
+    // Last: a floor of its slot would keep out registers that are still to come.
+    for (const [slot, floor] of floors) await this.#deps.replica.raiseFloor(slot, floor);
+  }
+
+  async #takeFrom(
+    source: string,
+    partition: number,
+    number: number,
+    floors: Map<number, Floor>,
+  ): Promise<void> {
+    let from: ReplyTo<SlotStates>["next"] = { slot: partition * SLOTS_PER_PARTITION, after: "" };
+    for (let pages = 0; from !== undefined; pages++) {
+      if (pages === PAGES_MAX) throw new AtollError("peer-garbage", `wanted ${source} to come to an end`);
+      const page: ReplyTo<SlotStates> = await this.#deps.gate.call(source, { type: "slot-states", ...from }, {
+        timeoutMs: CALL_TIMEOUT_MS,
+        layout: number,
+      });
+      await forEach(page.rows, REGISTERS_AT_ONCE, async ({ name, state: { accepted, value } }) => {
+        if (value !== null && partitionOf(name) === partition) {
+          await this.#learn(name, accepted, value, number);
+        }
+      });
+      for (const { slot, floor } of page.floors) {
+        if (Math.floor(slot / SLOTS_PER_PARTITION) !== partition) continue;
+        floors.set(slot, higherFloor(floors.get(slot) ?? NO_FLOOR, floor));
+      }
+      from = page.next;
+    }
+  }
+
+  /** When it resolves this node has accepted that value, or a later one. */
+  async #learn(name: Name, ballot: Ballot, value: RegisterValue, number: number): Promise<void> {
+    const { replica, registers } = this.#deps;
+    for (let rounds = 0; rounds < ROUNDS_MAX; rounds++) {
+      const { accepted } = await replica.state(name);
+      if (compareBallots(accepted, ballot) >= 0) return;
+      const reply = await replica.accept(name, ballot, value, number);
+      if (reply.kind === "accepted") return this.#registers.add();
+      await registers.rewrite(name, reply.promised);
+    }
+    throw new AtollError(
+      "overloaded",
+      `wanted ${name.replace("\0", "/")} to rest for a moment, others keep writing it`,
+    );
+  }
+
+  async #incompleteOfMoving(): Promise<number> {
+    const { ring, catalog } = this.#deps;
+    const rows = await catalog.incomplete(INCOMPLETE_MAX);
+    const moving = rows.filter(({ name }) => ring.isMoving(partitionOf(name))).length;
+    return rows.length === INCOMPLETE_MAX ? Math.max(1, moving) : moving;
+  }
+}
