@@ -110,10 +110,7 @@ class Search {
   }
 
   #passOn(partition: number, from: number, candidates: readonly number[], reached: number[]): void {
-    if (candidates.length === 0) return;
-    const { zoneOf } = this.#draft.rule;
-    const open = this.#draft.openZones(partition, from);
-    const fresh = candidates.filter((to) => open[zoneOf[to]!] && !this.#draft.held[to]!.has(partition));
+    const fresh = candidates.filter((to) => this.#draft.mayHold(partition, to, from));
     if (fresh.length === 0) return;
     for (const to of fresh) this.#reachedBy[to] = { partition, from, to };
     reached.push(...fresh);

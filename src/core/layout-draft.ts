@@ -16,6 +16,9 @@ export class Draft {
   /** Per zone how many partitions it holds one more than its least of, and how many it is to. */
   readonly extras: number[];
   readonly #extraTargets: readonly number[];
+  /** Per partition and zone the copies there; per partition how many zones have one more than their least. */
+  readonly #counts: Uint16Array;
+  readonly #extrasOf: Uint16Array;
   readonly rule: ZoneRule;
   readonly copies: number;
   readonly targets: readonly number[];
@@ -27,6 +30,8 @@ export class Draft {
     this.rows = Array.from({ length: PARTITIONS }, () => []);
     this.held = targets.map(() => new Set<number>());
     this.extras = rule.zones.map(() => 0);
+    this.#counts = new Uint16Array(PARTITIONS * rule.zones.length);
+    this.#extrasOf = new Uint16Array(PARTITIONS);
     this.#extraTargets = rule.zones.map((zone, z) =>
       zone.reduce((total, node) => total + targets[node]!, 0) - PARTITIONS * rule.least[z]!
     );
@@ -42,37 +47,36 @@ export class Draft {
     return this.#extraTargets[zone]! - this.extras[zone]!;
   }
 
-  /** Per zone whether the partition may get a copy there once `without` has given up its own. */
-  openZones(partition: number, without: number): boolean[] {
-    const { zoneOf, zones, least, most, extras } = this.rule;
-    const counts = zones.map(() => 0);
-    let used = 0;
-    for (const holder of this.rows[partition]!) {
-      if (holder === without) continue;
-      const zone = zoneOf[holder]!;
-      if (++counts[zone]! > least[zone]!) used++;
-    }
-    return counts.map((count, z) => count < least[z]! || count < most[z]! && used < extras);
+  /** How many copies of the partition the zone has. */
+  countIn(partition: number, zone: number): number {
+    return this.#counts[partition * this.rule.zones.length + zone]!;
+  }
+
+  /** Whether the partition may get a copy in the zone once `without`, a holder or nobody, has given up its own. */
+  isOpen(partition: number, zone: number, without: number): boolean {
+    const { zoneOf, least, most, extras } = this.rule;
+    const leaving = without === NOBODY ? -1 : zoneOf[without]!;
+    const count = this.countIn(partition, zone) - (leaving === zone ? 1 : 0);
+    if (count < least[zone]!) return true;
+    const freed = leaving !== -1 && this.countIn(partition, leaving) > least[leaving]! ? 1 : 0;
+    return count < most[zone]! && this.#extrasOf[partition]! - freed < extras;
   }
 
   mayHold(partition: number, node: number, without: number): boolean {
-    const zone = this.rule.zoneOf[node]!;
-    return zone !== -1 && !this.held[node]!.has(partition) && this.openZones(partition, without)[zone]!;
+    return !this.held[node]!.has(partition) && this.isOpen(partition, this.rule.zoneOf[node]!, without);
   }
 
   add(partition: number, node: number): void {
     this.rows[partition]!.push(node);
     this.held[node]!.add(partition);
-    const zone = this.rule.zoneOf[node]!;
-    if (this.#countIn(partition, zone) > this.rule.least[zone]!) this.extras[zone]!++;
+    this.#count(partition, this.rule.zoneOf[node]!, 1);
   }
 
   remove(partition: number, node: number): void {
-    const zone = this.rule.zoneOf[node]!;
-    if (this.#countIn(partition, zone) > this.rule.least[zone]!) this.extras[zone]!--;
     const row = this.rows[partition]!;
     row.splice(row.indexOf(node), 1);
     this.held[node]!.delete(partition);
+    this.#count(partition, this.rule.zoneOf[node]!, -1);
   }
 
   /** The partition's copy at `from`, which may be nobody, goes to `to`. */
@@ -81,10 +85,13 @@ export class Draft {
     this.add(partition, to);
   }
 
-  #countIn(partition: number, zone: number): number {
-    let count = 0;
-    for (const holder of this.rows[partition]!) if (this.rule.zoneOf[holder] === zone) count++;
-    return count;
+  #count(partition: number, zone: number, change: 1 | -1): void {
+    const place = partition * this.rule.zones.length + zone;
+    const more = Math.max(this.#counts[place]!, this.#counts[place]! + change);
+    this.#counts[place]! += change;
+    if (more <= this.rule.least[zone]!) return;
+    this.extras[zone]! += change;
+    this.#extrasOf[partition]! += change;
   }
 }
 

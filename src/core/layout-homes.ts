@@ -23,6 +23,7 @@ export function homesFirst(
 
 class Homes {
   readonly #rows: readonly (readonly number[])[];
+  readonly #before: readonly (readonly number[])[];
   readonly #least: readonly number[];
   readonly #most: readonly number[];
   readonly #homeOf: number[];
@@ -36,6 +37,7 @@ class Homes {
     copies: number,
   ) {
     this.#rows = rows;
+    this.#before = before;
     this.#least = loads.map((load) => Math.floor(load / copies));
     this.#most = loads.map((load) => Math.ceil(load / copies));
     this.#homeOf = rows.map((row) => row[0]!);
@@ -72,21 +74,33 @@ class Homes {
     }
   }
 
-  /** One home less at one of `from`, one more at a node that wants it. */
+  /** One home less at one of `from`, one more at a node that wants it; if it can be, only to holders of long standing. */
   #handOn(from: readonly number[], wants: (node: number) => boolean): void {
+    const heldBefore = (partition: number, node: number): boolean => this.#before[partition]!.includes(node);
+    if (this.#handOnTo(from, wants, heldBefore) || this.#handOnTo(from, wants, () => true)) return;
+    throw new Error("the homes of a table cannot be balanced");
+  }
+
+  #handOnTo(
+    from: readonly number[],
+    wants: (node: number) => boolean,
+    mayBeHome: (partition: number, node: number) => boolean,
+  ): boolean {
     const reachedBy = new Map<number, number>(); // node -> the partition it would become the home of
     const reached = new Set(from);
     for (const node of reached) { // grows meanwhile
       for (const partition of this.#homes[node]!) {
         for (const other of this.#rows[partition]!) {
-          if (reached.has(other)) continue;
+          if (reached.has(other) || !mayBeHome(partition, other)) continue;
           reached.add(other);
           reachedBy.set(other, partition);
-          if (wants(other)) return this.#take(other, reachedBy);
+          if (!wants(other)) continue;
+          this.#take(other, reachedBy);
+          return true;
         }
       }
     }
-    throw new Error("the homes of a table cannot be balanced");
+    return false;
   }
 
   #take(end: number, reachedBy: ReadonlyMap<number, number>): void {

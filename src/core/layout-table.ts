@@ -103,14 +103,11 @@ function fill(draft: Draft, before: readonly (readonly number[])[]): void {
  */
 function neediest(draft: Draft, partition: number, left: number): number | undefined {
   const { zones, least } = draft.rule;
-  const row = draft.rows[partition]!;
-  const open = draft.openZones(partition, NOBODY);
   let best: { node: number; need: number } | undefined;
   let bestZoneNeed = -Infinity;
   for (const [z, zone] of zones.entries()) {
-    if (!open[z]) continue;
-    const count = row.filter((holder) => draft.rule.zoneOf[holder] === z).length;
-    const need = count < least[z]!
+    if (!draft.isOpen(partition, z, NOBODY)) continue;
+    const need = draft.countIn(partition, z) < least[z]!
       ? Infinity
       : needOf(draft.lackOfExtras(z), draft.extras[z]!, left, lot(partition, -2 - z));
     if (best && need <= bestZoneNeed) continue;
@@ -172,12 +169,12 @@ function inOrderOfGiving(draft: Draft, before: readonly (readonly number[])[], n
 /** Who below its target can take the copy at once; across zones only from one with too many to one with too few. */
 function receiver(draft: Draft, partition: number, from: number): number | undefined {
   const { zoneOf, zones } = draft.rule;
-  const open = draft.openZones(partition, from);
   const home = zoneOf[from]!;
   const gives = draft.lackOfExtras(home) < 0;
   let best: { node: number; need: number } | undefined;
   for (const [z, zone] of zones.entries()) {
-    if (!open[z] || z !== home && !(gives && draft.lackOfExtras(z) > 0)) continue;
+    if (z !== home && !(gives && draft.lackOfExtras(z) > 0)) continue;
+    if (!draft.isOpen(partition, z, from)) continue;
     const inZone = neediestOf(draft, partition, zone, Infinity);
     if (inZone && (!best || inZone.need > best.need)) best = inZone;
   }

@@ -9,9 +9,7 @@ import {
   replicasOf,
   replicasOfPartition,
 } from "../../src/core/layout.ts";
-import { computeTable } from "../../src/core/layout-table.ts";
-import { chooseVoters } from "../../src/core/layout-voters.ts";
-import { partitionOf, PARTITIONS } from "../../src/core/partitions.ts";
+import { partitionOf } from "../../src/core/partitions.ts";
 
 /** `count` nodes in `zones` zones, of equal weight. */
 function ring(count: number, zones: number): LayoutNode[] {
@@ -20,76 +18,6 @@ function ring(count: number, zones: number): LayoutNode[] {
     return { id: `node${String(i).padStart(2, "0")}`, region: zone, zone, weight: 1 };
   });
 }
-
-function loads(nodes: readonly LayoutNode[], table: readonly (readonly number[])[]): number[] {
-  return nodes.map((_, index) => table.filter((row) => row.includes(index)).length);
-}
-
-function assertDistinctZones(
-  nodes: readonly LayoutNode[],
-  table: readonly (readonly number[])[],
-  replicas: number,
-): void {
-  const zones = new Set(nodes.map((node) => node.zone)).size;
-  for (const row of table) {
-    assert.equal(new Set(row).size, Math.min(replicas, nodes.length));
-    assert.equal(new Set(row.map((index) => nodes[index]!.zone)).size, Math.min(zones, row.length));
-  }
-}
-
-test("computeTable loads 3 to 20 equal nodes alike: replicas and homes within 5% of the mean", () => {
-  for (let count = 3; count <= 20; count++) {
-    for (const zones of [1, count]) {
-      const nodes = ring(count, zones);
-      const table = computeTable(nodes, 3);
-      const most = Math.max(...loads(nodes, table));
-      assert.ok(
-        most <= 1.05 * 3 * PARTITIONS / count,
-        `${count} nodes, ${zones} zones: ${most} replicas on one`,
-      );
-      const homes = Math.max(...loads(nodes, table.map((row) => row.slice(0, 1))));
-      assert.ok(homes <= 1.05 * PARTITIONS / count, `${count} nodes, ${zones} zones: ${homes} homes on one`);
-      assertDistinctZones(nodes, table, 3);
-    }
-  }
-});
-
-test("computeTable loads equal zones alike", () => {
-  for (const [count, zones] of [[6, 3], [9, 3], [8, 4], [20, 5], [12, 2]] as const) {
-    const nodes = ring(count, zones);
-    const table = computeTable(nodes, 3);
-    const most = Math.max(...loads(nodes, table));
-    assert.ok(most <= 1.05 * 3 * PARTITIONS / count, `${count} nodes in ${zones} zones: ${most}`);
-    assertDistinctZones(nodes, table, 3);
-  }
-});
-
-test("computeTable gives nodes their weight's share", () => {
-  const nodes = ring(8, 8).map((node, i) => ({ ...node, weight: i < 4 ? 1 : 2 }));
-  for (const [index, load] of loads(nodes, computeTable(nodes, 3)).entries()) {
-    const share = 3 * PARTITIONS * nodes[index]!.weight / 12;
-    assert.ok(Math.abs(load - share) <= 0.05 * share, `node ${index}: wanted ${share}, got ${load}`);
-  }
-});
-
-test("computeTable keeps replicas in distinct zones, however the nodes lie in them", () => {
-  const nodeLists = fc.array(fc.record({ zone: fc.nat(4), weight: fc.integer({ min: 1, max: 9 }) }), {
-    minLength: 1,
-    maxLength: 9,
-  });
-  fc.assert(
-    fc.property(nodeLists, fc.constantFrom(1, 3, 5), (list, replicas) => {
-      const nodes = list.map(({ zone, weight }, i) => ({
-        id: `n${i}`,
-        region: "r",
-        zone: `z${zone}`,
-        weight,
-      }));
-      assertDistinctZones(nodes, computeTable(nodes, replicas), replicas);
-    }),
-    { numRuns: 30 },
-  );
-});
 
 test("foundingLayout is the same in whatever order the members come", () => {
   const members = ring(7, 3);
@@ -110,20 +38,6 @@ test("foundingLayout of fewer nodes than replicas keeps as many copies as it has
     assert.equal(layoutProblem(layout), undefined);
     assert.ok(layout.table.every((row) => row.length === count));
   }
-});
-
-test("chooseVoters takes an odd number, at most seven, over as many zones as it can", () => {
-  const counts = Array.from({ length: 12 }, (_, i) => chooseVoters(ring(i + 1, 3)).length);
-  assert.deepEqual(counts, [1, 1, 3, 3, 5, 5, 7, 7, 7, 7, 7, 7]);
-  const crowded = [...ring(9, 1), { id: "x", region: "x", zone: "x", weight: 1 }, {
-    id: "y",
-    region: "y",
-    zone: "y",
-    weight: 1,
-  }];
-  const voters = chooseVoters(crowded);
-  assert.equal(new Set(voters).size, 7);
-  assert.ok(voters.includes("x") && voters.includes("y"));
 });
 
 test("replicasOf names the replicas of the name's partition, home first", () => {
