@@ -40,6 +40,8 @@ export interface Config {
   readonly garbageGraceMs: number;
   /** Ms a tombstone is kept at least. */
   readonly tombstoneAgeMs: number;
+  /** Ms a node must have been there before the ring takes it in; undefined: never by itself. */
+  readonly joinAfterMs: number | undefined;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -193,6 +195,13 @@ const VARIABLES = {
     default: "1d",
     meaning: "how long the trace of a deleted object stays at least",
   },
+  ATOLL_JOIN_AFTER: {
+    schema: z.union([z.literal("never").transform(() => undefined), duration(0)], {
+      error: "wanted a time like 10s, or never",
+    }),
+    default: "10s",
+    meaning: "how long a node must have been there before the ring takes it in by itself, or never",
+  },
 } as const;
 
 type Values = { [K in keyof typeof VARIABLES]: z.infer<(typeof VARIABLES)[K]["schema"]> | undefined };
@@ -252,6 +261,7 @@ export function parseConfig(env: Environment, memoryBytes: number): Config {
     scrubShare: v.ATOLL_SCRUB_SHARE!,
     garbageGraceMs: v.ATOLL_GARBAGE_GRACE!,
     tombstoneAgeMs: v.ATOLL_TOMBSTONE_AGE!,
+    joinAfterMs: v.ATOLL_JOIN_AFTER,
   });
 }
 

@@ -25,6 +25,8 @@ export type ErrorCode =
   | "outcome-unknown"
   | "not-cached"
   | "storage-full"
+  | "layout-changed"
+  | "refused"
   // Between nodes:
   | "peer-unreachable"
   | "peer-timeout"

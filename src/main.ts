@@ -105,6 +105,7 @@ async function serve(config: Config): Promise<void> {
     bootstrapExpect: config.bootstrapExpect,
     replicas: config.replicas,
     memoryCacheBytes: config.memoryCacheBytes,
+    joinAfterMs: config.joinAfterMs,
     repair: {
       compareIntervalMs: config.compareIntervalMs,
       scrubCycleMs: config.scrubCycleMs,

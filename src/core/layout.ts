@@ -104,16 +104,14 @@ export function layoutProblem(layout: Layout): string | undefined {
   const unknown = layout.leaving?.find((id) => !ids.has(id));
   if (unknown !== undefined) return `${unknown} leaves it and is not a node of it`;
   const copies = copiesOf(layout.nodes, layout.replicas);
-  // The table that is moved away from may have been made for another number of copies.
-  return tableProblem(layout, layout.table, copies) ??
-    (layout.from && tableProblem(layout, layout.from, layout.from[0]?.length ?? 0));
+  return tableProblem(layout, layout.table, copies) ?? (layout.from && tableProblem(layout, layout.from));
 }
 
-function tableProblem({ nodes }: Layout, table: Table, copies: number): string | undefined {
+/** `copies`: as many as the layout wants; a table that is moved away from may have any number of them. */
+function tableProblem({ nodes }: Layout, table: Table, copies?: number): string | undefined {
   if (table.length !== PARTITIONS) return `wanted ${PARTITIONS} partitions, got ${table.length}`;
-  if (copies < 1) return "it has no replicas";
   for (const [partition, row] of table.entries()) {
-    if (row.length !== copies || new Set(row).size !== copies) {
+    if (row.length !== (copies ?? row.length) || row.length < 1 || new Set(row).size !== row.length) {
       return `partition ${partition} has ${row.length} replicas`;
     }
     if (row.some((index) => nodes[index] === undefined)) return `partition ${partition} names no node`;

@@ -5,6 +5,7 @@ import type { Log } from "../ports.ts";
 import { type Answer, jsonAnswer } from "./answer.ts";
 import { problem } from "./problem.ts";
 import type { PublicRequest } from "./request.ts";
+import { allowOfRing, handleRing } from "./ring-handler.ts";
 
 const READS = "GET, HEAD, OPTIONS";
 
@@ -19,16 +20,18 @@ export class InternalHandler {
 
   /** What may be asked of a page. */
   allow(path: string): string {
-    return path === "/_/scrub" ? "GET, HEAD, POST, OPTIONS" : READS;
+    if (path === "/_/scrub") return "GET, HEAD, POST, OPTIONS";
+    return allowOfRing(path) ?? READS;
   }
 
   /** Undefined for a method the page does not know. */
-  handle(request: PublicRequest, path: string): Answer | undefined {
+  handle(request: PublicRequest, path: string): Answer | Promise<Answer> | undefined {
     const reads = request.method === "GET" || request.method === "HEAD";
     if (path === "/_/scrub") {
       if (reads) return this.#scrubStatus(200);
       return request.method === "POST" ? this.#startScrub() : undefined;
     }
+    if (allowOfRing(path) !== undefined) return handleRing(request, path, this.#node.administration);
     return reads ? problem("not-found", "the node has no such page", request.id) : undefined;
   }
 

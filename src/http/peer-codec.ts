@@ -220,6 +220,8 @@ const CODES = {
   "outcome-unknown": true,
   "not-cached": true,
   "storage-full": true,
+  "layout-changed": true,
+  refused: true,
   "peer-unreachable": true,
   "peer-timeout": true,
   "peer-garbage": true,

@@ -14,9 +14,11 @@ const STATUS = {
   forbidden: 403,
   "not-found": 404,
   "method-not-allowed": 405,
+  "layout-changed": 409,
   "precondition-failed": 412,
   "too-large": 413,
   "range-not-satisfiable": 416,
+  refused: 422,
   "too-many-requests": 429,
   "headers-too-large": 431,
   internal: 500,
@@ -42,6 +44,8 @@ const TITLE: Record<PublicCode, string> = {
   forbidden: "The credentials do not allow this",
   "not-found": "There is no such object",
   "method-not-allowed": "The method is not allowed here",
+  "layout-changed": "The ring has changed meanwhile",
+  refused: "This is not done without further words",
   "precondition-failed": "The object is not in the state asked for",
   "too-large": "The content is too large",
   "range-not-satisfiable": "The range lies outside the object",
@@ -61,9 +65,10 @@ const RETRY_AFTER: Partial<Record<PublicCode, string>> = { "no-quorum": "1", ove
 
 const ENCODER = new TextEncoder();
 
-function problemBody(code: PublicCode, detail: string, requestId: string): string {
+function problemBody(code: PublicCode, detail: string, requestId: string, members: object): string {
   return `${
     JSON.stringify({
+      ...members,
       type: `urn:atoll:error:${code}`,
       title: TITLE[code],
       status: STATUS[code],
@@ -74,11 +79,13 @@ function problemBody(code: PublicCode, detail: string, requestId: string): strin
   }\n`;
 }
 
+/** `members`: beside those of the RFC, for programs. */
 export function problem(
   code: PublicCode,
   detail: string,
   requestId: string,
   headers: Readonly<Record<string, string>> = {},
+  members: object = {},
 ): Answer {
   const retryAfter = RETRY_AFTER[code];
   return {
@@ -89,7 +96,7 @@ export function problem(
       ...(retryAfter !== undefined && { "Retry-After": retryAfter }),
       ...headers,
     },
-    body: ENCODER.encode(problemBody(code, detail, requestId)),
+    body: ENCODER.encode(problemBody(code, detail, requestId, members)),
     code,
   };
 }

@@ -64,6 +64,11 @@ export class Membership {
     this.#stopTimer?.();
   }
 
+  /** What this node says of itself. */
+  own(): NodeCard {
+    return this.#options.self();
+  }
+
   card(id: string): NodeCard | undefined {
     return this.#peers.get(id)?.card;
   }

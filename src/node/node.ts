@@ -17,11 +17,10 @@ import type {
   Peers,
   Random,
 } from "../ports.ts";
+import type { Administration } from "./layout/administration.ts";
 import { DecreeAcceptor } from "./layout/decree-acceptor.ts";
-import type { Decrees } from "./layout/decrees.ts";
 import { Founder } from "./layout/founding.ts";
 import { loadLayout } from "./layout/layouts.ts";
-import type { Steward } from "./layout/steward.ts";
 import type { Listings } from "./list-objects.ts";
 import { measuredCatalog } from "./measured-catalog.ts";
 import type { Membership } from "./membership.ts";
@@ -66,8 +65,7 @@ export interface AtollNode {
   readonly listings: Listings;
   readonly membership: Membership;
   readonly repair: Repair;
-  readonly decrees: Decrees;
-  readonly steward: Steward;
+  readonly administration: Administration;
   readonly metrics: Metrics;
   readonly handlePeer: PeerHandler;
   readonly card: () => NodeCard;
@@ -117,7 +115,7 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     joinAfterMs: "joinAfterMs" in options ? options.joinAfterMs : JOIN_AFTER_MS,
     onCards: remember,
   });
-  const { completion, decrees, layouts, leavings, membership, repair, steward, takeover } = parts;
+  const { completion, layouts, leavings, membership, repair, steward, takeover } = parts;
   await parts.load();
   const founder = new Founder({
     acceptor: decree,
@@ -153,8 +151,7 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     card: self,
     layout: () => ring.layout,
     repair,
-    decrees,
-    steward,
+    administration: parts.administration,
     async start() {
       if (!ring.layout && options.seeds.length === 0) {
         const { id, region, zone } = options;

@@ -6,6 +6,7 @@ import { ChunkWriter } from "./chunk-writer.ts";
 import { Completion } from "./completion.ts";
 import { Content } from "./content.ts";
 import type { DecreeAcceptor } from "./layout/decree-acceptor.ts";
+import { Administration } from "./layout/administration.ts";
 import { Decrees } from "./layout/decrees.ts";
 import { Layouts } from "./layout/layouts.ts";
 import { Leavings } from "./layout/leavings.ts";
@@ -143,6 +144,14 @@ export function createParts(deps: PartsDeps) {
   });
   const moved = (number: number) => takeover.progress(number);
   const steward = new Steward({ ...deps, decrees, gate, membership, moved });
+  const administration = new Administration({
+    ...deps,
+    layouts,
+    decrees,
+    steward,
+    membership,
+    storedBytes: () => repair.garbage.storedBytes,
+  });
   const listings = new Listings({ ...deps, gate, membership, strongReads, caughtUp });
   const handlePeer = createPeerService({
     ...deps,
@@ -169,6 +178,7 @@ export function createParts(deps: PartsDeps) {
     memory,
     membership,
     layouts,
+    administration,
     decrees,
     takeover,
     leavings,

@@ -56,7 +56,7 @@ export class Garbage {
   readonly #held = new Map<ChunkId, number>();
   readonly #collected: Counter;
   readonly #bytes = { live: 0, dead: 0 };
-  #storedCount = 0;
+  #storedCount: number | undefined;
 
   constructor(deps: GarbageDeps) {
     this.#deps = deps;
@@ -87,6 +87,11 @@ export class Garbage {
     this.#work.stop();
   }
 
+  /** Of chunks that registers here name, as of the last run; undefined before the first. */
+  get storedBytes(): number | undefined {
+    return this.#storedCount === undefined ? undefined : this.#bytes.live;
+  }
+
   /** Its chunks stay while it is being accepted; afterwards its register names them. */
   hold(value: RegisterValue): () => void {
     if (value.content.kind !== "object") return () => {};
@@ -105,7 +110,7 @@ export class Garbage {
   async #run(): Promise<number> {
     const { log, onDamaged } = this.#deps;
     try {
-      this.#lately.age(this.#storedCount);
+      this.#lately.age(this.#storedCount ?? 0);
       const live = await this.#mark();
       if (!this.#work.stopped) await this.#sweep(live);
     } catch (error) {
@@ -118,7 +123,7 @@ export class Garbage {
   /** All chunks that registers name now. */
   async #mark(): Promise<IdFilter> {
     const { catalog, content, random, visit } = this.#deps;
-    const live = new IdFilter(this.#storedCount, random.fraction() * 2 ** 32);
+    const live = new IdFilter(this.#storedCount ?? 0, random.fraction() * 2 ** 32);
     for (let after = "", ended = false; !ended && !this.#work.stopped;) {
       const rows = await catalog.scan({ prefix: "", after, limit: SCAN });
       ended = rows.length < SCAN;

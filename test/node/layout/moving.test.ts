@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { replicasOf } from "../../../src/core/layout.ts";
-import { changedLayout, type LayoutChange } from "../../../src/core/layout-change.ts";
 import { objectName } from "../../../src/core/names.ts";
+import type { RingChange } from "../../../src/node/layout/administration.ts";
 import { MemoryRing } from "../../helpers/memory-ring.ts";
 import { uploadOf } from "../../helpers/uploads.ts";
 
@@ -47,11 +47,10 @@ async function settled(ring: MemoryRing, ids: readonly string[], members: readon
   );
 }
 
-async function apply(ring: MemoryRing, id: string, change: LayoutChange): Promise<void> {
-  const decided = await ring.run(
-    ring.node(id).decrees.propose((current) => changedLayout(current, change)),
-  );
-  assert.equal(decided.kind, "decided");
+async function apply(ring: MemoryRing, id: string, change: RingChange): Promise<void> {
+  const { administration } = ring.node(id);
+  const { base } = administration.plan(change);
+  assert.deepEqual(await ring.run(administration.apply(base, change)), { kind: "applied", layout: base + 1 });
 }
 
 /** What lies on a node's disk becomes what its layout gives it. */

@@ -1,0 +1,327 @@
+/** What an operator sees of the ring and may do to it: looked at first, and refused where more than asked would be lost. */
+import { type Layout, type LayoutNode, type Table } from "../../core/layout.ts";
+import { changedLayout, type LayoutChange, lostPartitions, type Planned } from "../../core/layout-change.ts";
+import { compareTables, type TableChange } from "../../core/layout-comparison.ts";
+import { AtollError } from "../../errors.ts";
+import type { Clock, Log } from "../../ports.ts";
+import type { Membership } from "../membership.ts";
+import type { Ring } from "../ring.ts";
+import type { Decrees } from "./decrees.ts";
+import type { Layouts } from "./layouts.ts";
+import { recoveredLayout } from "../../core/layout-recovery.ts";
+import { layoutNode, type Steward } from "./steward.ts";
+
+/** As an operator says it: nodes by their IDs. */
+export interface RingChange extends Omit<LayoutChange, "join" | "replace"> {
+  readonly join?: readonly string[] | undefined;
+  readonly replace?: readonly { readonly from: string; readonly to: string }[] | undefined;
+  /** The words that were asked for. */
+  readonly confirm?: string | undefined;
+}
+
+export interface NodeStatus extends LayoutNode {
+  readonly member: boolean;
+  readonly voter: boolean;
+  readonly state: "joining" | "alive" | "suspect" | "dead" | "leaving" | "gone";
+  readonly peerUrl: string;
+  readonly publicUrl: string;
+  readonly rttMs: number | null;
+  readonly partitions: { readonly before: number; readonly after: number };
+  /** Has all that a moving layout gives it. */
+  readonly synced: boolean;
+}
+
+export interface RingStatus {
+  readonly self: string;
+  readonly ringId: string | null;
+  readonly layout: {
+    readonly number: number;
+    readonly state: "settled" | "moving" | "none";
+    readonly replicas: number;
+    readonly voters: readonly string[];
+  };
+  readonly nodes: readonly NodeStatus[];
+  readonly move: {
+    readonly partitionsTotal: number;
+    readonly partitionsLeft: number;
+    readonly bytesDone: number;
+    readonly bytesLeft: number;
+    readonly etaSeconds: number | null;
+  } | null;
+}
+
+export interface RingPlan {
+  readonly base: number;
+  readonly change: RingChange;
+  readonly nodes: readonly (TableChange["nodes"][number] & { readonly zone: string })[];
+  readonly replicasMoved: number;
+  readonly partitionsTouched: number;
+  /** About; null where this node has not counted yet what it holds. */
+  readonly bytesToMove: number | null;
+  readonly balance: { readonly before: number; readonly after: number };
+  readonly zoneSpread: { readonly wanted: number; readonly before: number; readonly after: number };
+  readonly warnings: readonly string[];
+}
+
+export type Applied =
+  | { readonly kind: "applied"; readonly layout: number }
+  /** Another layout is in use than the one that was looked at. */
+  | { readonly kind: "changed"; readonly detail: string; readonly plan: RingPlan | undefined }
+  /** `confirm`: the words that make it go through, where any do. */
+  | { readonly kind: "refused"; readonly detail: string; readonly confirm?: string | undefined };
+
+export interface AdministrationDeps {
+  ring: Ring;
+  layouts: Layouts;
+  decrees: Decrees;
+  steward: Steward;
+  membership: Membership;
+  clock: Clock;
+  log: Log;
+  /** Bytes of chunks here, or undefined before they were counted. */
+  storedBytes: () => number | undefined;
+}
+
+export class Administration {
+  readonly #deps: AdministrationDeps;
+  /** When the layout that is moving was first looked at, and how much had been done by then. */
+  #watched: { readonly number: number; readonly sinceMs: number; readonly done: number } | undefined;
+
+  constructor(deps: AdministrationDeps) {
+    this.#deps = deps;
+  }
+
+  async status(): Promise<RingStatus> {
+    const { ring, steward } = this.#deps;
+    const { layout } = ring;
+    const progress = layout?.from ? await steward.progress() : undefined;
+    const move = layout?.from && progress ? this.#move([...progress.values()]) : null;
+    return {
+      self: ring.self,
+      ringId: layout?.ringId ?? null,
+      layout: {
+        number: ring.number,
+        state: layout ? layout.from ? "moving" : "settled" : "none",
+        replicas: layout?.replicas ?? 0,
+        voters: layout?.voters ?? [],
+      },
+      nodes: this.#nodes(layout, (id) => progress ? progress.get(id)?.done === true : true),
+      move,
+    };
+  }
+
+  /** Throws `invalid-argument` for what cannot be. */
+  plan(change: RingChange): RingPlan {
+    const layout = this.#layout();
+    const planned = this.#planned(layout, change);
+    if (planned.kind === "refused") throw new AtollError("invalid-argument", planned.reason);
+    return this.#summary(layout, change, planned.kind === "planned" ? planned.layout : layout);
+  }
+
+  /** `base`: the number of the layout that was looked at. Rejects with `no-quorum` when the voters do not answer. */
+  async apply(base: number, change: RingChange): Promise<Applied> {
+    const { decrees, log } = this.#deps;
+    const refusal = this.#objection(change);
+    if (refusal && change.confirm !== refusal.confirm) return { kind: "refused", ...refusal };
+    const decided = await decrees.propose((current) =>
+      current.number === base
+        ? this.#planned(current, change)
+        : { kind: "refused", reason: `wanted layout ${base}, got layout ${current.number}` }
+    );
+    if (decided.kind === "decided") {
+      log.info("the ring was changed", { layout: decided.layout.number, change: JSON.stringify(change) });
+      return { kind: "applied", layout: decided.layout.number };
+    }
+    if (decided.kind === "nothing") return { kind: "applied", layout: this.#deps.ring.number };
+    if (this.#deps.ring.number === base) return { kind: "refused", detail: decided.reason };
+    const again = this.#planned(this.#layout(), change);
+    const plan = again.kind === "planned" ? this.#summary(this.#layout(), change, again.layout) : undefined;
+    return { kind: "changed", detail: decided.reason, plan };
+  }
+
+  /**
+   * Goes on with the nodes that are left, without the voters: only for a ring that has lost a majority of them for good.
+   * What only the others held is lost; should they still be there, there are two rings of one ID that disagree.
+   */
+  async forceRecover(
+    survivors: readonly string[] | undefined,
+    confirm: string | undefined,
+  ): Promise<Applied> {
+    const { ring, layouts, membership, log } = this.#deps;
+    const layout = this.#layout();
+    const alive = (id: string): boolean => id === ring.self || membership.isAlive(id);
+    const left = layout.nodes.filter(({ id }) => survivors ? survivors.includes(id) : alive(id));
+    const silent = survivors?.find((id) => !left.some((node) => node.id === id) || !alive(id));
+    if (silent !== undefined) {
+      return { kind: "refused", detail: `wanted members that are alive as survivors, got ${silent}` };
+    }
+    if (left.length === 0) return { kind: "refused", detail: "wanted survivors, got none" };
+    const { next, lost } = recoveredLayout(layout, left);
+    const words = `lose ${lost} partitions`;
+    if (confirm !== words) {
+      const gone = layout.nodes.filter((node) => !left.includes(node)).map(({ id }) => id).join(" ");
+      return {
+        kind: "refused",
+        detail:
+          `this gives up on ${
+            gone || "nobody"
+          }: ${lost} of ${layout.table.length} partitions have no replica ` +
+          "among the survivors, and newer writes of others may be lost",
+        confirm: words,
+      };
+    }
+    await layouts.adopt(next);
+    log.error("the ring was recovered by force", { layout: next.number, lostPartitions: lost });
+    return { kind: "applied", layout: next.number };
+  }
+
+  #layout(): Layout {
+    const { layout } = this.#deps.ring;
+    if (!layout) throw new AtollError("no-quorum", "this node does not belong to a ring yet");
+    return layout;
+  }
+
+  #planned(layout: Layout, change: RingChange): Planned {
+    const { membership } = this.#deps;
+    const unknown = [...change.join ?? [], ...(change.replace ?? []).map(({ to }) => to)]
+      .find((id) => !membership.card(id));
+    if (unknown !== undefined) {
+      return { kind: "refused", reason: `wanted nodes that this one has heard of, got ${unknown}` };
+    }
+    const node = (id: string): LayoutNode => layoutNode(membership.card(id)!);
+    return changedLayout(layout, {
+      ...change,
+      join: change.join?.map(node),
+      replace: change.replace?.map(({ from, to }) => ({ from, to: node(to) })),
+    });
+  }
+
+  /** Why it must be said twice, if it must. */
+  #objection(change: RingChange): { detail: string; confirm: string } | undefined {
+    const { ring, membership } = this.#deps;
+    const gone = [...change.remove ?? [], ...(change.replace ?? []).map(({ from }) => from)];
+    const isLeft = (id: string): boolean =>
+      !gone.includes(id) && (id === ring.self || membership.isAlive(id));
+    const lost = lostPartitions(this.#layout(), isLeft);
+    if (gone.length > 0 && lost.length > 0) {
+      return {
+        detail:
+          `without ${
+            gone.join(" ")
+          } no majority of the replicas of ${lost.length} partitions is there: they can ` +
+          "be moved only once enough of those come back",
+        confirm: `remove ${gone.join(" ")}`,
+      };
+    }
+    const living = (change.remove ?? []).filter((id) => id === ring.self || membership.isAlive(id))
+      .filter((id) => this.#layout().nodes.some((node) => node.id === id && node.weight > 0));
+    if (living.length === 0) return undefined;
+    return {
+      detail: `${
+        living.join(" ")
+      } is alive: drain it first, so that it stays until the others have what it holds`,
+      confirm: `remove ${living.join(" ")}`,
+    };
+  }
+
+  #summary(before: Layout, change: RingChange, after: Layout): RingPlan {
+    const compared = compareTables(before, after);
+    const stored = this.#deps.storedBytes();
+    const held = compared.nodes.find(({ id }) => id === this.#deps.ring.self)?.before ?? 0;
+    const zones = new Set(after.nodes.filter(({ weight }) => weight > 0).map(({ zone }) => zone)).size;
+    const copies = after.table[0]!.length;
+    const zoneOf = new Map([...before.nodes, ...after.nodes].map(({ id, zone }) => [id, zone]));
+    return {
+      base: before.number,
+      change,
+      nodes: compared.nodes.map((node) => ({ ...node, zone: zoneOf.get(node.id)! })),
+      replicasMoved: compared.replicasMoved,
+      partitionsTouched: compared.partitionsTouched,
+      bytesToMove: stored === undefined || held === 0
+        ? null
+        : Math.round((stored / held) * compared.replicasMoved),
+      balance: { before: compared.before.fullest, after: compared.after.fullest },
+      zoneSpread: {
+        wanted: Math.min(copies, zones),
+        before: compared.before.spread,
+        after: compared.after.spread,
+      },
+      warnings: [
+        ...(copies < after.replicas
+          ? [`only ${copies} nodes hold data, for ${after.replicas} replicas`]
+          : []),
+        ...(zones < copies
+          ? [`only ${zones} zones for ${copies} replicas: losing one loses several copies`]
+          : []),
+        ...(before.from ? ["replicas are moving already: the move gets another aim"] : []),
+        ...[this.#objection(change)?.detail ?? []].flat(),
+      ],
+    };
+  }
+
+  #move(
+    progress: readonly { partitions: number; partitionsLeft: number; bytes: number; objectsLeft: number }[],
+  ) {
+    const { ring, clock } = this.#deps;
+    const sum = (of: (one: (typeof progress)[number]) => number): number =>
+      progress.reduce((total, one) => total + of(one), 0);
+    const partitionsTotal = sum((one) => one.partitions);
+    const partitionsLeft = sum((one) => one.partitionsLeft);
+    const bytesDone = sum((one) => one.bytes);
+    const done = partitionsTotal - partitionsLeft;
+    if (this.#watched?.number !== ring.number) {
+      this.#watched = { number: ring.number, sinceMs: clock.monotonicMs(), done };
+    }
+    const { sinceMs, done: doneBefore } = this.#watched;
+    const rate = (done - doneBefore) / (clock.monotonicMs() - sinceMs);
+    return {
+      partitionsTotal,
+      partitionsLeft,
+      bytesDone,
+      // What is known of what is left is how many partitions there are: theirs will be like those that came.
+      bytesLeft: done > 0 ? Math.round((bytesDone / done) * partitionsLeft) : 0,
+      etaSeconds: rate > 0 ? Math.ceil(partitionsLeft / rate / 1_000) : null,
+    };
+  }
+
+  #nodes(layout: Layout | undefined, isSynced: (id: string) => boolean): NodeStatus[] {
+    const { ring, membership } = this.#deps;
+    const cards = new Map([...membership.cards()].map((card) => [card.id, card]));
+    const nodes = new Map((layout?.nodes ?? []).map((node) => [node.id, node]));
+    const own = membership.own();
+    cards.set(own.id, own);
+    const before = countsOf(layout, layout?.from ?? layout?.table);
+    const after = countsOf(layout, layout?.table);
+    return [...new Set([...nodes.keys(), ...cards.keys()])].sort().map((id) => {
+      const card = cards.get(id);
+      const node = nodes.get(id) ?? (card ? { ...layoutNode(card), weight: 0 } : undefined);
+      const isHere = id === ring.self;
+      const isAlive = isHere || membership.isAlive(id);
+      return {
+        id,
+        region: node?.region ?? "",
+        zone: node?.zone ?? "",
+        weight: node?.weight ?? 0,
+        member: nodes.has(id),
+        voter: layout?.voters.includes(id) ?? false,
+        state: isAlive ? nodes.has(id) ? "alive" : "joining" : "suspect",
+        peerUrl: card?.peerUrl ?? "",
+        publicUrl: card?.publicUrl ?? "",
+        rttMs: isHere ? 0 : isAlive ? membership.rttMs(id) : null,
+        partitions: { before: before.get(id) ?? 0, after: after.get(id) ?? 0 },
+        synced: isSynced(id),
+      };
+    });
+  }
+}
+
+function countsOf(layout: Layout | undefined, table: Table | undefined): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const row of table ?? []) {
+    for (const index of row) {
+      const { id } = layout!.nodes[index]!;
+      counts.set(id, (counts.get(id) ?? 0) + 1);
+    }
+  }
+  return counts;
+}
