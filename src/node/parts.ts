@@ -122,6 +122,7 @@ export function createParts(deps: PartsDeps) {
     recovery,
     handoffs,
     expire: (name, version) => objects.delete(name, { ifVersion: version }),
+    onLacking: (name) => completion.lacks(name),
     timings: deps.repairTimings,
   });
   const takeover: Takeover = new Takeover({

@@ -68,6 +68,8 @@ export interface RepairDeps {
   metrics: Metrics;
   /** Deletes an object if it still has that version. */
   expire: (name: Name, version: number) => Promise<unknown>;
+  /** A chunk of an object that lies here is missing, and cannot be had now. */
+  onLacking: (name: Name) => Promise<void>;
   timings: RepairTimings;
 }
 
@@ -93,6 +95,7 @@ export class Repair {
       ...deps,
       reconciler,
       digests: this.digests,
+      onDamaged,
       intervalMs: timings.compareIntervalMs,
     });
     this.#tombstones = new Tombstones({ ...deps, horizonMs: timings.tombstoneAgeMs });
