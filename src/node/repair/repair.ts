@@ -66,7 +66,7 @@ export interface RepairDeps {
   random: Random;
   log: Log;
   metrics: Metrics;
-  /** Deletes an object if it still has that version. */
+  /** Deletes an object whose time has passed if it still has that version. */
   expire: (name: Name, version: number) => Promise<unknown>;
   /** A chunk of an object that lies here is missing, and cannot be had now. */
   onLacking: (name: Name) => Promise<void>;

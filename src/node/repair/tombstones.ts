@@ -33,7 +33,7 @@ export interface TombstonesDeps {
   clock: Clock;
   log: Log;
   metrics: Metrics;
-  /** Deletes an object if it still has that version. */
+  /** Deletes an object whose time has passed if it still has that version. */
   expire: (name: Name, version: number) => Promise<unknown>;
   /** Age by the home's wall clock from which on a tombstone may go. */
   horizonMs: number;
