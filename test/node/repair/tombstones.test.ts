@@ -87,6 +87,25 @@ test("Tombstones stay for as long as a replica is away, and nothing it brings ba
   ring.close();
 });
 
+test("Tombstones that one replica lacks are collected nowhere, though it answers", async () => {
+  const ring = await open();
+  await putObject(ring, "a", NAME, TINY);
+  await ring.clock.advance(1_000);
+  const [home, second, last] = replicasOf(ring.layout, NAME) as [string, string, string];
+  const lift = ring.network.rule(({ request, to, reply }) =>
+    !reply && to === last && (request.type === "accept" || request.type === "prepare")
+      ? { reply: ERROR }
+      : undefined
+  );
+  await deleteObject(ring, home, NAME);
+  await ring.clock.advance(5 * GONE_MS);
+  assert.deepEqual(await versionsAt(ring, [home, second, last], NAME), [2, 2, 1]);
+  lift();
+  await ring.clock.advance(2 * GONE_MS);
+  assert.deepEqual(await isGone(ring), [true, true, true]);
+  ring.close();
+});
+
 test("Tombstones that one replica has forgotten and another not are made alike again, and then go", async () => {
   const ring = await open();
   await putObject(ring, "a", NAME, TINY);
