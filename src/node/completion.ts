@@ -77,7 +77,7 @@ export class Completion {
 
   /** A chunk of an object turned out to be missing: it is fetched anew, however long that takes. */
   async lacks(name: Name): Promise<void> {
-    const { accepted } = await this.#deps.replica.read(name);
+    const { accepted } = await this.#deps.replica.state(name);
     if (!await this.#deps.replica.looked(name, accepted, false)) this.wake();
   }
 
