@@ -80,7 +80,7 @@ export class ChunkStore {
         this.#failed(id);
         await this.#catalog.deleteChunk(id);
       }
-      if (sizeBytes !== undefined) return undefined;
+      if (sizeBytes !== undefined) return this.#missing(id);
     }
     const read = await this.#files.get(id);
     if (read.kind === "found") return read.bytes;
@@ -88,7 +88,7 @@ export class ChunkStore {
       this.#failed(id);
       await this.#files.setAside(id);
     }
-    return undefined;
+    return this.#missing(id);
   }
 
   /** Whether it came lately; false says nothing. */
@@ -101,6 +101,12 @@ export class ChunkStore {
     if (await this.#files.has(id)) return true;
     const [small] = await this.#catalog.hasChunks([id]);
     return small === true;
+  }
+
+  /** `has` for whoever relies on it from now on: it counts as if it had just been stored. */
+  async keeps(id: ChunkId): Promise<boolean> {
+    this.storing(id);
+    return await this.has(id);
   }
 
   /** Stored chunks in order of id, small ones and files alike. */
@@ -128,6 +134,11 @@ export class ChunkStore {
     this.#collecting.set(id, collecting);
     await deleted;
     return true;
+  }
+
+  /** Whatever made it so, it is not remembered as being here. */
+  #missing(id: ChunkId): undefined {
+    this.#known.delete(id);
   }
 
   #failed(id: ChunkId): void {

@@ -75,6 +75,12 @@ export class Completion {
     this.#work.wake(FIRST_DELAY_MS);
   }
 
+  /** A chunk of an object turned out to be missing: it is fetched anew, however long that takes. */
+  async lacks(name: Name): Promise<void> {
+    const { accepted } = await this.#deps.replica.state(name);
+    if (!await this.#deps.replica.looked(name, accepted, false)) this.wake();
+  }
+
   /** Which of these an object that is incomplete here may need. */
   async wants(ids: readonly ChunkId[]): Promise<boolean[]> {
     const { catalog, replica } = this.#deps;
@@ -121,7 +127,8 @@ export class Completion {
       if (value?.content.kind === "object") {
         for await (const { id, sizeBytes } of content.chunksOf(name, value.content.manifest)) {
           if (this.#work.stopped) return false;
-          if (!chunks.isKnown(id) && !await chunks.has(id)) {
+          // Those that an index names are held by nothing but this while the collector has not seen the object.
+          if (!await chunks.keeps(id)) {
             // This stores what a replica lacks, but says nothing when it could not, or had it in memory.
             const { bytes } = await reader.fetch({ name, id, sizeBytes, keep: false });
             if (!await chunks.has(id)) await chunks.putVerified(id, bytes);

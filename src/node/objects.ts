@@ -203,6 +203,22 @@ export class Objects {
     return { kind: "deleted", version: outcome.version };
   }
 
+  /** Makes a tombstone of an object whose time has passed, if it still is that version; to readers it is absent already. */
+  async expire(name: Name, version: number): Promise<void> {
+    const { registers, memory, clock } = this.#deps;
+    const outcome = await registers.change({
+      name,
+      decide: (value) => {
+        const isThat = value?.version === version && value.content.kind === "object" &&
+          isExpired(value.content.manifest, clock.wallMs());
+        return isThat ? { kind: "write", content: { kind: "tombstone" } } : { kind: "stop" };
+      },
+    });
+    if (outcome.kind === "stopped") return;
+    memory.learn(name, outcome);
+    this.#deps.onCommitted(name, outcome.version);
+  }
+
   #conflict(detail: string | undefined, value: RegisterValue | null): Conflict {
     if (detail === undefined) throw new AtollError("internal", "a change stopped without a reason");
     return { kind: "conflict", detail, current: this.#live(value) };

@@ -122,7 +122,8 @@ export function createParts(deps: PartsDeps) {
     membership,
     recovery,
     handoffs,
-    expire: (name, version) => objects.delete(name, { ifVersion: version }),
+    expire: (name, version) => objects.expire(name, version),
+    onLacking: (name) => completion.lacks(name),
     timings: deps.repairTimings,
   });
   const takeover: Takeover = new Takeover({

@@ -114,7 +114,7 @@ export function createPeerService(deps: PeerServiceDeps): PeerHandler {
       case "chunk-get":
         return { type: "chunk-get", bytes: memory.chunk(request.id) ?? await chunks.get(request.id) };
       case "chunks-held":
-        return { type: "chunks-held", held: await Promise.all(request.ids.map((id) => chunks.has(id))) };
+        return { type: "chunks-held", held: await Promise.all(request.ids.map((id) => chunks.keeps(id))) };
       case "chunks-wanted":
         deps.recovery.mustRememberAll();
         return { type: "chunks-wanted", wanted: await deps.completion.wants(request.ids) };

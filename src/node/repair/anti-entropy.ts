@@ -2,11 +2,10 @@
  * Anti-entropy: in the background every node compares what it holds with each other replica of it, digest by digest down
  * to the registers that differ, and has those brought together. It finds whatever hints did not tell of.
  */
-import { type Ballot, compareBallots, NO_BALLOT, sameBallot } from "../../core/ballot.ts";
 import type { Name } from "../../core/names.ts";
 import { partitionOf, PARTITIONS, SLOTS_PER_PARTITION } from "../../core/partitions.ts";
-import { messageOf } from "../../errors.ts";
-import type { Catalog, Clock, Log, PeerRequest, Random, ReplyTo } from "../../ports.ts";
+import { AtollError, DamagedRegister, isAtollError, messageOf } from "../../errors.ts";
+import type { Catalog, Clock, Log, Random } from "../../ports.ts";
 import { Background, forEach } from "../background.ts";
 import type { Membership } from "../membership.ts";
 import type { Counter, Metrics } from "../metrics.ts";
@@ -14,17 +13,29 @@ import type { PeerGate } from "../peer-gate.ts";
 import type { Ring } from "../ring.ts";
 import type { Digests } from "./digests.ts";
 import type { Reconciler } from "./reconciler.ts";
+import { differences, entriesOf } from "./slot-differences.ts";
 import { slotRows } from "./slot-rows.ts";
 
 const TIMEOUT_MS = 5_000;
 /** After a peer came back hints go first: what they deliver need not be searched for. */
 const AFTER_RETURN_MS = 5_000;
+/** One that is slow, or never done with, must not keep the others from being compared with. */
+const PEERS_AT_ONCE = 4;
+const PEER_MAX_MS = 300_000;
 const SLOTS_AT_ONCE = 4;
 const NAMES_AT_ONCE = 16;
-/** Of one slot: a peer that never comes to an end is not followed for ever. */
-const PAGES_MAX = 10_000;
+/** Brought together before the comparison of their slot goes on. */
+const NAMES_BATCH = 256;
 
-type SlotEntries = Extract<PeerRequest, { type: "slot-entries" }>;
+interface Comparison {
+  readonly peer: string;
+  /** By the monotonic clock; the next comparison begins elsewhere. */
+  readonly endMs: number;
+  differing: number;
+  failed: number;
+  /** Of what failed. */
+  reason?: unknown;
+}
 
 export interface AntiEntropyDeps {
   ring: Ring;
@@ -37,6 +48,7 @@ export interface AntiEntropyDeps {
   random: Random;
   log: Log;
   metrics: Metrics;
+  onDamaged: (name: Name) => void;
   /** Between two comparisons with the same peers. */
   intervalMs: number;
 }
@@ -80,81 +92,104 @@ export class AntiEntropy {
 
   async #run(): Promise<number> {
     const { ring, membership, log } = this.#deps;
-    for (const peer of ring.members) {
-      if (this.#work.stopped) break;
-      if (peer === ring.self || !membership.isAlive(peer)) continue;
+    const peers = ring.members.filter((peer) => peer !== ring.self && membership.isAlive(peer));
+    await forEach(peers, PEERS_AT_ONCE, async (peer) => {
+      if (this.#work.stopped) return;
       try {
         await this.#compareWith(peer);
         this.#compared.add();
       } catch (error) {
         log.info("replicas could not be compared", { peer, reason: messageOf(error) });
       }
-    }
+    });
     return this.#interval();
   }
 
   async #compareWith(peer: string): Promise<void> {
-    const { ring, digests, gate, log } = this.#deps;
+    const { ring, digests, gate, log, clock, random } = this.#deps;
     const shared = Array.from({ length: PARTITIONS }, (_, partition) => partition).filter((partition) => {
       const replicas = ring.replicasOfPartition(partition);
       return replicas.includes(peer) && replicas.includes(ring.self);
     });
     if (shared.length === 0) return;
-    const theirs = await gate.call(peer, { type: "digests", partitions: shared }, { timeoutMs: TIMEOUT_MS });
-    let differing = 0;
-    for (const [i, partition] of shared.entries()) {
-      if (this.#work.stopped || theirs.digests[i] === digests.ofPartition(partition)) continue;
-      differing += await this.#comparePartition(peer, partition);
+    const first = Math.floor(random.fraction() * shared.length);
+    const partitions = [...shared.slice(first), ...shared.slice(0, first)];
+    const comparison: Comparison = {
+      peer,
+      endMs: clock.monotonicMs() + PEER_MAX_MS,
+      differing: 0,
+      failed: 0,
+    };
+    const theirs = await gate.call(peer, { type: "digests", partitions }, { timeoutMs: TIMEOUT_MS });
+    for (const [i, partition] of partitions.entries()) {
+      if (this.#isOver(comparison)) break;
+      if (theirs.digests[i] !== digests.ofPartition(partition)) {
+        await this.#comparePartition(comparison, partition);
+      }
     }
+    const { differing, failed, reason } = comparison;
     if (differing > 0) log.info("replicas were brought together", { peer, registers: differing });
+    if (failed > 0) log.info("some could not be", { peer, failed, reason: messageOf(reason) });
   }
 
-  async #comparePartition(peer: string, partition: number): Promise<number> {
-    const { digests, gate } = this.#deps;
-    const theirs = await gate.call(peer, { type: "slot-digests", partition }, { timeoutMs: TIMEOUT_MS });
+  #isOver({ endMs }: Comparison): boolean {
+    return this.#work.stopped || this.#deps.clock.monotonicMs() > endMs;
+  }
+
+  async #comparePartition(comparison: Comparison, partition: number): Promise<void> {
+    const { digests, gate, onDamaged } = this.#deps;
+    const theirs = await gate.call(comparison.peer, { type: "slot-digests", partition }, {
+      timeoutMs: TIMEOUT_MS,
+    });
     const ours = digests.ofSlots(partition);
     const slots = ours.flatMap((digest, i) =>
       digest === theirs.digests[i] ? [] : [partition * SLOTS_PER_PARTITION + i]
     );
-    let differing = 0;
     await forEach(slots, SLOTS_AT_ONCE, async (slot) => {
-      differing += await this.#compareSlot(peer, slot);
+      try {
+        if (!this.#isOver(comparison)) await this.#compareSlot(comparison, slot);
+      } catch (error) {
+        if (isAtollError(error, "peer-unreachable") || isAtollError(error, "peer-timeout")) throw error;
+        // A slot that cannot be read, here or there, keeps no other from being compared.
+        if (error instanceof DamagedRegister) onDamaged(error.register);
+        fail(comparison, error);
+      }
     });
-    return differing;
   }
 
-  async #compareSlot(peer: string, slot: number): Promise<number> {
-    const { ring, reconciler } = this.#deps;
-    const theirs = await this.#entriesOf(peer, slot);
-    const names = new Set<Name>();
-    for await (const { name, state } of slotRows(this.#deps.catalog, slot)) {
-      if (!sameBallot(state.accepted, theirs.get(name) ?? NO_BALLOT)) names.add(name);
-      theirs.delete(name);
-    }
-    for (const [name, accepted] of theirs) {
-      if (compareBallots(accepted, NO_BALLOT) > 0) names.add(name);
-    }
-    // A peer may hold what is no longer its business, or say anything.
-    const ours = [...names].filter((name) => ring.replicasOfPartition(partitionOf(name)).includes(ring.self));
-    this.#differing.add(ours.length);
-    await forEach(ours, NAMES_AT_ONCE, async (name) => {
-      if (!this.#work.stopped) await reconciler.reconcile(name);
+  async #compareSlot(comparison: Comparison, slot: number): Promise<void> {
+    const { ring, catalog, gate } = this.#deps;
+    const theirs = entriesOf((after) => {
+      if (this.#isOver(comparison)) throw new AtollError("peer-timeout", "the comparison took too long");
+      return gate.call(comparison.peer, { type: "slot-entries", slot, after }, { timeoutMs: TIMEOUT_MS });
     });
-    return ours.length;
+    let names: Name[] = [];
+    for await (const name of differences(slotRows(catalog, slot), theirs)) {
+      if (this.#isOver(comparison)) return;
+      // A peer may hold what is no longer its business, or say anything.
+      if (!ring.replicasOfPartition(partitionOf(name)).includes(ring.self)) continue;
+      if (names.push(name) < NAMES_BATCH) continue;
+      await this.#bringTogether(comparison, names);
+      names = [];
+    }
+    await this.#bringTogether(comparison, names);
   }
 
-  async #entriesOf(peer: string, slot: number): Promise<Map<Name, Ballot>> {
-    const entries = new Map<Name, Ballot>();
-    let after: Name | undefined = "";
-    for (let pages = 0; after !== undefined && pages < PAGES_MAX; pages++) {
-      const page: ReplyTo<SlotEntries> = await this.#deps.gate.call(
-        peer,
-        { type: "slot-entries", slot, after },
-        { timeoutMs: TIMEOUT_MS },
-      );
-      for (const { name, accepted } of page.entries) entries.set(name, accepted);
-      after = page.next;
-    }
-    return entries;
+  async #bringTogether(comparison: Comparison, names: readonly Name[]): Promise<void> {
+    comparison.differing += names.length;
+    this.#differing.add(names.length);
+    await forEach(names, NAMES_AT_ONCE, async (name) => {
+      try {
+        if (!this.#isOver(comparison)) await this.#deps.reconciler.reconcile(name);
+      } catch (error) {
+        // One that cannot be brought together now keeps no other from it.
+        fail(comparison, error);
+      }
+    });
   }
+}
+
+function fail(comparison: Comparison, error: unknown): void {
+  comparison.failed++;
+  comparison.reason = error;
 }

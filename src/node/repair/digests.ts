@@ -134,30 +134,38 @@ export class Digests {
     return text === undefined ? EMPTY_DIGEST : this.#deps.hashing.sha256(new TextEncoder().encode(text));
   }
 
-  /** The next slots in the slow cycle. One that changes meanwhile is marked, and its digest is made anew anyway. */
+  /** The next slots in the slow cycle. One that cannot be read keeps no other from being checked. */
   async #checkSome(): Promise<number> {
     const { catalog, log } = this.#deps;
     const first = this.#checkedUpTo;
     this.#checkedUpTo = (first + CHECKED_AT_ONCE) % SLOTS;
+    const warn = (error: unknown): void => {
+      this.#noteDamage(error);
+      log.warn("digests could not be checked", { reason: messageOf(error) });
+    };
     try {
       const marked = new Set((await catalog.changedSlots(SLOTS)).map(({ slot }) => slot));
       for (let slot = first; slot < first + CHECKED_AT_ONCE; slot++) {
-        if (marked.has(slot) || this.#check.stopped) continue;
-        const known = this.#slots.get(slot) ?? EMPTY_DIGEST;
-        const digest = await this.#digestSlot(slot);
-        if (digest === known || known !== (this.#slots.get(slot) ?? EMPTY_DIGEST)) continue;
-        const changed = await catalog.changedSlots(SLOTS);
-        if (changed.some((entry) => entry.slot === slot)) continue;
-        this.#lies.add();
-        log.warn("a slot's digest was not that of its registers", { slot });
-        await catalog.commit({ digests: [{ slot, digest, turn: -1 }] });
-        this.#set(slot, digest);
+        if (!marked.has(slot) && !this.#check.stopped) await this.#checkSlot(slot).catch(warn);
       }
     } catch (error) {
-      this.#noteDamage(error);
-      log.warn("digests could not be checked", { reason: messageOf(error) });
+      warn(error);
     }
     return this.#stepMs;
+  }
+
+  /** One that changes meanwhile is marked, and its digest is made anew anyway. */
+  async #checkSlot(slot: number): Promise<void> {
+    const { catalog, log } = this.#deps;
+    const known = this.#slots.get(slot) ?? EMPTY_DIGEST;
+    const digest = await this.#digestSlot(slot);
+    if (digest === known || known !== (this.#slots.get(slot) ?? EMPTY_DIGEST)) return;
+    const changed = await catalog.changedSlots(SLOTS);
+    if (changed.some((entry) => entry.slot === slot)) return;
+    this.#lies.add();
+    log.warn("a slot's digest was not that of its registers", { slot });
+    await catalog.commit({ digests: [{ slot, digest, turn: -1 }] });
+    this.#set(slot, digest);
   }
 
   #noteDamage(error: unknown): void {

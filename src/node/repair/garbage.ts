@@ -55,24 +55,23 @@ export class Garbage {
   /** Chunks of values that are being accepted right now, by how many. */
   readonly #held = new Map<ChunkId, number>();
   readonly #collected: Counter;
-  readonly #bytes = { live: 0, dead: 0 };
+  readonly #bytes = { live: 0, owed: 0, dead: 0 };
+  /** Chunks here, as they were counted last. */
   #storedCount: number | undefined;
 
   constructor(deps: GarbageDeps) {
     this.#deps = deps;
     this.#work = new Background(deps.clock, () => this.#run());
-    // What was named at the last run before it was replaced must be remembered for the whole grace after that.
-    this.#lately = new Lately(deps.clock, deps.random, deps.graceMs + deps.intervalMs + LATE_MS);
+    this.#lately = new Lately(deps.clock, deps.random, deps.graceMs + LATE_MS);
     deps.chunks.onStored = (id) => this.#lately.add(id);
-    const bytes = (state: "live" | "dead") =>
+    for (const state of ["live", "owed", "dead"] as const) {
       deps.metrics.gauge(
         "atoll_stored_bytes",
-        "Bytes of chunks here as the last garbage collection found them: named by an object, or by none",
+        "Bytes of chunks here as the last garbage collection found them: named by an object here, only held for others, or neither",
         () => this.#bytes[state],
         { state },
       );
-    bytes("live");
-    bytes("dead");
+    }
     this.#collected = deps.metrics.counter(
       "atoll_garbage_collected_bytes_total",
       "Bytes of chunks taken away",
@@ -110,9 +109,11 @@ export class Garbage {
   async #run(): Promise<number> {
     const { log, onDamaged } = this.#deps;
     try {
-      this.#lately.age(this.#storedCount ?? 0);
-      const live = await this.#mark();
-      if (!this.#work.stopped) await this.#sweep(live);
+      this.#storedCount ??= await this.#count();
+      const live = await this.#mark(this.#storedCount);
+      if (this.#work.stopped) return this.#deps.intervalMs;
+      this.#lately.age(this.#storedCount);
+      await this.#sweep(live);
     } catch (error) {
       if (error instanceof DamagedRegister) onDamaged(error.register);
       log.warn("garbage was not collected", { reason: messageOf(error) });
@@ -120,10 +121,17 @@ export class Garbage {
     return this.#deps.intervalMs;
   }
 
+  /** Before the first run: filters made for too few take everything for live. */
+  async #count(): Promise<number> {
+    let count = 0;
+    for await (const _chunk of this.#deps.chunks.all()) count++;
+    return count;
+  }
+
   /** All chunks that registers name now. */
-  async #mark(): Promise<IdFilter> {
+  async #mark(storedCount: number): Promise<IdFilter> {
     const { catalog, content, random, visit } = this.#deps;
-    const live = new IdFilter(this.#storedCount ?? 0, random.fraction() * 2 ** 32);
+    const live = new IdFilter(storedCount, random.fraction() * 2 ** 32);
     for (let after = "", ended = false; !ended && !this.#work.stopped;) {
       const rows = await catalog.scan({ prefix: "", after, limit: SCAN });
       ended = rows.length < SCAN;
@@ -141,26 +149,46 @@ export class Garbage {
     return live;
   }
 
+  /** All are counted; where a peer that must be asked is away, nothing is taken away from there on. */
   async #sweep(live: IdFilter): Promise<void> {
     const { chunks, log } = this.#deps;
-    const bytes = { live: 0, dead: 0 };
+    const bytes = { live: 0, owed: 0, dead: 0 };
     let count = 0;
-    let dead: StoredChunk[] = [];
     let collected = 0;
+    const faults: unknown[] = [];
+    let batch: StoredChunk[] = [];
+    const look = async (): Promise<void> => {
+      const unowed = await this.#unowed(batch);
+      bytes.owed += bytesOf(batch) - bytesOf(unowed);
+      bytes.dead += bytesOf(unowed);
+      batch = [];
+      const old = unowed.filter(({ id }) => !this.#isWanted(id));
+      if (old.length === 0 || faults.length > 0) return;
+      try {
+        collected += await this.#collect(old);
+      } catch (error) {
+        faults.push(error);
+      }
+    };
     for await (const chunk of chunks.all()) {
       if (this.#work.stopped) return;
       count++;
-      bytes[live.has(chunk.id) ? "live" : "dead"] += chunk.sizeBytes;
-      if (!this.#isWanted(chunk.id)) dead.push(chunk);
-      if (dead.length < BATCH) continue;
-      collected += await this.#collect(dead);
-      dead = [];
+      if (live.has(chunk.id)) bytes.live += chunk.sizeBytes;
+      else if (batch.push(chunk) === BATCH) await look();
     }
-    collected += await this.#collect(dead);
+    await look();
     bytes.dead -= collected;
     Object.assign(this.#bytes, bytes);
     this.#storedCount = count;
     if (collected > 0) log.info("garbage collected", { bytes: collected, liveBytes: bytes.live });
+    if (faults.length > 0) throw faults[0];
+  }
+
+  /** Those of them that are not held for anybody. */
+  async #unowed(stored: readonly StoredChunk[]): Promise<StoredChunk[]> {
+    if (stored.length === 0) return [];
+    const owed = await this.#deps.catalog.areOwed(stored.map(({ id }) => id));
+    return stored.filter((_, i) => owed[i] === false);
   }
 
   #isWanted(id: ChunkId): boolean {
@@ -181,18 +209,21 @@ export class Garbage {
     return wanted;
   }
 
-  /** Resolves with how many bytes went. */
+  /** Of what nobody names and nobody is owed. Resolves with how many bytes went; rejects when somebody does not answer. */
   async #collect(dead: readonly StoredChunk[]): Promise<number> {
-    const { catalog, chunks } = this.#deps;
-    if (dead.length === 0) return 0;
-    const ids = dead.map(({ id }) => id);
-    const [owed, wanted] = [await catalog.areOwed(ids), await this.#wantedElsewhere(ids)];
+    const { chunks } = this.#deps;
+    const wanted = await this.#wantedElsewhere(dead.map(({ id }) => id));
     let bytes = 0;
-    await Promise.all(dead.map(async (chunk, i) => {
-      if (owed[i] === true || wanted.has(chunk.id)) return;
+    await Promise.all(dead.map(async (chunk) => {
+      if (wanted.has(chunk.id)) return;
+      // One that was put on the list of what is owed meanwhile was stored again before that: it is wanted.
       if (await chunks.collect(chunk, () => this.#isWanted(chunk.id))) bytes += chunk.sizeBytes;
     }));
     this.#collected.add(bytes);
     return bytes;
   }
+}
+
+function bytesOf(chunks: readonly StoredChunk[]): number {
+  return chunks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }

@@ -9,7 +9,7 @@ import { forEach } from "../background.ts";
 import type { ChunkStore } from "../chunk-store.ts";
 import type { Counter, Metrics } from "../metrics.ts";
 import type { PeerGate } from "../peer-gate.ts";
-import { Delivery, type DeliveryDeps } from "./delivery.ts";
+import { type Delivered, Delivery, type DeliveryDeps } from "./delivery.ts";
 
 const PUT_TIMEOUT_MS = 10_000;
 const ASK_TIMEOUT_MS = 5_000;
@@ -51,37 +51,58 @@ export class Handoffs {
   }
 
   /** The chunk is durable here already. Resolves when it is durable that it is owed, too. */
-  async hold(node: string, name: Name, chunk: ChunkId): Promise<void> {
-    await this.#deps.catalog.commit({ owed: [{ node, name, chunk, settled: false }] });
-    this.#delivery.added(node, 1);
+  hold(node: string, name: Name, chunk: ChunkId): Promise<void> {
+    return this.#delivery.add([{ node, name, chunk }]);
   }
 
-  /** Resolves with what every home replica has now. */
-  async #deliver(node: string, entries: readonly Owed[]): Promise<Owed[]> {
-    const settled: Owed[] = [];
-    await forEach(entries, AT_ONCE, async (entry) => {
-      const id = entry.chunk!;
-      const homes = new Set([...this.#deps.ring.replicas(entry.name), node]);
-      homes.delete(this.#deps.ring.self);
-      // The one it is owed to first: should another be away, that one has it all the same.
-      const order = [...homes].sort((a, b) => Number(b === node) - Number(a === node));
-      try {
-        for (const home of order) await this.#bring(home, id);
-        settled.push(entry);
-      } catch {
-        // Somebody is away: it stays on the list.
+  /**
+   * What every home replica has now is settled. The homes do not wait for each other: should another be away, the one it
+   * is owed to has it all the same. If that one left the ring, the copy here counted for a majority, and still goes home.
+   */
+  async #deliver(node: string, entries: readonly Owed[]): Promise<Delivered> {
+    const { ring } = this.#deps;
+    const isMember = ring.members.includes(node);
+    const byHome = new Map<string, Owed[]>();
+    for (const entry of entries) {
+      const homes = new Set([...ring.replicas(entry.name), ...(isMember ? [node] : [])]);
+      homes.delete(ring.self);
+      for (const home of homes) {
+        const theirs = byHome.get(home);
+        if (theirs) theirs.push(entry);
+        else byHome.set(home, [entry]);
       }
-    });
-    return settled;
+    }
+    const lacking = new Set<Owed>();
+    let answers = !isMember;
+    await Promise.all([...byHome].map(async ([home, theirs]) => {
+      const has = await this.#bring(home, theirs);
+      for (const entry of theirs) if (!has.has(entry.chunk!)) lacking.add(entry);
+      if (home === node && has.size > 0) answers = true;
+    }));
+    return { settled: entries.filter((entry) => !lacking.has(entry)), answers };
   }
 
-  async #bring(home: string, id: ChunkId): Promise<void> {
-    const { chunks, gate } = this.#deps;
-    const { held } = await gate.call(home, { type: "chunks-held", ids: [id] }, { timeoutMs: ASK_TIMEOUT_MS });
-    if (held[0] === true) return;
-    const bytes = await chunks.get(id);
-    if (!bytes) return; // gone here as well: the replicas have it from each other, or nobody has
-    await gate.call(home, { type: "chunk-put", id, bytes }, { timeoutMs: PUT_TIMEOUT_MS });
-    this.#home.add();
+  /** Resolves with those that are at that home now; none when it is away. */
+  async #bring(home: string, entries: readonly Owed[]): Promise<Set<ChunkId>> {
+    const { chunks, gate, membership } = this.#deps;
+    const has = new Set<ChunkId>();
+    if (!membership.isAlive(home)) return has;
+    const ids = [...new Set(entries.map(({ chunk }) => chunk!))];
+    try {
+      const { held } = await gate.call(home, { type: "chunks-held", ids }, { timeoutMs: ASK_TIMEOUT_MS });
+      for (const [i, id] of ids.entries()) if (held[i] === true) has.add(id);
+      await forEach(ids.filter((id) => !has.has(id)), AT_ONCE, async (id) => {
+        const bytes = await chunks.get(id);
+        if (bytes) {
+          await gate.call(home, { type: "chunk-put", id, bytes }, { timeoutMs: PUT_TIMEOUT_MS });
+          this.#home.add();
+        }
+        // Gone here as well: the replicas have it from each other, or nobody has.
+        has.add(id);
+      });
+    } catch {
+      // Away, or full: the rest stays on the list.
+    }
+    return has;
   }
 }

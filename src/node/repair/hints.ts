@@ -7,7 +7,7 @@ import { messageOf } from "../../errors.ts";
 import type { Owed } from "../../ports.ts";
 import { Background, forEach } from "../background.ts";
 import type { Counter, Metrics } from "../metrics.ts";
-import { Delivery, type DeliveryDeps } from "./delivery.ts";
+import { type Delivered, Delivery, type DeliveryDeps } from "./delivery.ts";
 import type { Reconciler } from "./reconciler.ts";
 
 /** Misses of this long share one commit. */
@@ -59,36 +59,36 @@ export class Hints {
   missed(node: string, name: Name): void {
     const entry = `${node} ${name}`;
     if (this.#gathered.has(entry)) return;
-    if (this.#gathered.size >= GATHERED_MAX || this.#delivery.owedTo(node) >= OWED_MAX) {
-      return this.#dropped.add();
-    }
+    const isFull = this.#delivery.owedTo(node) >= OWED_MAX;
+    // Names that are missed again and again count each time: perhaps it is not so many.
+    if (isFull) this.#delivery.recount();
+    if (isFull || this.#gathered.size >= GATHERED_MAX) return this.#dropped.add();
     this.#gathered.set(entry, { node, name });
     this.#writing.wake(GATHER_MS);
   }
 
   async #write(): Promise<undefined> {
-    const { catalog, log } = this.#deps;
+    const { log } = this.#deps;
     const entries = [...this.#gathered.values()];
+    // What is missed once more from here on is gathered once more: the list may lose the first meanwhile.
+    this.#gathered = new Map();
     try {
-      await catalog.commit({ owed: entries.map((entry) => ({ ...entry, settled: false })) });
+      await this.#delivery.add(entries);
     } catch (error) {
       this.#dropped.add(entries.length);
       log.warn("hints could not be written", { hints: entries.length, reason: messageOf(error) });
     }
-    for (const { node, name } of entries) {
-      this.#gathered.delete(`${node} ${name}`);
-      this.#delivery.added(node, 1);
-    }
-    if (this.#gathered.size > 0) this.#writing.wake(GATHER_MS);
   }
 
-  async #deliver(node: string, entries: readonly Owed[]): Promise<Owed[]> {
+  async #deliver(node: string, entries: readonly Owed[]): Promise<Delivered> {
+    const { reconciler, ring } = this.#deps;
     const settled: Owed[] = [];
     await forEach(entries, AT_ONCE, async (entry) => {
       // One that fails must not keep the others from being delivered.
-      const alike = await this.#deps.reconciler.reconcile(entry.name).catch(() => undefined);
-      if (alike?.has(node)) settled.push(entry);
+      const isDone = !ring.replicas(entry.name).includes(node) ||
+        (await reconciler.reconcile(entry.name).catch(() => undefined))?.has(node) === true;
+      if (isDone) settled.push(entry);
     });
-    return settled;
+    return { settled, answers: settled.length > 0 };
   }
 }

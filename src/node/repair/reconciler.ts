@@ -5,7 +5,7 @@
 import { type Ballot, compareBallots, NO_BALLOT, sameBallot } from "../../core/ballot.ts";
 import type { Name } from "../../core/names.ts";
 import type { RegisterValue } from "../../core/register.ts";
-import { AtollError } from "../../errors.ts";
+import { assert } from "../../errors.ts";
 import type { Counter, Metrics } from "../metrics.ts";
 import type { PeerGate } from "../peer-gate.ts";
 import type { Registers } from "../registers.ts";
@@ -82,7 +82,11 @@ export class Reconciler {
         }).catch(() => undefined); // who does not answer is not among the result
         if (!reply) return;
         const same = own && sameBallot(reply.accepted, own.accepted);
-        held.set(node, { accepted: reply.accepted, value: reply.value ?? (same ? own.value : null) });
+        const value = reply.value ?? (same ? own.value : null);
+        // One that says it accepted something, and never what, is as good as away.
+        if (value !== null || sameBallot(reply.accepted, NO_BALLOT)) {
+          held.set(node, { accepted: reply.accepted, value });
+        }
       }),
     );
     return held;
@@ -92,9 +96,7 @@ export class Reconciler {
   async #deliver(node: string, name: Name, { accepted: ballot, value }: Held): Promise<Ballot | undefined> {
     const { ring, replica, gate } = this.#deps;
     const layout = ring.number;
-    if (value === null) {
-      throw new AtollError("peer-garbage", `a replica says it accepted ${ballot.counter}, and sent no value`);
-    }
+    assert(value, "whoever has accepted something has a value");
     try {
       const reply = node === ring.self
         ? await replica.accept(name, ballot, value, layout)

@@ -167,11 +167,17 @@ export class Recovery {
     const { log } = this.#deps;
     try {
       const noted = await this.#rename();
-      while (this.#lost.size > 0 && !this.#work.stopped) await this.#restoreSome(noted);
+      // What has to wait for somebody who is away keeps nothing else waiting.
+      const faults: unknown[] = [];
+      const lost = [...this.#lost];
+      for (let begun = 0; begun < lost.length && !this.#work.stopped; begun += BATCH) {
+        faults.push(...await this.#restoreSome(lost.slice(begun, begun + BATCH), noted));
+      }
       for (const name of this.#damaged) {
         if (this.#work.stopped) return undefined;
-        await this.#restoreRegister(name, noted);
+        await this.#restoreRegister(name, noted).catch((error: unknown) => faults.push(error));
       }
+      if (faults.length > 0) throw faults[0];
       if (this.#deps.decree.hasForgotten) await this.#restoreDecree(noted);
       this.#retryMs = RETRY_MS;
       return this.isUnderWay ? 0 : undefined;
@@ -252,17 +258,26 @@ export class Recovery {
     await decree.restore(state);
   }
 
-  async #restoreSome(noted: ReadonlySet<string>): Promise<void> {
+  /** Resolves with why some of them stay lost for now. */
+  async #restoreSome(some: readonly number[], noted: ReadonlySet<string>): Promise<unknown[]> {
     const { catalog, log } = this.#deps;
-    const some = [...this.#lost].slice(0, BATCH);
+    const restored = new Set<number>();
+    const faults: unknown[] = [];
     await forEach(some, PARTITIONS_AT_ONCE, async (partition) => {
-      if (!this.#work.stopped) await this.#restorePartition(partition, noted);
+      if (this.#work.stopped) return;
+      try {
+        await this.#restorePartition(partition, noted);
+        restored.add(partition);
+      } catch (error) {
+        faults.push(error);
+      }
     });
-    if (this.#work.stopped) return;
-    const left = [...this.#lost].slice(BATCH);
+    if (this.#work.stopped || restored.size === 0) return faults;
+    const left = [...this.#lost].filter((partition) => !restored.has(partition));
     await catalog.commit({ documents: [this.document(left)] });
     this.#lost = new Set(left);
     log.info("resyncing", { partitionsLeft: left.length, partitions: this.#total });
+    return faults;
   }
 
   async #restorePartition(partition: number, noted: ReadonlySet<string>): Promise<void> {

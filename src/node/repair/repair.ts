@@ -66,8 +66,10 @@ export interface RepairDeps {
   random: Random;
   log: Log;
   metrics: Metrics;
-  /** Deletes an object if it still has that version. */
+  /** Deletes an object whose time has passed if it still has that version. */
   expire: (name: Name, version: number) => Promise<unknown>;
+  /** A chunk of an object that lies here is missing, and cannot be had now. */
+  onLacking: (name: Name) => Promise<void>;
   timings: RepairTimings;
 }
 
@@ -93,6 +95,7 @@ export class Repair {
       ...deps,
       reconciler,
       digests: this.digests,
+      onDamaged,
       intervalMs: timings.compareIntervalMs,
     });
     this.#tombstones = new Tombstones({ ...deps, horizonMs: timings.tombstoneAgeMs });

@@ -4,9 +4,9 @@
  */
 import { LRUCache } from "lru-cache";
 import type { ChunkId, Manifest } from "../../core/manifest.ts";
-import type { Name } from "../../core/names.ts";
+import { compareUtf8, type Name } from "../../core/names.ts";
 import { DamagedRegister, messageOf } from "../../errors.ts";
-import type { Catalog, Clock, Log } from "../../ports.ts";
+import type { Catalog, Clock, Log, RegisterRow } from "../../ports.ts";
 import { Background } from "../background.ts";
 import type { ChunkReader } from "../chunk-reader.ts";
 import type { ChunkStore } from "../chunk-store.ts";
@@ -33,6 +33,8 @@ export interface ScrubDeps {
   log: Log;
   metrics: Metrics;
   onDamaged: (name: string) => void;
+  /** Chunks of it are missing, and cannot be had now. Resolves when that is durably on the list of what is to be fetched. */
+  onLacking: (name: Name) => Promise<void>;
   cycleMs: number;
   /** Of the time that may be spent reading and checking, 0 to 1. */
   share: number;
@@ -110,6 +112,8 @@ export class Scrub {
         return Math.min(RETRY_MS * 60, last.begunMs + cycleMs - now);
       }
       const from = last && !last.done ? last : { after: "", begunMs: now, report: NOTHING };
+      // What the last cycle read is to be read once more.
+      if (!this.#onDemand) this.#recent.clear();
       const report = await this.#walk(from, share, async (progress) => {
         await this.#keep(progress, false);
       });
@@ -117,7 +121,6 @@ export class Scrub {
       await this.#keep({ after: "", begunMs: from.begunMs, report }, true);
       log.info("scrubbed", { ...report });
     } catch (error) {
-      if (error instanceof DamagedRegister) this.#deps.onDamaged(error.register);
       log.warn("the scrub waits", { reason: messageOf(error) });
     }
     return RETRY_MS;
@@ -133,11 +136,11 @@ export class Scrub {
     share: number,
     keep: (progress: Progress) => Promise<void> = async () => {},
   ): Promise<ScrubReport> {
-    const { catalog, ring } = this.#deps;
+    const { ring } = this.#deps;
     let { after, report } = from;
     for (let ended = false; !ended && !this.#work.stopped;) {
-      const rows = await catalog.scan({ prefix: "", after, limit: SCAN });
-      ended = rows.length < SCAN;
+      const rows = await this.#page(after);
+      ended = rows.length === 0;
       for (const { name, state: { value } } of rows) {
         if (this.#work.stopped) break;
         if (value?.content.kind === "object" && ring.isReplica(name)) {
@@ -151,31 +154,60 @@ export class Scrub {
     return report;
   }
 
+  /** The next registers; none at the end. One whose row is damaged is passed over, and reported. */
+  async #page(after: Name): Promise<readonly RegisterRow[]> {
+    const { catalog, onDamaged } = this.#deps;
+    for (let from = after, limit = SCAN;;) {
+      try {
+        return await catalog.scan({ prefix: "", after: from, limit });
+      } catch (error) {
+        if (!(error instanceof DamagedRegister)) throw error;
+        onDamaged(error.register);
+        // First those before it one by one, then what comes after it.
+        if (limit > 1) limit = 1;
+        else if (compareUtf8(error.register, from) > 0) {
+          from = error.register;
+          limit = SCAN;
+        } else throw error;
+      }
+    }
+  }
+
   async #checkObject(
     name: Name,
     manifest: Manifest,
     share: number,
     before: ScrubReport,
   ): Promise<ScrubReport> {
-    const { content, log } = this.#deps;
     const report = { ...before, objects: before.objects + 1 };
-    try {
-      for await (const { id, sizeBytes } of content.chunksOf(name, manifest)) {
-        if (this.#work.stopped) break;
-        if (this.#recent.has(id)) continue;
-        const mended = await this.#checkChunk(name, id, sizeBytes, share);
-        this.#recent.set(id, true);
-        report.chunks++;
-        report.bytes += sizeBytes;
-        if (mended) report.mended++;
-      }
-    } catch (error) {
+    let lacks = false;
+    const failed = (error: unknown): void => {
+      lacks = true;
       report.failed++;
-      log.warn("a chunk is damaged or missing, and could not be fetched yet", {
+      this.#deps.log.warn("a chunk is damaged or missing, and could not be fetched yet", {
         name: name.replace("\0", "/"),
         reason: messageOf(error),
       });
+    };
+    try {
+      for await (const { id, sizeBytes } of this.#deps.content.chunksOf(name, manifest)) {
+        if (this.#work.stopped) break;
+        if (this.#recent.has(id)) continue;
+        try {
+          const mended = await this.#checkChunk(name, id, sizeBytes, share);
+          this.#recent.set(id, true);
+          report.chunks++;
+          report.bytes += sizeBytes;
+          if (mended) report.mended++;
+        } catch (error) {
+          // The object's other chunks are looked at all the same.
+          failed(error);
+        }
+      }
+    } catch (error) {
+      failed(error); // an index: what it names is not known
     }
+    if (lacks) await this.#deps.onLacking(name).catch(failed);
     return report;
   }
 

@@ -12,6 +12,7 @@ import type { AcceptorState } from "../../core/register.ts";
 import { isAtollError, messageOf } from "../../errors.ts";
 import type { Clock, Log, RegisterRow } from "../../ports.ts";
 import { Background, forEach } from "../background.ts";
+import type { Membership } from "../membership.ts";
 import type { Counter, Metrics } from "../metrics.ts";
 import type { PeerGate } from "../peer-gate.ts";
 import type { Registers } from "../registers.ts";
@@ -28,10 +29,11 @@ export interface TombstonesDeps {
   replica: Replica;
   registers: Registers;
   gate: PeerGate;
+  membership: Membership;
   clock: Clock;
   log: Log;
   metrics: Metrics;
-  /** Deletes an object if it still has that version. */
+  /** Deletes an object whose time has passed if it still has that version. */
   expire: (name: Name, version: number) => Promise<unknown>;
   /** Age by the home's wall clock from which on a tombstone may go. */
   horizonMs: number;
@@ -58,13 +60,16 @@ export class Tombstones {
 
   /** A register as it lies here. */
   consider({ name, state: { value } }: RegisterRow): void {
-    const { ring, clock, horizonMs } = this.#deps;
-    if (!value || ring.replicas(name)[0] !== ring.self || this.#waiting.size >= WAITING_MAX) return;
+    const { ring, clock, horizonMs, membership } = this.#deps;
+    const replicas = ring.replicas(name);
+    if (!value || replicas[0] !== ring.self || this.#waiting.size >= WAITING_MAX) return;
     // Somebody may be taking it over right now: what is collected at one end would arrive at the other.
     if (ring.isMoving(partitionOf(name))) return;
     const now = clock.wallMs();
     if (value.content.kind === "tombstone") {
-      if (value.modifiedMs <= now - horizonMs) this.#waiting.set(name, {});
+      // While one is away none of theirs can go, and they must not take the places of those that can.
+      const areThere = replicas.every((id) => id === ring.self || membership.isAlive(id));
+      if (areThere && value.modifiedMs <= now - horizonMs) this.#waiting.set(name, {});
     } else if (isExpired(value.content.manifest, now)) this.#waiting.set(name, { expired: value.version });
     if (this.#waiting.size > 0) this.#work.wake();
   }
