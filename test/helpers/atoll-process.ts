@@ -24,6 +24,8 @@ export interface NodeOptions {
   /** `listening` returns before the node has found its ring; default `ready`. */
   readonly until?: "listening" | "ready";
   readonly deadlineMs?: number;
+  /** Told as soon as there is a process, before it has done anything. */
+  readonly onSpawn?: (pid: number) => void;
 }
 
 export interface ExitStatus {
@@ -64,6 +66,7 @@ process.on("exit", () => {
 export async function startNode(options: NodeOptions): Promise<AtollProcess> {
   const deadlineMs = options.deadlineMs ?? START_DEADLINE_MS;
   const child = launch(options);
+  if (child.pid !== undefined) options.onSpawn?.(child.pid);
   const lines: string[] = [];
   const exited = new Promise<ExitStatus>((resolve) => {
     // "close" and not "exit": only then has everything it wrote been read.
