@@ -11,7 +11,7 @@ import type { AtollProcess } from "./atoll-process.ts";
 import type { AtollRing } from "./atoll-ring.ts";
 import { until } from "./deadline.ts";
 import type { SeededRandom } from "./fake-random.ts";
-import { ask, metricOf } from "./raw-http.ts";
+import { ask, metricOf, metricsOf } from "./raw-http.ts";
 
 const MEND_MS = 60_000;
 const HOLD_MS_MAX = 2_500;
@@ -111,12 +111,15 @@ export const STRIKES: Readonly<Record<string, Strike>> = {
 export async function atRest(ring: AtollRing): Promise<void> {
   const peers = ring.nodes.length - 1;
   for (const node of ring.nodes) await becomes(node, "atoll_peers_alive", peers);
+  const left: string[] = [];
   await until("all is delivered and whole", MEND_MS, async () => {
-    const counts = await Promise.all(
-      ring.nodes.flatMap(({ publicUrl }) => UNREST.map((name) => metricOf(publicUrl, name))),
-    );
-    return counts.every((count) => count === 0);
-  }, ring.nodes.flatMap((node) => node.lines.slice(-10)));
+    const counts = await Promise.all(ring.nodes.map(async (node, index) => {
+      const values = await metricsOf(node.publicUrl, UNREST);
+      return UNREST.flatMap((name, i) => values[i] === 0 ? [] : [`node ${index}: ${name} ${values[i]}`]);
+    }));
+    left.splice(0, Infinity, ...counts.flat());
+    return left.length === 0;
+  }, left);
 }
 
 export function shuffled<T>(items: readonly T[], random: SeededRandom): T[] {
