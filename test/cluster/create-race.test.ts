@@ -8,7 +8,7 @@ import { startRing } from "../helpers/atoll-ring.ts";
 import { race } from "../helpers/create-race.ts";
 import { HERE, THERE } from "../helpers/raw-start.ts";
 
-const ROUNDS = 60;
+const ROUNDS = 30;
 
 test("eight clients at five nodes create the same object, and one does, also when a node dies", async () => {
   const directory = await mkdtemp(join(tmpdir(), "atoll-race-"));
