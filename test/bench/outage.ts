@@ -86,9 +86,11 @@ async function outage(): Promise<void> {
   await ring.nodes[KILLED]!.kill("SIGKILL");
   await delay(seconds * 1000);
   const missed = load.changes();
-  const back = load.begin("back, repairing");
+  // A runtime that starts takes a core for a second or two, whatever it is that it starts.
+  load.begin("its process starts");
   const returnedMs = performance.now();
   const node = await ring.restart(KILLED);
+  const back = load.begin("back, repairing");
   away.delete(KILLED);
   facts["restart to ready, s"] = secondsSince(returnedMs);
   let owed = 0;
@@ -145,11 +147,12 @@ async function wipe(): Promise<void> {
   const healthy = load.begin("healthy, before the wipe");
   await delay((seconds * 1000) / 3);
   away.add(WIPED);
-  const wiped = load.begin("a disk lost, everything fetched anew");
+  load.begin("killed, and its disk lost");
   await ring.nodes[WIPED]!.kill("SIGKILL");
   await rm(ring.dataDir(WIPED), { recursive: true });
   const begunMs = performance.now();
   const node = await ring.restart(WIPED);
+  const wiped = load.begin("everything is fetched anew");
   away.delete(WIPED);
   const left = new Set<number>();
   await until("it has its votes again", MEND_MS, async () => {
