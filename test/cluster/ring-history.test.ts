@@ -15,7 +15,7 @@ import { HERE, THERE } from "../helpers/raw-start.ts";
 import { ownersProblem } from "../helpers/socket-owners.ts";
 import { atRest, shuffled, STRIKES } from "../helpers/strikes.ts";
 
-const CLIENTS = 6;
+const CLIENTS = 10;
 const SECONDS = Number(process.env["ATOLL_HISTORY_SECONDS"] ?? 0);
 const SEED = Number(process.env["ATOLL_HISTORY_SEED"] ?? Math.floor(Math.random() * 1e9));
 
