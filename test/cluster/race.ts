@@ -1,4 +1,4 @@
-/** `npm run race -- --rounds N`: create-only races on a ring of five, without and with a node that is killed. */
+/** `npm run race -- --rounds N`: create-only races on a ring of five, all up and then with one killed; --killed: only the latter. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,7 +8,9 @@ import { race } from "../helpers/create-race.ts";
 
 const CLIENTS = 8;
 
-const { values } = parseArgs({ options: { rounds: { type: "string", default: "1000" } } });
+const { values } = parseArgs({
+  options: { rounds: { type: "string", default: "1000" }, killed: { type: "boolean", default: false } },
+});
 const rounds = Number(values.rounds);
 if (!Number.isSafeInteger(rounds) || rounds < 1) {
   console.error("wanted --rounds as a whole number above 0");
@@ -19,7 +21,7 @@ process.on("exit", () => rmSync(directory, { recursive: true, force: true, maxRe
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
 
 console.log(`${CLIENTS} clients at 5 nodes (node, deno, node, deno, node), create-only`);
-for (const killed of [undefined, 1]) {
+for (const killed of values.killed ? [1] : [undefined, 1]) {
   await using ring = await startRing({
     directory: join(directory, String(killed)),
     runtimes: ["node", "deno", "node", "deno", "node"],
