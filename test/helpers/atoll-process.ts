@@ -94,6 +94,12 @@ export async function startNode(options: NodeOptions): Promise<AtollProcess> {
     const at = await within(listening.promise, deadlineMs, `${label} listens`, lines);
     const node = new RunningNode(child, options.runtime, at, lines, exited);
     if (options.until !== "listening") await node.ready(deadlineMs);
+    void exited.then(({ code, signal }) => {
+      // Or all that a test could tell is that nobody listens there any more.
+      if (!node.isToldToEnd) {
+        console.error(`${label} ended by itself: ${signal ?? code}\n${lines.slice(-20).join("\n")}`);
+      }
+    });
     return node;
   } catch (error) {
     send(child, "SIGKILL");
@@ -116,6 +122,7 @@ class RunningNode implements AtollProcess {
   readonly nodeId: string;
   readonly lines: readonly string[];
   readonly exited: Promise<ExitStatus>;
+  isToldToEnd = false;
   readonly #child: ChildProcess;
 
   constructor(
@@ -141,6 +148,7 @@ class RunningNode implements AtollProcess {
   }
 
   async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<ExitStatus> {
+    this.isToldToEnd = true;
     send(this.#child, signal);
     if (signal !== "SIGKILL") send(this.#child, "SIGCONT");
     return await within(this.exited, EXIT_DEADLINE_MS, `${this.publicUrl} ends after ${signal}`, this.lines);
