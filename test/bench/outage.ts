@@ -43,7 +43,7 @@ if (
 const only = new RegExp(values.only);
 
 const [KILLED, PAUSED, WIPED] = [2, 1, 2] as const;
-const MEND_MS = 300_000;
+const MEND_MS = 900_000;
 
 const directory = mkdtempSync(join(tmpdir(), "atoll-outage-"));
 process.on("exit", () => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
@@ -62,14 +62,17 @@ await load.fill();
 tell("filled", `${keys} keys of ${bodyBytes} bytes in ${since(load.phases[0]!)} s`);
 await until("all replicas have all", MEND_MS, async () => (await isWhole(ring)) === 0);
 const running = load.run(reads, writes);
-await delay(2_000); // connections, and what filling left behind
-if (only.test("outage")) await outage();
-if (only.test("pause")) await pause();
-if (only.test("wipe")) await wipe();
-load.end();
-await running;
-load.close();
-report();
+try {
+  await delay(2_000); // connections, and what filling left behind
+  if (only.test("outage")) await outage();
+  if (only.test("pause")) await pause();
+  if (only.test("wipe")) await wipe();
+} finally {
+  load.end();
+  await running;
+  load.close();
+  report();
+}
 if (values.json !== undefined) {
   await writeFile(
     values.json,
@@ -92,18 +95,17 @@ async function outage(): Promise<void> {
   const node = await ring.restart(KILLED);
   const back = load.begin("back, repairing");
   away.delete(KILLED);
-  facts["restart to ready, s"] = secondsSince(returnedMs);
+  tell("restart to ready, s", secondsSince(returnedMs));
   let owed = 0;
   await until("what was missed is delivered", MEND_MS, async () => {
     owed = Math.max(owed, await metricOf(ring.nodes[0]!.publicUrl, "atoll_hints_owed"));
     return await isWhole(ring) === 0;
   }, node.lines);
-  facts["return to nothing owed and nothing incomplete, s"] = secondsSince(returnedMs);
+  tell("return to nothing owed and nothing incomplete, s", secondsSince(returnedMs));
   await until("its disk has all it missed", MEND_MS, () => missing(KILLED, missed) === 0, node.lines);
-  facts["return to converged (its own disk was looked at), s"] = secondsSince(returnedMs);
-  facts["objects changed while it was down"] = missed.length;
-  const [delivered] = await Promise.all(["atoll_repair_registers_total"].map((name) => sumOf(name)));
-  facts["changes delivered"] = delivered!;
+  tell("return to converged (its own disk was looked at), s", secondsSince(returnedMs));
+  tell("objects changed while it was down", missed.length);
+  tell("changes delivered", await sumOf("atoll_repair_registers_total"));
   if (secondsSince(returnedMs) < 15) await delay(15_000 - (performance.now() - returnedMs));
   compare("while repairing", healthy, back);
 }
@@ -126,7 +128,7 @@ async function pause(): Promise<void> {
         lines.filter((line) => line.includes("peer is suspect")).length > seen[i]!
       ),
   );
-  facts["SIGSTOP to suspected by both others, s"] = secondsSince(pausedMs);
+  tell("SIGSTOP to suspected by both others, s", secondsSince(pausedMs));
   await delay(500); // what was asked before
   const noticed = load.begin("hangs, suspected");
   await delay((seconds * 1000) / 3);
@@ -134,12 +136,15 @@ async function pause(): Promise<void> {
   const back = load.begin("goes on again");
   const resumedMs = performance.now();
   await until("what it missed is delivered", MEND_MS, async () => await isWhole(ring) === 0, node.lines);
-  facts["SIGCONT to nothing owed, s"] = secondsSince(resumedMs);
+  tell("SIGCONT to nothing owed, s", secondsSince(resumedMs));
   away.delete(PAUSED);
   await delay(5_000);
   compare("while it hangs, once suspected", healthy, noticed);
-  facts["longest wait of all while it hung, ms"] = Math.max(
-    ...[unnoticed, noticed, back].flatMap(({ samples }) => samples.map(({ ms }) => ms)),
+  tell(
+    "longest wait of all while it hung, ms",
+    Math.max(
+      ...[unnoticed, noticed, back].flatMap(({ samples }) => samples.map(({ ms }) => ms)),
+    ),
   );
 }
 
@@ -160,15 +165,15 @@ async function wipe(): Promise<void> {
     left.add(count);
     return count === 0;
   }, node.lines);
-  facts["wiped: start to all votes again, s"] = secondsSince(begunMs);
+  tell("wiped: start to all votes again, s", secondsSince(begunMs));
   await until("nothing is incomplete", MEND_MS, async () => await isWhole(ring) === 0, node.lines);
   const all = load.changes(true);
   await until("its disk has everything", MEND_MS, () => missing(WIPED, all) === 0, node.lines);
-  facts["wiped: start to everything back (its own disk was looked at), s"] = secondsSince(begunMs);
-  facts["wiped: objects back"] = all.length;
+  tell("wiped: start to everything back (its own disk was looked at), s", secondsSince(begunMs));
+  tell("wiped: objects back", all.length);
   facts["wiped: lines of progress in the log"] =
     node.lines.filter((line) => line.includes('"resyncing"')).length;
-  facts["wiped: values of atoll_recovery_partitions_left seen"] = left.size;
+  tell("wiped: values of atoll_recovery_partitions_left seen", left.size);
   compare("while the wiped node is filled", healthy, wiped);
 }
 
@@ -205,7 +210,7 @@ function missing(index: number, wanted: readonly Wanted[]): number {
 function compare(what: string, healthy: Phase, other: Phase): void {
   for (const kind of ["read", "write"] as const) {
     const [before, then] = [healthy, other].map(({ samples }) => percentile(samples, kind, 0.99));
-    facts[`p99 of ${kind}s ${what}, times the healthy one`] = Number((then! / before!).toFixed(2));
+    tell(`p99 of ${kind}s ${what}, times the healthy one`, Number((then! / before!).toFixed(2)));
   }
 }
 
@@ -235,8 +240,6 @@ function report(): void {
       name.padEnd(40) + cells.map((ms) => ms.toFixed(1).padStart(8)).join("") + (failed && `  ${failed}`),
     );
   }
-  console.log("");
-  for (const [what, value] of Object.entries(facts)) console.log(`${what}: ${value}`);
   console.log(`wrong reads: ${load.wrong.length}`);
   for (const line of load.wrong.slice(0, 10)) console.log(`  ${line}`);
   if (load.wrong.length > 0) process.exitCode = 1;
@@ -252,9 +255,10 @@ function circumstances() {
   };
 }
 
-function tell(what: string, text: string): void {
-  facts[what] = text;
-  console.log(`${what}: ${text}`);
+/** At once: the whole takes minutes, and may be broken off. */
+function tell(what: string, value: number | string): void {
+  facts[what] = value;
+  console.log(`${what}: ${value}`);
 }
 
 function since(phase: Phase): string {
