@@ -115,10 +115,10 @@ export interface Catalog {
   /** Which of these chunks are held for somebody. */
   areOwed(ids: readonly ChunkId[]): Promise<boolean[]>;
   /**
-   * All registers of a slot, also those that have only promised, in order of name and greater than `after` ("" for all).
-   * Fewer than `limit` means that there are no more.
+   * All registers of a slot, also those that have only promised, in order of name and greater than `after` ("" for all);
+   * with `end`, then those of the slots up to it, itself not among them. Fewer than `limit` means that there are no more.
    */
-  slotRows(slot: number, after: Name, limit: number): Promise<RegisterRow[]>;
+  slotRows(slot: number, after: Name, limit: number, end?: number): Promise<RegisterRow[]>;
   /** Slots that changed since their digest was computed; `turn` tells changes apart. */
   changedSlots(limit: number): Promise<{ slot: number; turn: number }[]>;
   /** Every digest that was committed, whether its slot has changed since or not. */

@@ -65,7 +65,7 @@ export interface CatalogExchanges {
   "owed-counts": { asks: unknown; gets: [string, number, number][] };
   "are-owed": { asks: { readonly chunks: readonly ChunkId[] }; gets: boolean[] };
   "slot-rows": {
-    asks: { readonly slot: number; readonly after: Name; readonly limit: number };
+    asks: { readonly slot: number; readonly after: Name; readonly limit: number; readonly end: number };
     gets: RegisterCells[];
   };
   "changed-slots": { asks: { readonly limit: number }; gets: [number, number][] };

@@ -6,7 +6,7 @@ import type { Name } from "../core/names.ts";
 import { AtollError } from "../errors.ts";
 import type { ScanRange } from "../ports.ts";
 import { cellsChecksum, damagedRow, type RegisterCells } from "./catalog-cells.ts";
-import type { FloorCells, Question } from "./catalog-messages.ts";
+import type { CatalogExchanges, FloorCells, Question } from "./catalog-messages.ts";
 import { stretchesOf } from "./catalog-ranges.ts";
 
 const ROW = "name, promised_counter, promised_node, accepted_counter, accepted_node, value, checksum";
@@ -27,7 +27,7 @@ export class CatalogReads {
       case "scan":
         return this.#scan(question.range);
       case "slot-rows":
-        return this.#slotRows(question.slot, question.after, question.limit);
+        return this.#slotRows(question);
       case "chunk":
         return this.#chunk(question.chunk);
       case "has-chunks":
@@ -77,8 +77,8 @@ export class CatalogReads {
     return rows;
   }
 
-  #slotRows(slot: number, after: Name, limit: number): RegisterCells[] {
-    return this.#sql.slotRows.all(slot, Buffer.from(after), limit).map(cellsOf);
+  #slotRows({ slot, after, limit, end }: CatalogExchanges["slot-rows"]["asks"]): RegisterCells[] {
+    return this.#sql.slotRows.all(slot, Buffer.from(after), end, limit).map(cellsOf);
   }
 
   #chunk(id: ChunkId): ArrayBuffer | undefined {
@@ -98,7 +98,8 @@ function statements(database: DatabaseSync) {
     scanTo: prepare(scan("AND name < ?")),
     scanOn: prepare(scan("")),
     slotRows: prepare(
-      `SELECT ${ROW} FROM registers INDEXED BY registers_slot WHERE slot = ? AND name > ? ORDER BY name LIMIT ?`,
+      `SELECT ${ROW} FROM registers INDEXED BY registers_slot
+        WHERE (slot, name) > (?, ?) AND slot < ? ORDER BY slot, name LIMIT ?`,
     ),
     chunk: prepare("SELECT bytes FROM chunks WHERE id = ?"),
     hasChunk: prepare("SELECT 1 FROM chunks WHERE id = ?"),

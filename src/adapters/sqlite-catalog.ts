@@ -94,8 +94,8 @@ class SqliteCatalog implements Catalog {
     return this.#reader.ask("are-owed", { chunks: ids });
   }
 
-  async slotRows(slot: number, after: Name, limit: number): Promise<RegisterRow[]> {
-    return (await this.#reader.ask("slot-rows", { slot, after, limit })).map(fromCells);
+  async slotRows(slot: number, after: Name, limit: number, end = slot + 1): Promise<RegisterRow[]> {
+    return (await this.#reader.ask("slot-rows", { slot, after, limit, end })).map(fromCells);
   }
 
   async changedSlots(limit: number): Promise<{ slot: number; turn: number }[]> {

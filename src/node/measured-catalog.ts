@@ -19,7 +19,7 @@ export function measuredCatalog(catalog: Catalog, clock: Clock, metrics: Metrics
     owedTo: (node, what, limit) => catalog.owedTo(node, what, limit),
     owedCounts: () => catalog.owedCounts(),
     areOwed: (ids) => catalog.areOwed(ids),
-    slotRows: (slot, after, limit) => catalog.slotRows(slot, after, limit),
+    slotRows: (slot, after, limit, end) => catalog.slotRows(slot, after, limit, end),
     changedSlots: (limit) => catalog.changedSlots(limit),
     digests: () => catalog.digests(),
     floors: () => catalog.floors(),

@@ -171,6 +171,16 @@ function slots(check: Check): void {
     assert.deepEqual(await catalog.slotRows(slot, "", 1), rows.slice(0, 1));
     assert.deepEqual(await catalog.slotRows(slot, rows[0]!.name, 9), rows.slice(1));
     assert.deepEqual(await catalog.slotRows(slot, rows[1]!.name, 9), []);
+    // Of several slots: in order of slot, then of name, and `after` speaks of the first alone.
+    const [low, high] = [slot, slotOf(other)].sort((a, b) => a - b) as [number, number];
+    const all = slot < high ? [...rows, row(other, 1)] : [row(other, 1), ...rows];
+    assert.deepEqual(await catalog.slotRows(low, "", 9, high + 1), all);
+    assert.deepEqual(await catalog.slotRows(low, "", 2, high + 1), all.slice(0, 2));
+    assert.deepEqual(await catalog.slotRows(low, all[0]!.name, 9, high + 1), all.slice(1));
+    assert.deepEqual(
+      await catalog.slotRows(low, "", 9, high),
+      all.filter(({ name }) => slotOf(name) === low),
+    );
     await catalog.commit({ registers: [row(one, 4)] });
     assert.equal((await catalog.slotRows(slot, "", 9)).length, 2);
   });

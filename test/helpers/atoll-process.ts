@@ -24,6 +24,8 @@ export interface NodeOptions {
   /** `listening` returns before the node has found its ring; default `ready`. */
   readonly until?: "listening" | "ready";
   readonly deadlineMs?: number;
+  /** Told as soon as there is a process, before it has done anything. */
+  readonly onSpawn?: (pid: number) => void;
 }
 
 export interface ExitStatus {
@@ -64,6 +66,7 @@ process.on("exit", () => {
 export async function startNode(options: NodeOptions): Promise<AtollProcess> {
   const deadlineMs = options.deadlineMs ?? START_DEADLINE_MS;
   const child = launch(options);
+  if (child.pid !== undefined) options.onSpawn?.(child.pid);
   const lines: string[] = [];
   const exited = new Promise<ExitStatus>((resolve) => {
     // "close" and not "exit": only then has everything it wrote been read.
@@ -91,6 +94,12 @@ export async function startNode(options: NodeOptions): Promise<AtollProcess> {
     const at = await within(listening.promise, deadlineMs, `${label} listens`, lines);
     const node = new RunningNode(child, options.runtime, at, lines, exited);
     if (options.until !== "listening") await node.ready(deadlineMs);
+    void exited.then(({ code, signal }) => {
+      // Or all that a test could tell is that nobody listens there any more.
+      if (!node.isToldToEnd) {
+        console.error(`${label} ended by itself: ${signal ?? code}\n${lines.slice(-20).join("\n")}`);
+      }
+    });
     return node;
   } catch (error) {
     send(child, "SIGKILL");
@@ -113,6 +122,7 @@ class RunningNode implements AtollProcess {
   readonly nodeId: string;
   readonly lines: readonly string[];
   readonly exited: Promise<ExitStatus>;
+  isToldToEnd = false;
   readonly #child: ChildProcess;
 
   constructor(
@@ -138,6 +148,7 @@ class RunningNode implements AtollProcess {
   }
 
   async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<ExitStatus> {
+    this.isToldToEnd = true;
     send(this.#child, signal);
     if (signal !== "SIGKILL") send(this.#child, "SIGCONT");
     return await within(this.exited, EXIT_DEADLINE_MS, `${this.publicUrl} ends after ${signal}`, this.lines);

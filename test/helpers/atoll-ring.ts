@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { type AtollProcess, type Runtime, startNode } from "./atoll-process.ts";
 import { freePorts } from "./ports.ts";
+import { Relay } from "./relay.ts";
 
 export interface RingOptions {
   /** One node for each. */
@@ -12,28 +13,42 @@ export interface RingOptions {
   /** Default a, b, c … */
   readonly regions?: readonly string[];
   readonly entry?: string;
+  /** With it all that the nodes say to each other goes through a relay; the seed is of what gets lost there. */
+  readonly relaySeed?: number;
 }
 
 export interface AtollRing extends AsyncDisposable {
   readonly nodes: readonly AtollProcess[];
+  /** There is none unless it was asked for. */
+  readonly relay: Relay | undefined;
+  /** Where a node keeps its data. */
+  dataDir(index: number): string;
   /** Starts a node that was killed anew: same data, same peer address; its public address is new. */
   restart(index: number): Promise<AtollProcess>;
 }
 
 export async function startRing(options: RingOptions): Promise<AtollRing> {
   const ports = await freePorts(options.runtimes.length);
-  const seeds = ports.map((port) => `http://127.0.0.1:${port}`).join(",");
+  const relayPorts = options.relaySeed === undefined ? undefined : await freePorts(ports.length);
+  const relay = relayPorts &&
+    await Relay.open({ targetPorts: ports, ports: relayPorts, seed: options.relaySeed! });
+  const urls = (relayPorts ?? ports).map((port) => `http://127.0.0.1:${port}`);
+  const seeds = urls.join(",");
+  const regionOf = (index: number) => options.regions?.[index] ?? String.fromCharCode(97 + index);
+  const dataDir = (index: number) => join(options.directory, regionOf(index));
   const start = (index: number): Promise<AtollProcess> => {
-    const region = options.regions?.[index] ?? String.fromCharCode(97 + index);
+    const region = regionOf(index);
     return startNode({
       runtime: options.runtimes[index]!,
-      dataDir: join(options.directory, region),
+      dataDir: dataDir(index),
+      ...(relay && { onSpawn: (pid: number) => relay.runs(pid, index) }),
       ...(options.entry === undefined ? {} : { entry: options.entry }),
       env: {
         ATOLL_REGION: region,
         // Its own, so that it comes back as itself when its directory was lost.
         ATOLL_NODE_ID: `node-${region}-${ports[index]}`,
         ATOLL_PEER_PORT: String(ports[index]),
+        ATOLL_PEER_URL: urls[index]!,
         ATOLL_SEEDS: seeds,
         ATOLL_BOOTSTRAP_EXPECT: String(ports.length),
         ...options.env,
@@ -44,6 +59,7 @@ export async function startRing(options: RingOptions): Promise<AtollRing> {
   const nodes = starts.flatMap((started) => started.status === "fulfilled" ? [started.value] : []);
   const dispose = async () => {
     await Promise.all(nodes.map((node) => node.kill("SIGKILL")));
+    await relay?.[Symbol.asyncDispose]();
   };
   const failed = starts.find((started) => started.status === "rejected");
   if (failed) {
@@ -52,6 +68,8 @@ export async function startRing(options: RingOptions): Promise<AtollRing> {
   }
   return {
     nodes,
+    relay,
+    dataDir,
     restart: async (index) => (nodes[index] = await start(index)),
     [Symbol.asyncDispose]: dispose,
   };

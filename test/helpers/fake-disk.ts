@@ -63,8 +63,8 @@ export class FakeDisk {
           return this.#catalog.register(name);
         }),
       scan: (range) => this.#read(isAlive, () => this.#wholeRows(this.#catalog.scan(range))),
-      slotRows: (slot, after, limit) =>
-        this.#read(isAlive, () => this.#wholeRows(this.#catalog.slotRows(slot, after, limit))),
+      slotRows: (slot, after, limit, end) =>
+        this.#read(isAlive, () => this.#wholeRows(this.#catalog.slotRows(slot, after, limit, end))),
       chunk: (id) =>
         this.#read(isAlive, async () => {
           const bytes = await this.#catalog.chunk(id);

@@ -161,11 +161,14 @@ class MemoryCatalog implements Catalog {
     return ids.map((id) => owed.has(id));
   }
 
-  async slotRows(slot: number, after: Name, limit: number): Promise<RegisterRow[]> {
+  async slotRows(slot: number, after: Name, limit: number, end = slot + 1): Promise<RegisterRow[]> {
     this.#mustBeOpen();
-    const names = [...this.#slots.get(slot)?.names ?? []].sort(compareUtf8);
-    const wanted = names.filter((name) => after === "" || compareUtf8(name, after) > 0).slice(0, limit);
-    return wanted.map((name) => ({ name, state: this.#registers.get(name)! }));
+    const wanted: Name[] = [];
+    for (let at = slot; at < end && wanted.length < limit; at++) {
+      const names = [...this.#slots.get(at)?.names ?? []].sort(compareUtf8);
+      wanted.push(...names.filter((name) => at > slot || after === "" || compareUtf8(name, after) > 0));
+    }
+    return wanted.slice(0, limit).map((name) => ({ name, state: this.#registers.get(name)! }));
   }
 
   async changedSlots(limit: number): Promise<{ slot: number; turn: number }[]> {

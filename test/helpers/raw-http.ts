@@ -246,10 +246,18 @@ export function codeOf({ headers, body }: Reply): string | undefined {
 
 /** One number of a node's /metrics; the sum where there are labels, 0 where there is no such series yet. */
 export async function metricOf(publicUrl: string, name: string): Promise<number> {
+  return (await metricsOf(publicUrl, [name]))[0]!;
+}
+
+/** Several, of the same moment. */
+export async function metricsOf(publicUrl: string, names: readonly string[]): Promise<number[]> {
   const { body } = await ask(`${publicUrl}/metrics`);
-  let sum = 0;
-  for (const line of body.toString("utf8").split("\n")) {
-    if (line.startsWith(`${name} `) || line.startsWith(`${name}{`)) sum += Number(line.split(" ").at(-1));
-  }
-  return sum;
+  const lines = body.toString("utf8").split("\n");
+  return names.map((name) => {
+    let sum = 0;
+    for (const line of lines) {
+      if (line.startsWith(`${name} `) || line.startsWith(`${name}{`)) sum += Number(line.split(" ").at(-1));
+    }
+    return sum;
+  });
 }

@@ -1,6 +1,6 @@
 /** The registers of one slot, page by page. */
 import type { Name } from "../../core/names.ts";
-import { SLOTS_PER_PARTITION } from "../../core/partitions.ts";
+import { slotOf, SLOTS_PER_PARTITION } from "../../core/partitions.ts";
 import { type Floor, NO_FLOOR } from "../../core/register.ts";
 import type { Catalog, RegisterRow } from "../../ports.ts";
 
@@ -36,19 +36,16 @@ export async function statesPage(
   floors: { slot: number; floor: Floor }[];
   next?: { slot: number; after: Name };
 }> {
-  const rows: RegisterRow[] = [];
-  const floors: { slot: number; floor: Floor }[] = [];
   const end = from.slot - (from.slot % SLOTS_PER_PARTITION) + SLOTS_PER_PARTITION;
-  let after = from.after;
-  for (let slot = from.slot; slot < end; slot++) {
-    const left = SLOT_PAGE_MAX - rows.length;
-    if (left === 0) return { rows, floors, next: { slot, after } };
-    const some = await catalog.slotRows(slot, after, left);
-    rows.push(...some);
+  // In one go: most slots are empty, and to ask for each costs more than all that they hold.
+  const rows = await catalog.slotRows(from.slot, from.after, SLOT_PAGE_MAX, end);
+  const last = rows.length < SLOT_PAGE_MAX ? undefined : rows.at(-1)!;
+  const through = last ? slotOf(last.name) : end - 1;
+  // After the rows: a register that was forgotten meanwhile has left its floor.
+  const floors: { slot: number; floor: Floor }[] = [];
+  for (let slot = from.slot; slot <= through; slot++) {
     const floor = replica.floorOf(slot);
     if (floor !== NO_FLOOR) floors.push({ slot, floor });
-    if (some.length === left) return { rows, floors, next: { slot, after: some.at(-1)!.name } };
-    after = "";
   }
-  return { rows, floors };
+  return { rows, floors, ...(last && { next: { slot: through, after: last.name } }) };
 }
