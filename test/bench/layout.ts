@@ -2,7 +2,7 @@
  * `npm run bench:layout`: how well tables of owners are balanced, how little they move and how long they take, as the worst
  * of many cases each. The same cases every time; ends with 1 if a bound does not hold.
  */
-import { tableState } from "../../src/core/layout-change.ts";
+import { tableState } from "../../src/core/layout-comparison.ts";
 import type { LayoutNode } from "../../src/core/layout-node.ts";
 import { computeTable, type Placement } from "../../src/core/layout-table.ts";
 import { feasibleShares } from "../../src/core/layout-targets.ts";
