@@ -28,21 +28,44 @@ const LAST_GRACE_MS = 2_000;
 await main();
 
 async function main(): Promise<void> {
-  if (process.argv.slice(2).some((arg) => arg === "--help" || arg === "-h")) {
-    process.stdout.write(helpText());
-    return;
-  }
+  const [command, ...more] = process.argv.slice(2);
+  if (command === "--help" || command === "-h") return void process.stdout.write(helpText());
+  if (command !== undefined && command !== "serve") return await runClient([command, ...more]);
+  if (more.some((word) => word === "--help" || word === "-h")) return void process.stdout.write(helpText());
   try {
+    if (more.length > 0) {
+      throw new AtollError(
+        "config",
+        `serve takes its settings from environment variables, got ${more.join(" ")}; see atoll serve --help`,
+      );
+    }
     await serve(parseConfig(process.env, totalmem()));
   } catch (error) {
-    // What the operator can mend is one line; anything else is a defect and shows where it is.
-    const known = isAtollError(error);
-    process.stderr.write(
-      `atoll: ${known ? error.message : error instanceof Error ? error.stack : String(error)}\n`,
-    );
-    process.exitCode = 1;
-    process.exit();
+    fail(error);
   }
+}
+
+/** Loaded only here, so that a node that serves carries nothing of it. */
+async function runClient(words: readonly string[]): Promise<void> {
+  const { stdin, stdout, stderr, env } = process;
+  try {
+    const { runCommand } = await import("./cli/cli.ts");
+    process.exitCode = await runCommand(words, { env, stdin, stdout, stderr });
+    // Standard input may still be open, and somebody else's.
+    process.exit();
+  } catch (error) {
+    fail(error);
+  }
+}
+
+/** What the operator can mend is one line; anything else is a defect and shows where it is. */
+function fail(error: unknown): never {
+  const known = isAtollError(error);
+  process.stderr.write(
+    `atoll: ${known ? error.message : error instanceof Error ? error.stack : String(error)}\n`,
+  );
+  process.exitCode = 1;
+  process.exit();
 }
 
 async function serve(config: Config): Promise<void> {
