@@ -30,15 +30,14 @@ await main();
 async function main(): Promise<void> {
   const [command, ...more] = process.argv.slice(2);
   if (command === "--help" || command === "-h") return void process.stdout.write(helpText());
-  if (command !== undefined && command !== "serve") return await runClient([command, ...more]);
-  if (more.some((word) => word === "--help" || word === "-h")) return void process.stdout.write(helpText());
+  if (command === "serve" && (more[0] === "--help" || more[0] === "-h")) {
+    return void process.stdout.write(helpText());
+  }
+  // Words after "serve" are a mistake, which the command line knows how to explain.
+  if (command !== undefined && (command !== "serve" || more.length > 0)) {
+    return await runClient([command, ...more]);
+  }
   try {
-    if (more.length > 0) {
-      throw new AtollError(
-        "config",
-        `serve takes its settings from environment variables, got ${more.join(" ")}; see atoll serve --help`,
-      );
-    }
     await serve(parseConfig(process.env, totalmem()));
   } catch (error) {
     fail(error);

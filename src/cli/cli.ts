@@ -50,10 +50,11 @@ class Asked extends Error {}
 
 function parsingFailure(error: CommanderError): Error {
   if (error.exitCode === 0) return new Asked();
+  if (error.code === "commander.help") {
+    return usage('wanted a command of "atoll ring"; "atoll help ring" lists them');
+  }
   // Commander's words begin with "error:", and say after a line break what may have been meant.
-  const message = error.code === "commander.help"
-    ? 'wanted one of its commands; "atoll help ring" lists them'
-    : error.message.replace(/^error: /, "").replaceAll("\n", " ").trim();
+  const message = error.message.replace(/^error: /, "").replaceAll("\n", " ").trim();
   return usage(`${message} ("atoll help" says what there is)`);
 }
 

@@ -34,7 +34,7 @@ export interface Session {
 }
 
 export interface CommandsDeps {
-  /** What a command needs, made from the options that stand with every command; `isBare`: it asks no node. */
+  /** What a command needs, made from the options that stand with every command. */
   readonly session: (options: GlobalOptions) => Session;
   readonly writeOut: (text: string) => void;
   readonly writeError: (text: string) => void;
@@ -49,10 +49,10 @@ export function createCommands(deps: CommandsDeps): Command {
     .version(VERSION, "-V, --version", "print the version")
     .helpOption("-h, --help", "print help")
     .helpCommand(false)
-    .option("--url URL", "the node to ask (ATOLL_URL; else http://127.0.0.1:PORT, or 8080)")
+    .option("--url <URL>", "the node to ask (ATOLL_URL; else http://127.0.0.1:PORT, or 8080)")
     .option("--json", "results as JSON, one document a line; errors too, on standard error")
     .option("-q, --quiet", "no progress")
-    .option("--timeout SECONDS", "give up when the node moves no byte for so long (60)")
+    .option("--timeout <SECONDS>", "give up when the node moves no byte for so long (60)")
     .configureHelp({ showGlobalOptions: true, helpWidth: 110 })
     .configureOutput({ writeOut: deps.writeOut, writeErr: deps.writeError, outputError: () => undefined })
     .exitOverride()
@@ -92,12 +92,12 @@ type Runs = (
 function addObjectCommands(program: Command, runs: Runs): void {
   add(program, "put <file|-...>", "store files, or standard input", "FILE… BUCKET/KEY | FILE… BUCKET/PREFIX/")
     .option("--if-none-match", "only if there is no such object yet (exit code 4 if there is)")
-    .option("--if-match ETAG", "only over this content")
-    .option("--if-version N", "only over this version; 0: must not exist")
-    .option("--content-type TYPE", "else by the key's ending")
-    .option("--cache-control VALUE", "for how long readers may use it without asking; else never")
-    .option("--ttl SECONDS", "it expires after so long")
-    .option("--meta NAME=VALUE", "kept as Atoll-Meta-NAME; may be given several times", collected)
+    .option("--if-match <ETAG>", "only over this content")
+    .option("--if-version <N>", "only over this version; 0: must not exist")
+    .option("--content-type <TYPE>", "else by the key's ending")
+    .option("--cache-control <VALUE>", "for how long readers may use it without asking; else never")
+    .option("--ttl <SECONDS>", "it expires after so long")
+    .option("--meta <NAME=VALUE>", "kept as Atoll-Meta-NAME; may be given several times", collected)
     .option("--digest-first", "read the file twice, so that its digest goes ahead of it whatever its size")
     .action(runs(({ client, terminal }, args, options: PutOptions) => put(client, terminal, args, options)));
   add(program, "get <object> [file]", "fetch an object into a file", "BUCKET/KEY [FILE|-]")
@@ -117,8 +117,8 @@ function addObjectCommands(program: Command, runs: Runs): void {
     .option("-r, --recursive", "everything under these prefixes")
     .option("-y, --yes", "do not ask")
     .option("-f, --force", "an object that is not there is no failure")
-    .option("--if-match ETAG", "only this content")
-    .option("--if-version N", "only this version")
+    .option("--if-match <ETAG>", "only this content")
+    .option("--if-version <N>", "only this version")
     .action(runs(({ client, terminal }, args, options: RmOptions) => rm(client, terminal, args, options)));
 }
 
@@ -162,8 +162,8 @@ function addRingCommands(program: Command, runs: Runs): void {
   }));
 
   watching(add(ring, "force-recover", "a ring of the survivors, when a majority is gone for good"))
-    .option("--survivors ID", "the nodes to go on with; may be given several times", collected)
-    .option("--confirm WORDS", "the words the node asks for")
+    .option("--survivors <ID>", "the nodes to go on with; may be given several times", collected)
+    .option("--confirm <WORDS>", "the words the node asks for")
     .action(
       runs(({ client, terminal }, _args, options: RecoverOptions) => forceRecover(client, terminal, options)),
     );
@@ -172,24 +172,24 @@ function addRingCommands(program: Command, runs: Runs): void {
 function watching(command: Command): Command {
   return command
     .option("-w, --watch", "show how far it is until the layout is settled")
-    .option("--interval SECONDS", "of --watch (1)");
+    .option("--interval <SECONDS>", "of --watch (1)");
 }
 
 function applying(command: Command): Command {
   return watching(command)
     .option("-y, --yes", "do not ask")
-    .option("--confirm WORDS", "the words that force what the node refuses");
+    .option("--confirm <WORDS>", "the words that force what the node refuses");
 }
 
 function changing(command: Command): Command {
   return command
-    .option("--join ID", "let a node become a member", collected)
-    .option("--drain ID", "move everything off a node that is to leave", collected)
-    .option("--remove ID", "go on without a node that is lost", collected)
-    .option("--replace OLD=NEW", "put a node in another's place", collected)
-    .option("--weight ID=NUMBER", "how much a node takes, against the others", collected)
-    .option("--zone ID=ZONE", "where a node stands", collected)
-    .option("--replicas N", "how many copies there are of everything");
+    .option("--join <ID>", "let a node become a member", collected)
+    .option("--drain <ID>", "move everything off a node that is to leave", collected)
+    .option("--remove <ID>", "go on without a node that is lost", collected)
+    .option("--replace <OLD=NEW>", "put a node in another's place", collected)
+    .option("--weight <ID=NUMBER>", "how much a node takes, against the others", collected)
+    .option("--zone <ID=ZONE>", "where a node stands", collected)
+    .option("--replicas <N>", "how many copies there are of everything");
 }
 
 /** `usage`: what stands after the options, where the arguments alone do not say it. */

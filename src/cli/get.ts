@@ -1,5 +1,5 @@
 /** `atoll get`: an object into a file, or to standard output; nothing unverified ever has the file's name. */
-import { open, realpath, stat } from "node:fs/promises";
+import { lstat, open, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
 import {
   addressText,
@@ -14,7 +14,7 @@ import { Failure, localFailure, usage } from "./failure.ts";
 import type { Answer, NodeClient } from "./node-client.ts";
 import { PartFile } from "./part-file.ts";
 import type { Terminal } from "./terminal.ts";
-import { formatBytes, formatSeconds } from "./units.ts";
+import { formatBytes, formatTook } from "./units.ts";
 
 export interface GetOptions {
   readonly continue?: boolean;
@@ -73,7 +73,8 @@ async function destinationOf(from: ObjectAddress, file: string | undefined): Pro
   if (kind === "directory") throw localFailure("write", path, Object.assign(new Error(), { code: "EISDIR" }));
   if (kind === "special") return { kind, path };
   // What a link points to is meant, not the link.
-  return { kind: "file", path: kind === "absent" ? path : await realpath(path) };
+  const isLink = kind === "file" && (await lstat(path)).isSymbolicLink();
+  return { kind: "file", path: isLink ? await realpath(path) : path };
 }
 
 async function kindOf(path: string): Promise<"absent" | "file" | "directory" | "special"> {
@@ -285,7 +286,7 @@ async function report(terminal: Terminal, received: Received): Promise<void> {
   const version = Number(answer.header("atoll-version"));
   await terminal.result(
     `${addressText(from)} -> ${printable(to)}  ${formatBytes(bytes)} in ${
-      formatSeconds(seconds)
+      formatTook(seconds)
     }  version ${version}${resumedBytes > 0 ? `, ${formatBytes(resumedBytes)} of it from before` : ""}`,
     {
       command: "get",

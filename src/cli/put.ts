@@ -15,7 +15,7 @@ import { EXIT, type ExitCode, Failure, localFailure, usage } from "./failure.ts"
 import type { NodeClient } from "./node-client.ts";
 import type { Terminal } from "./terminal.ts";
 import type { Transfer } from "./progress.ts";
-import { counted, formatBytes, formatSeconds } from "./units.ts";
+import { counted, formatBytes, formatTook } from "./units.ts";
 
 const PIECE_BYTES = 256 << 10;
 /** Up to so many bytes are read before they are sent, so that their digest can go ahead. */
@@ -124,7 +124,7 @@ async function putOne(
     transfer.end();
     await terminal.result(
       `${printable(source.name)} -> ${addressText(to)}  ${formatBytes(digest.bytes)} in ${
-        formatSeconds(seconds)
+        formatTook(seconds)
       }  version ${version}${created ? ", new" : ""}`,
       {
         command: "put",

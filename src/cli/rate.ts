@@ -8,13 +8,10 @@ export class Rate {
 
   /** `bytes`: in all, never less than before. */
   sample(atMs: number, bytes: number): void {
-    const last = this.#samples.at(-1);
-    if (last && atMs - last.atMs < WINDOW_MS / SAMPLES_MAX && this.#samples.length > 1) {
-      last.bytes = bytes;
-      last.atMs = atMs;
-    } else {
-      this.#samples.push({ atMs, bytes });
-    }
+    const before = this.#samples.at(-2);
+    // The newest stands apart only when it is far enough from the one before it: so few are kept for any number.
+    if (before && atMs - before.atMs < WINDOW_MS / SAMPLES_MAX) this.#samples.pop();
+    this.#samples.push({ atMs, bytes });
     while (this.#samples.length > 2 && atMs - this.#samples[1]!.atMs >= WINDOW_MS) this.#samples.shift();
   }
 

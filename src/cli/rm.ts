@@ -122,7 +122,9 @@ async function removeAll(
       );
       throw failed.reason;
     }
-    terminal.progress.show(`${shown}  ${counted(removed, "object")} removed`);
+    if (terminal.progress.style === "bar") {
+      terminal.progress.show(`${shown}  ${counted(removed, "object")} removed`);
+    }
   }
   terminal.progress.clear();
   if (!terminal.isJson) {
