@@ -98,6 +98,7 @@ async function intoFile(
   const resumed = options.continue === true ? await resume(client, terminal, from, path, options) : undefined;
   const answer = resumed?.answer ?? await client.request({
     method: "GET",
+    isAlone: true,
     path: objectPath(from),
     headers: requestHeaders(options),
   });
@@ -186,6 +187,7 @@ async function resume(
     await part.hashInto(digest);
     const answer = await client.request({
       method: "GET",
+      isAlone: true,
       path: objectPath(from),
       headers: {
         ...requestHeaders(options),
@@ -228,6 +230,7 @@ async function intoStream(
   const startedMs = performance.now();
   const answer = await client.request({
     method: "GET",
+    isAlone: true,
     path: objectPath(from),
     headers: requestHeaders(options),
   });

@@ -1,5 +1,5 @@
 /** One node, as its clients see it: HTTP requests that stream both ways, and errors in words. */
-import { type Dispatcher, Pool } from "undici";
+import { type Dispatcher, errors, Pool } from "undici";
 import type { z } from "zod";
 import { codeOf, EXIT, type ExitCode, exitCodeOf, Failure, reasonOf, usage } from "./failure.ts";
 import { Stall } from "./stall.ts";
@@ -26,6 +26,8 @@ export interface Asking {
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: AsyncIterable<Uint8Array> | Uint8Array;
+  /** The connection is for this request alone: then its end is the answer's, even when both come at once. */
+  readonly isAlone?: boolean;
   /** Statuses that are no errors to the caller; default: all below 300. */
   readonly expects?: readonly number[];
 }
@@ -86,6 +88,7 @@ export class NodeClient {
         // undici takes any iterable, which its types do not say; a Readable would read ahead.
         body: sending.body as Uint8Array | null,
         signal: stall.signal,
+        reset: asking.isAlone ?? false,
       });
     } catch (error) {
       throw this.#noAnswer(asking, sending, error);
@@ -139,7 +142,7 @@ export class NodeClient {
     }
     const code = codeOf(error);
     if (code === "UND_ERR_INVALID_ARG") return usage(`cannot be sent: ${reasonOf(error)}`);
-    if (code?.startsWith("HPE_")) return this.#notAtoll(`no HTTP: ${reasonOf(error)}`);
+    if (error instanceof errors.HTTPParserError) return this.#notAtoll(`no HTTP: ${reasonOf(error)}`);
     const unreachable = !this.#connected || (code !== undefined && NEVER_CONNECTED.has(code));
     if (unreachable && !(error instanceof Failure)) {
       return new Failure(
