@@ -91,10 +91,10 @@ export class NodeClient {
         reset: asking.isAlone ?? false,
       });
     } catch (error) {
+      stall.end();
       throw this.#noAnswer(asking, sending, error);
-    } finally {
-      stall.rest();
     }
+    stall.rest();
     const { statusCode: status, headers, body } = response;
     const answer: Answer = {
       status,
@@ -104,6 +104,7 @@ export class NodeClient {
       },
       body: received(body, stall, (error) => this.#cut(error)),
       discard: async () => {
+        stall.end();
         body.on("error", () => undefined); // it is of no interest any more
         body.destroy();
         await Promise.resolve();
@@ -253,7 +254,7 @@ async function* received(
   } catch (error) {
     throw error instanceof Failure ? error : cut(error);
   } finally {
-    stall.rest();
+    stall.end();
   }
 }
 

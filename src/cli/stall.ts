@@ -8,6 +8,7 @@ export class Stall {
   readonly #abort = new AbortController();
   readonly #timeoutMs: number;
   #timer: NodeJS.Timeout | undefined;
+  #isOver = false;
 
   constructor(timeoutMs: number) {
     this.#timeoutMs = timeoutMs;
@@ -19,6 +20,7 @@ export class Stall {
 
   /** From here on the node is waited for; again: it has moved. */
   wait(): void {
+    if (this.#isOver) return;
     if (this.#timer) this.#timer.refresh();
     else this.#timer = setTimeout(() => this.#abort.abort(this.#failure()), this.#timeoutMs);
   }
@@ -27,6 +29,12 @@ export class Stall {
   rest(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+  }
+
+  /** The request is over, whatever its body's source still does. */
+  end(): void {
+    this.#isOver = true;
+    this.rest();
   }
 
   #failure(): Failure {
