@@ -81,7 +81,7 @@ function nodeId(option: string, text: string): string {
 
 function parseWeight(text: string): number {
   const weight = /^\d{1,9}(\.\d{1,6})?$/.test(text) ? Number(text) : NaN;
-  if (!(weight > 0)) throw usage(`--weight: wanted a number above 0, got ${text}`);
+  if (Number.isNaN(weight)) throw usage(`--weight: wanted a number, 0 or more, got ${text}`);
   return weight;
 }
 
