@@ -22,6 +22,12 @@ test("the version is package.json's", () => {
   assert.equal(VERSION, version);
 });
 
+test("a node that serves loads nothing of the command line", () => {
+  const main = readFileSync(join(PROJECT, "src", "main.ts"), "utf8");
+  assert.doesNotMatch(main, /from "\.\/cli\//);
+  assert.match(main, /await import\("\.\/cli\/cli\.ts"\)/);
+});
+
 test("formatBytes changes its unit where a reader would", () => {
   for (
     const [bytes, text] of [

@@ -37,7 +37,10 @@ export async function startScriptedServer(
       const head = text.slice(0, end);
       heads.push(head);
       const body = async (bytes: number) => {
-        while (received < bytes && !socket.destroyed) await new Promise<void>((resolve) => (wake = resolve));
+        for (;;) {
+          if (received >= bytes || socket.destroyed) return;
+          await new Promise<void>((resolve) => (wake = resolve));
+        }
       };
       void script({ head, socket, body });
     });

@@ -70,7 +70,6 @@ const forbiddenImports: readonly (readonly [string, string])[] = [
   ["src/http/peer-f.ts", "../cli/units.ts"],
   ["src/adapters", "../cli/units.ts"],
   ["src/ports.ts", "./cli/units.ts"],
-  ["src/main.ts", "./cli/cli.ts"],
   ["src/main.ts", "../test/helpers/clock.ts"],
   ["test/node", "../../src/main.ts"],
 ];
@@ -109,6 +108,7 @@ const allowedImports: readonly (readonly [string, string])[] = [
   ["src/cli", "undici"],
   ["src/cli", "zod"],
   ["src/main.ts", "./adapters/clock.ts"],
+  ["src/main.ts", "./cli/cli.ts"],
   ["test/node", "../../src/node/node.ts"],
 ];
 
