@@ -6,6 +6,7 @@ import { mkdirSync } from "node:fs";
 import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { setImmediate as turnOfEvents } from "node:timers/promises";
 import { type AtollProcess, startNode } from "../helpers/atoll-process.ts";
 import { command } from "../helpers/command-line.ts";
 import { ask, put as store } from "../helpers/raw-http.ts";
@@ -174,7 +175,10 @@ test("an upload that is cut was not stored; one whose answer is lost may have be
   });
   // More than a connection's buffers hold.
   const endless = (async function* () {
-    for (let i = 0; i < 1_000; i++) yield randomBytes(65_536);
+    for (let i = 0; i < 1_000; i++) {
+      yield randomBytes(65_536);
+      await turnOfEvents();
+    }
   })();
   const cut = await command(["put", "-", "kept/cut"], { ...at(cutting.url), input: endless });
   assert.equal(cut.code, 5, cut.stderr);
@@ -227,7 +231,10 @@ test("what a node refuses before the body's end is its refusal, not a broken con
   assert.equal(known.code, 1, known.stderr);
   assert.match(known.stderr, /kept\/large: .+\(too-large\)/);
   const endless = (async function* () {
-    for (let i = 0; i < 640; i++) yield randomBytes(65_536);
+    for (let i = 0; i < 640; i++) {
+      yield randomBytes(65_536);
+      await turnOfEvents(); // as a pipe does: or the answer would not be read before all is sent
+    }
   })();
   const unknown = await command(["put", "-", "kept/large"], { ...at(node.publicUrl), input: endless });
   assert.equal(unknown.code, 1, unknown.stderr);
