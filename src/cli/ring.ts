@@ -66,12 +66,11 @@ export async function applyChange(
   if (!terminal.isJson) await terminal.result(planLines(plan), plan);
   if (options.yes !== true) await confirm(terminal);
   const { layout } = await apply(client, terminal, plan, change);
+  const hint = options.watch === true ? "" : '; "atoll ring status --watch" shows how far it is';
   await terminal.result(
-    [
-      `layout ${layout} is decided and the ring moves to it${
-        options.watch === true ? "" : '; "atoll ring status --watch" shows how far it is'
-      }`,
-    ],
+    layout === plan.base
+      ? `layout ${layout} stays: there was nothing to change`
+      : `layout ${layout} is decided and the ring moves to it${hint}`,
     { command: "apply", layout, plan },
   );
   if (options.watch === true) await watchFor(client, terminal, interval, layout);

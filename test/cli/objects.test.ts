@@ -301,6 +301,23 @@ test("status says whether the node is ready, and exit code 5 where nobody answer
   }
 });
 
+test("the ring commands and a real node's pages agree", async () => {
+  const [status] = (await atoll(["ring", "status", "--json"])).documents() as [{ nodes: { id: string }[] }];
+  assert.deepEqual(status.nodes.map(({ id }) => id), [node.nodeId]);
+  const plan = await atoll(["ring", "plan", "--replicas", "3"]);
+  assert.equal(plan.code, 0, plan.stderr);
+  assert.match(plan.stdout.toString(), /^plan on layout 1: 3 replicas\n/);
+  const same = await atoll(["ring", "replicas", "3", "--yes"]);
+  assert.equal(same.code, 0, same.stderr);
+  assert.match(same.stdout.toString(), /layout 1 stays: there was nothing to change\n$/);
+  const stranger = await atoll(["ring", "remove", "nobody", "--yes"]);
+  assert.equal(stranger.code, 1);
+  assert.match(stranger.stderr, /\(invalid-argument\)\n$/);
+  const forced = await atoll(["ring", "force-recover"]);
+  assert.equal(forced.code, 1);
+  assert.match(forced.stderr, /pass --confirm ".+" \(refused\)\n$/);
+});
+
 test("a waiting node is not ready, and status says why", async () => {
   await using waiting = await startNode({
     runtime: HERE,
