@@ -60,6 +60,8 @@ const UNITS: Record<string, number> = {
 };
 const DURATIONS: Record<string, number> = { ms: 1, s: 1e3, m: 6e4, h: 36e5, d: 864e5 };
 const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+/** Of the command line's: may be set where a node is started too. */
+const NOT_OF_A_NODE = new Set(["ATOLL_URL"]);
 
 const port = wholeNumber(0, 65_535);
 const label = z.string().regex(
@@ -219,7 +221,7 @@ export function parseConfig(env: Environment, memoryBytes: number): Config {
   }
   for (const name of Object.keys(env)) {
     // A misspelt name would otherwise be a setting that silently does nothing.
-    if (name.startsWith("ATOLL_") && !(name in VARIABLES)) {
+    if (name.startsWith("ATOLL_") && !(name in VARIABLES) && !NOT_OF_A_NODE.has(name)) {
       problems.push(`${name}: there is no such variable; see --help`);
     }
   }
@@ -304,6 +306,8 @@ export function helpText(): string {
     ...rows,
     "",
     "Bytes may be written with a unit: 64MiB, 1GB. Times need one: 500ms, 60s, 10m, 12h, 30d.",
+    "",
+    "Commands that speak to a node (status, ring, put, get, ls, rm): see atoll help",
     "",
   ].join("\n");
 }

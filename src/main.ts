@@ -28,21 +28,43 @@ const LAST_GRACE_MS = 2_000;
 await main();
 
 async function main(): Promise<void> {
-  if (process.argv.slice(2).some((arg) => arg === "--help" || arg === "-h")) {
-    process.stdout.write(helpText());
-    return;
+  const [command, ...more] = process.argv.slice(2);
+  if (command === "--help" || command === "-h") return void process.stdout.write(helpText());
+  if (command === "serve" && (more[0] === "--help" || more[0] === "-h")) {
+    return void process.stdout.write(helpText());
+  }
+  // Words after "serve" are a mistake, which the command line knows how to explain.
+  if (command !== undefined && (command !== "serve" || more.length > 0)) {
+    return await runClient([command, ...more]);
   }
   try {
     await serve(parseConfig(process.env, totalmem()));
   } catch (error) {
-    // What the operator can mend is one line; anything else is a defect and shows where it is.
-    const known = isAtollError(error);
-    process.stderr.write(
-      `atoll: ${known ? error.message : error instanceof Error ? error.stack : String(error)}\n`,
-    );
-    process.exitCode = 1;
-    process.exit();
+    fail(error);
   }
+}
+
+/** Loaded only here, so that a node that serves carries nothing of it. */
+async function runClient(words: readonly string[]): Promise<void> {
+  const { stdin, stdout, stderr, env } = process;
+  try {
+    const { runCommand } = await import("./cli/cli.ts");
+    process.exitCode = await runCommand(words, { env, stdin, stdout, stderr });
+    // Standard input may still be open, and somebody else's.
+    process.exit();
+  } catch (error) {
+    fail(error);
+  }
+}
+
+/** What the operator can mend is one line; anything else is a defect and shows where it is. */
+function fail(error: unknown): never {
+  const known = isAtollError(error);
+  process.stderr.write(
+    `atoll: ${known ? error.message : error instanceof Error ? error.stack : String(error)}\n`,
+  );
+  process.exitCode = 1;
+  process.exit();
 }
 
 async function serve(config: Config): Promise<void> {

@@ -78,6 +78,10 @@ describe("parseConfig", () => {
     assert.match(refusal({ ATOLL_SCRUB_SHARE: "2" }), /ATOLL_SCRUB_SHARE.*at most 1/s);
   });
 
+  it("lets the command line's own variable stand where a node is started", () => {
+    assert.equal(parseConfig({ ATOLL_URL: "http://127.0.0.1:9000" }, GIB).port, 8080);
+  });
+
   it("refuses a variable of ours that it does not know", () => {
     assert.match(refusal({ ATOLL_REPLICA: "3" }), /ATOLL_REPLICA: there is no such variable/);
   });

@@ -1,0 +1,110 @@
+/** The ring, and a plan for it, as people read them. */
+import { printable } from "./address.ts";
+import { bar, percent } from "./progress.ts";
+import type { Move, RingPlan, RingStatus } from "./ring-documents.ts";
+import { counted, formatBytes, formatSeconds, table } from "./units.ts";
+
+export function statusLines(status: RingStatus): string[] {
+  const { layout, nodes, ringId, self, move } = status;
+  if (layout.state === "none") return [`no ring yet; seen by ${self}`, ...nodeTable(status)];
+  const members = nodes.filter((node) => node.member);
+  const head = `ring ${ringId ?? "?"}  layout ${layout.number}, ${layout.state}  ${
+    counted(layout.replicas, "replica")
+  }  ${counted(members.length, "member")} in ${
+    counted(new Set(members.map(({ zone }) => zone)).size, "zone")
+  }`;
+  return [
+    head,
+    ...(move ? [moveLine(move, { hasBar: false })] : []),
+    "",
+    ...nodeTable(status),
+    "",
+    `seen by ${self}; voters: ${layout.voters.join(", ")}`,
+  ];
+}
+
+function nodeTable({ nodes, layout, self }: RingStatus): string[] {
+  const isMoving = layout.state === "moving";
+  const head = [
+    "node",
+    "state",
+    "region",
+    "zone",
+    "weight",
+    "partitions",
+    ...(isMoving ? ["after", "synced"] : []),
+    "rtt",
+    "role",
+    "url",
+  ];
+  const rows = [...nodes].sort((a, b) => a.zone.localeCompare(b.zone) || a.id.localeCompare(b.id)).map((
+    node,
+  ) => [
+    `${node.id}${node.id === self ? " *" : ""}`,
+    node.state,
+    node.region,
+    node.zone,
+    String(node.weight),
+    String(node.partitions.before),
+    ...(isMoving ? [String(node.partitions.after), node.synced ? "yes" : "no"] : []),
+    node.rttMs === null ? "-" : `${node.rttMs.toFixed(1)} ms`,
+    node.voter ? "voter" : node.member ? "member" : "-",
+    printable(node.publicUrl),
+  ]);
+  return table([head, ...rows], [4, 5, ...(isMoving ? [6, 8] : [6])]);
+}
+
+/** By bytes where there are any to move: partitions differ in size. */
+export function moveLine(move: Move, options: { readonly hasBar: boolean }): string {
+  const { partitionsTotal, partitionsLeft, bytesDone, bytesLeft, etaSeconds } = move;
+  const bytes = bytesDone + bytesLeft;
+  const fraction = bytes > 0
+    ? bytesDone / bytes
+    : partitionsTotal > 0
+    ? (partitionsTotal - partitionsLeft) / partitionsTotal
+    : 1;
+  // All bytes there is not yet settled: partitions are, one by one.
+  const shown = partitionsLeft > 0 ? Math.min(fraction, 0.99) : fraction;
+  const eta = etaSeconds === null ? "" : `  ${formatSeconds(etaSeconds)} left`;
+  return `moving  ${options.hasBar ? `${bar(shown)} ` : ""}${percent(shown)}  ${
+    partitionsTotal - partitionsLeft
+  } of ${counted(partitionsTotal, "partition")}  ${formatBytes(bytesDone)} of ${formatBytes(bytes)}${eta}`;
+}
+
+export function planLines(plan: RingPlan): string[] {
+  const { base, change, nodes, replicasMoved, partitionsTouched, bytesToMove, balance, zoneSpread } = plan;
+  const rows = nodes.map(({ id, zone, before, after }) => [
+    id,
+    zone,
+    String(before),
+    String(after),
+    after === before ? "" : after > before ? `+${after - before}` : String(after - before),
+  ]);
+  return [
+    `plan on layout ${base}: ${changeText(change)}`,
+    "",
+    ...table([["node", "zone", "partitions", "after", "change"], ...rows], [2, 3, 4]),
+    "",
+    `moves        ${counted(replicasMoved, "replica")} of ${counted(partitionsTouched, "partition")}, ${
+      bytesToMove === null ? "an unknown number of bytes" : formatBytes(bytesToMove)
+    }`,
+    `balance      fullest node ${balance.before.toFixed(2)} -> ${balance.after.toFixed(2)} of the mean`,
+    `zone spread  ${zoneSpread.before} -> ${counted(zoneSpread.after, "partition")} in ${
+      counted(zoneSpread.wanted, "zone")
+    }, as wanted`,
+    ...plan.warnings.map((warning) => `warning      ${printable(warning)}`),
+  ];
+}
+
+export function changeText(change: RingPlan["change"]): string {
+  const parts = [
+    ...(["join", "drain", "remove"] as const).flatMap((kind) =>
+      change[kind] ? [`${kind} ${change[kind].join(", ")}`] : []
+    ),
+    ...(change.replace ?? []).map(({ from, to }) => `replace ${from} by ${to}`),
+    ...Object.entries(change.weight ?? {}).map(([id, weight]) => `weight of ${id}: ${weight}`),
+    ...Object.entries(change.zone ?? {}).map(([id, zone]) => `zone of ${id}: ${zone}`),
+    ...(change.replicas === undefined ? [] : [counted(change.replicas, "replica")]),
+  ];
+  return parts.join("; ");
+}
