@@ -1,13 +1,7 @@
 /** The peer listener: HTTP/2 without TLS for the peer app, on both runtimes by node:http2. */
 import { getRequestListener, type Http2Bindings } from "@hono/node-server";
-import {
-  createServer,
-  type Http2Server,
-  type Http2Session,
-  type Http2Stream,
-  type ServerHttp2Session,
-} from "node:http2";
-import type { AddressInfo } from "node:net";
+import { createServer, type Http2Session, type Http2Stream } from "node:http2";
+import type { AddressInfo, Socket } from "node:net";
 import { SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES } from "./peer-lane.ts";
 import { listen } from "./listener-port.ts";
 
@@ -17,15 +11,16 @@ const STREAMS_MAX = 128;
 const SESSION_MEMORY_MB = 256;
 
 /**
- * Deno (2.9) answers a client's GOAWAY with its own, and about one time in eighty dies of a failed assertion in nghttp2 when
- * the client's last stream has not closed yet: any stranger could end a node by connecting often enough. Without its own
- * GOAWAY it lived through hundreds; whoever asks then sees the connection end instead of being told.
+ * Nobody says GOAWAY to a peer. Deno (2.9) answers a client's with its own, and about one time in eighty dies of a failed
+ * assertion in nghttp2 when the client's last stream has not closed yet; and as a client it dies of a server's, nearly
+ * each time, while streams are open: a node that stopped took its peers on Deno with it. So connections are ended by
+ * their sockets, at a moment when nothing is under way; whoever asks sees the connection end instead of being told.
  */
-const DIES_OF_GOAWAY = "Deno" in globalThis;
+const SAYS_NOTHING = (): void => {};
 
 export interface PeerListener {
   readonly port: number;
-  /** Stops accepting, waits up to `graceMs` for what is under way, then cuts it. */
+  /** At the first moment when nothing is under way, after `graceMs` at the latest: ends all connections, takes no more. */
   close(options: { graceMs: number }): Promise<void>;
 }
 
@@ -42,6 +37,8 @@ export async function openPeerListener({ fetch, host, port }: PeerListenerOption
     overrideGlobalObjects: false,
   });
   const underWay = new Set<Http2Stream>();
+  const sockets = new Set<Socket>();
+  let onIdle: () => void = () => {};
   const server = createServer({
     maxSessionMemory: SESSION_MEMORY_MB,
     settings: { initialWindowSize: STREAM_WINDOW_BYTES, maxConcurrentStreams: STREAMS_MAX },
@@ -51,14 +48,18 @@ export async function openPeerListener({ fetch, host, port }: PeerListenerOption
     outgoing.on("error", () => undefined);
     letGo(underWay);
     underWay.add(incoming.stream);
-    outgoing.on("close", () => underWay.delete(incoming.stream));
+    outgoing.on("close", () => {
+      underWay.delete(incoming.stream);
+      if (underWay.size === 0) onIdle();
+    });
     void answer(incoming, outgoing);
   });
-  const sessions = new Set<ServerHttp2Session>();
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+  });
   server.on("session", (session) => {
-    sessions.add(session);
-    if (DIES_OF_GOAWAY) session.goaway = () => {};
-    session.on("close", () => sessions.delete(session));
+    session.goaway = SAYS_NOTHING;
     // A peer that was killed resets its connections; without a listener that would end this process.
     session.on("error", () => session.destroy());
     widen(session);
@@ -67,7 +68,20 @@ export async function openPeerListener({ fetch, host, port }: PeerListenerOption
   await listen(server, host, port);
   return {
     port: (server.address() as AddressInfo).port,
-    close: ({ graceMs }) => close(server, sessions, graceMs),
+    close: async ({ graceMs }) => {
+      letGo(underWay);
+      if (underWay.size > 0) {
+        await new Promise<void>((resolve) => {
+          const late = setTimeout(resolve, graceMs);
+          onIdle = () => {
+            clearTimeout(late);
+            resolve();
+          };
+        });
+      }
+      for (const socket of sockets) socket.destroy();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
   };
 }
 
@@ -82,15 +96,4 @@ function letGo(underWay: ReadonlySet<Http2Stream>): void {
 /** The connection's own window starts at 64 KiB whatever the settings say (RFC 9113 section 6.9.2). */
 function widen(session: Http2Session): void {
   session.setLocalWindowSize(SESSION_WINDOW_BYTES);
-}
-
-async function close(server: Http2Server, sessions: Set<ServerHttp2Session>, graceMs: number): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  // GOAWAY: no new streams; the session ends with its last one.
-  for (const session of sessions) session.close();
-  const cut = setTimeout(() => {
-    for (const session of sessions) session.destroy();
-  }, graceMs);
-  await closed;
-  clearTimeout(cut);
 }
