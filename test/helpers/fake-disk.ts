@@ -18,7 +18,7 @@ export class FakeDisk {
   readonly #delayMs: () => number;
   readonly #catalog = createMemoryCatalog();
   readonly #files = createMemoryChunkFiles();
-  readonly #cache = createMemoryChunkCache(CACHE_BYTES);
+  readonly #cache: ReturnType<typeof createMemoryChunkCache>;
   /** Refuses what adds to it, as a full disk does. */
   isFull = false;
   /** Commits so far. */
@@ -30,7 +30,8 @@ export class FakeDisk {
   /** Small chunks that have rotted, until they are gone. */
   readonly rottenChunks = new Set<ChunkId>();
 
-  constructor(clock: Clock, delayMs: () => number = () => 0) {
+  constructor(clock: Clock, delayMs: () => number = () => 0, cacheBytes = CACHE_BYTES) {
+    this.#cache = createMemoryChunkCache(cacheBytes);
     this.#clock = clock;
     this.#delayMs = delayMs;
   }

@@ -4,6 +4,7 @@
  */
 import { createHashing } from "../../src/adapters/hashing.ts";
 import { foundingLayout, type Layout } from "../../src/core/layout.ts";
+import type { ChunkSizes } from "../../src/core/manifest.ts";
 import { objectName } from "../../src/core/names.ts";
 import { partitionOf } from "../../src/core/partitions.ts";
 import { replicasOfPartition } from "../../src/core/layout.ts";
@@ -28,6 +29,8 @@ export interface RingOptions {
   /** Of what is written. */
   readonly diskMs?: (random: SeededRandom) => number;
   readonly memoryCacheBytes?: number;
+  readonly diskCacheBytes?: number;
+  readonly chunkSizes?: ChunkSizes;
   /** How far a node's wall clock is off, now. */
   readonly skewMs?: (id: string) => number;
   readonly repair?: Partial<RepairTimings>;
@@ -104,7 +107,8 @@ export class MemoryRing {
   }
 
   #newDisk(): FakeDisk {
-    return new FakeDisk(this.clock, () => this.#options.diskMs?.(this.random) ?? 0);
+    const { diskMs, diskCacheBytes } = this.#options;
+    return new FakeDisk(this.clock, () => diskMs?.(this.random) ?? 0, diskCacheBytes);
   }
 
   node(id: string): AtollNode {
@@ -132,6 +136,7 @@ export class MemoryRing {
       bootstrapExpect: this.#options.ids.length,
       replicas: this.#options.replicas ?? 3,
       memoryCacheBytes: this.#options.memoryCacheBytes ?? 8 << 20,
+      chunkSizes: this.#options.chunkSizes,
       repair: this.#options.repair,
       ...overrides,
     }, ports);

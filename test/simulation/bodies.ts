@@ -1,8 +1,19 @@
-/** Bodies by number: of one small chunk, of one file, of several; the same number is the same bytes. */
-import { CHUNK_BYTES } from "../../src/core/manifest.ts";
+/** Bodies by number: of one small chunk, of one file, of several, of index chunks; the same number is the same bytes. */
+import { type ChunkSizes, DIGEST_BYTES } from "../../src/core/manifest.ts";
 import { HASHING } from "../helpers/memory-ring.ts";
 
-const SIZES = [0, 20, 3_000, 20, 3_000, 70_000, 70_000, CHUNK_BYTES + 70_000, 2 * CHUNK_BYTES + 5];
+/** Small, so that an object of many chunks costs little: the code that cuts, lists and indexes them is the same. */
+export const CHUNK_SIZES: ChunkSizes = { chunkBytes: 1_024, smallBytes: 256, listedMax: 4 };
+
+const { chunkBytes, smallBytes, listedMax } = CHUNK_SIZES;
+const SIZES = [0, 20, 200, 20, 200, smallBytes, smallBytes + 1, 700, chunkBytes, chunkBytes + 70, 2_500]
+  .concat([
+    listedMax * chunkBytes,
+    /** An index chunk that is small. */
+    listedMax * chunkBytes + 1,
+    /** Two index chunks, the first of which is a file. */
+    (chunkBytes / DIGEST_BYTES) * chunkBytes + 300,
+  ]);
 
 export interface Body {
   readonly bytes: Uint8Array;
@@ -12,7 +23,7 @@ export interface Body {
 /** `label`: of whom it is; two labels have no chunk in common but empty ones. */
 export function bodyOf(label: string, size: number): Body {
   const bytes = new Uint8Array(size).fill(label.length);
-  for (let at = 0; at < size; at += CHUNK_BYTES) {
+  for (let at = 0; at < size; at += chunkBytes) {
     bytes.set(new TextEncoder().encode(`${at} ${label}`).subarray(0, size - at), at);
   }
   return { bytes, sha256: HASHING.sha256(bytes) };

@@ -1,8 +1,10 @@
 /** What must be so when all has come to rest, looked up on the disks themselves. */
+import { Buffer } from "node:buffer";
 import { replicasOf } from "../../src/core/layout.ts";
-import type { ChunkId } from "../../src/core/manifest.ts";
+import { type ChunkId, DIGEST_BYTES } from "../../src/core/manifest.ts";
 import type { Name } from "../../src/core/names.ts";
 import type { RegisterValue } from "../../src/core/register.ts";
+import type { FakeDisk } from "../helpers/fake-disk.ts";
 import { HASHING, type MemoryRing } from "../helpers/memory-ring.ts";
 
 /** The first thing that is not at rest, or undefined. */
@@ -29,7 +31,7 @@ export async function unrest(ring: MemoryRing, ids: readonly string[]): Promise<
     ) {
       registers.set(name, JSON.stringify([accepted, value]));
       if (value?.content.kind === "tombstone") return `${id} has a tombstone of ${name}`;
-      for (const chunk of chunksOf(value)) wanted.add(chunk);
+      for await (const chunk of chunksOf(disk, value)) wanted.add(chunk);
     }
     held.set(id, registers);
     const chunks = await chunkUnrest(ring, id, wanted);
@@ -60,15 +62,27 @@ async function chunkUnrest(ring: MemoryRing, id: string, wanted: Set<ChunkId>): 
   }
   for (const chunk of wanted) {
     if (disk.rottenChunks.has(chunk)) return `${id} has a rotten chunk ${chunk}`;
-    const row = await disk.catalog.chunk(chunk);
-    const file = await disk.chunkFiles.get(chunk);
-    const bytes = row ?? (file.kind === "found" ? file.bytes : undefined);
+    const bytes = await storedAt(disk, chunk);
     if (!bytes || HASHING.sha256(bytes) !== chunk) return `${id} lacks chunk ${chunk}`;
   }
   return undefined;
 }
 
-/** Those of an object of a few chunks; the simulation has no larger ones. */
-function chunksOf(value: RegisterValue | null): readonly ChunkId[] {
-  return value?.content.kind === "object" ? value.content.manifest.chunks : [];
+async function storedAt(disk: FakeDisk, chunk: ChunkId): Promise<Uint8Array | undefined> {
+  const row = await disk.catalog.chunk(chunk);
+  if (row) return row;
+  const file = await disk.chunkFiles.get(chunk);
+  return file.kind === "found" ? file.bytes : undefined;
+}
+
+/** Index chunks, and as far as they are here, those that they name. */
+async function* chunksOf(disk: FakeDisk, value: RegisterValue | null): AsyncGenerator<ChunkId> {
+  if (value?.content.kind !== "object") return;
+  const { layout, chunks } = value.content.manifest;
+  yield* chunks;
+  if (layout === "list") return;
+  for (const index of chunks) {
+    const text = Buffer.from(await storedAt(disk, index) ?? []).toString("hex");
+    for (let at = 0; at < text.length; at += 2 * DIGEST_BYTES) yield text.slice(at, at + 2 * DIGEST_BYTES);
+  }
 }

@@ -7,6 +7,7 @@ import { linearize } from "../helpers/linearizability.ts";
 import type { Message } from "../helpers/fake-network.ts";
 import { createSeededRandom } from "../helpers/fake-random.ts";
 import { HASHING, MemoryRing } from "../helpers/memory-ring.ts";
+import { CHUNK_SIZES } from "./bodies.ts";
 import { ObjectClients } from "./clients.ts";
 import { unrest } from "./convergence.ts";
 import { Faults, wait } from "./faults.ts";
@@ -18,6 +19,9 @@ const OPERATIONS_PER_OBJECT_MAX = 40;
 const TROUBLE_MS = 30_000;
 const QUIET_MAX_MS = 600_000;
 const QUIET_STEP_MS = 5_000;
+/** Too little for all there is, so that caches let go. */
+const MEMORY_CACHE_BYTES = 64 << 10;
+const DISK_CACHE_BYTES = 64 << 10;
 
 /** Short, so that everything there is to do in the background is done several times in a run. */
 const REPAIR = {
@@ -53,6 +57,9 @@ export async function play(seed: number): Promise<Run> {
     diskMs: (own) => own.fraction() * 4,
     skewMs: (id) => faults?.skewMs(id) ?? 0,
     repair: REPAIR,
+    chunkSizes: CHUNK_SIZES,
+    memoryCacheBytes: MEMORY_CACHE_BYTES,
+    diskCacheBytes: DISK_CACHE_BYTES,
   });
   const trace = HASHING.running("sha256");
   const note = (text: string): void => trace.update(new TextEncoder().encode(text));

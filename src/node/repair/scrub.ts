@@ -63,7 +63,7 @@ interface Progress {
 export class Scrub {
   readonly #deps: ScrubDeps;
   readonly #work: Background;
-  readonly #recent = new LRUCache<ChunkId, true>({ max: RECENT_MAX });
+  readonly #recent = new LRUCache<ChunkId, true>({ maxSize: RECENT_MAX, sizeCalculation: () => 1 });
   readonly #checked: Counter;
   readonly #mended: Counter;
   #restMs = 0;
