@@ -51,7 +51,7 @@ test("Chunk files on disk are the bytes and a trailer of 24", async () => {
   const content = await readFile(fileOf(one.directory, id));
   assert.deepEqual(new Uint8Array(content.subarray(0, 5000)), bytes);
   assert.equal(content.length, 5024);
-  assert.equal(content.toString("latin1", 5000, 5004), "atl1");
+  assert.equal(content.toString("latin1", 5000, 5004), "atl2");
   assert.equal(content.readUInt32LE(5004), 5000);
 });
 

@@ -10,7 +10,7 @@ import { HASHING, MemoryRing } from "../helpers/memory-ring.ts";
 import { CHUNK_SIZES } from "./bodies.ts";
 import { ObjectClients } from "./clients.ts";
 import { unrest } from "./convergence.ts";
-import { Faults, wait } from "./faults.ts";
+import { Faults, LATEST_MS, wait } from "./faults.ts";
 import { OBJECT_MODEL } from "./model.ts";
 
 const OBJECTS = 3;
@@ -18,7 +18,9 @@ const OPERATIONS_PER_OBJECT_MAX = 40;
 /** Of simulated time. */
 const TROUBLE_MS = 30_000;
 const QUIET_MAX_MS = 600_000;
-const QUIET_STEP_MS = 5_000;
+const QUIET_STEP_MS = 2_500;
+/** Of the trace, hashed at once. */
+const NOTES_CHARACTERS = 1 << 16;
 /** Too little for all there is, so that caches let go. */
 const MEMORY_CACHE_BYTES = 64 << 10;
 const DISK_CACHE_BYTES = 64 << 10;
@@ -28,8 +30,9 @@ const REPAIR = {
   compareIntervalMs: 5_000,
   scrubCycleMs: 20_000,
   scrubShare: 1,
-  garbageGraceMs: 25_000,
-  garbageIntervalMs: 5_000,
+  garbageGraceMs: 8_000,
+  garbageIntervalMs: 3_000,
+  lateMessageMs: LATEST_MS + 1_000,
   tombstoneAgeMs: 5_000,
 };
 
@@ -62,7 +65,13 @@ export async function play(seed: number): Promise<Run> {
     diskCacheBytes: DISK_CACHE_BYTES,
   });
   const trace = HASHING.running("sha256");
-  const note = (text: string): void => trace.update(new TextEncoder().encode(text));
+  let noted = "";
+  const note = (text: string): void => {
+    noted += text;
+    if (noted.length < NOTES_CHARACTERS) return;
+    trace.update(new TextEncoder().encode(noted));
+    noted = "";
+  };
   try {
     for (const id of ids) await ring.start(id);
     faults = new Faults(ring, ids, createSeededRandom(random.below(2 ** 32)));
@@ -94,6 +103,7 @@ export async function play(seed: number): Promise<Run> {
         );
       }
     }
+    trace.update(new TextEncoder().encode(noted));
     return {
       seed,
       hash: trace.digestHex(),
