@@ -40,6 +40,11 @@ export class FakeClock implements Clock {
     };
   }
 
+  /** Timers that will run. */
+  get pending(): number {
+    return this.#timers.filter(({ cancelled }) => !cancelled).length;
+  }
+
   /** Lets go on whatever needs no time. */
   async settle(): Promise<void> {
     // A turn of the event loop begins when no promise has anything to do any more.

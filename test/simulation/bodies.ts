@@ -3,17 +3,17 @@ import { type ChunkSizes, DIGEST_BYTES } from "../../src/core/manifest.ts";
 import { HASHING } from "../helpers/memory-ring.ts";
 
 /** Small, so that an object of many chunks costs little: the code that cuts, lists and indexes them is the same. */
-export const CHUNK_SIZES: ChunkSizes = { chunkBytes: 1_024, smallBytes: 256, listedMax: 4 };
+export const CHUNK_SIZES: ChunkSizes = { chunkBytes: 256, smallBytes: 64, listedMax: 4 };
 
 const { chunkBytes, smallBytes, listedMax } = CHUNK_SIZES;
-const SIZES = [0, 20, 200, 20, 200, smallBytes, smallBytes + 1, 700, chunkBytes, chunkBytes + 70, 2_500]
-  .concat([
-    listedMax * chunkBytes,
-    /** An index chunk that is small. */
-    listedMax * chunkBytes + 1,
-    /** Two index chunks, the first of which is a file. */
-    (chunkBytes / DIGEST_BYTES) * chunkBytes + 300,
-  ]);
+const SIZES = [
+  ...[0, 20, 60, 20, 60, smallBytes, smallBytes + 1, 200, chunkBytes, chunkBytes + 20, 2 * chunkBytes + 90],
+  listedMax * chunkBytes,
+  // One index chunk.
+  listedMax * chunkBytes + 1,
+  // Two, the second of which is small.
+  (chunkBytes / DIGEST_BYTES) * chunkBytes + 70,
+];
 
 export interface Body {
   readonly bytes: Uint8Array;

@@ -7,6 +7,35 @@ import type { RegisterValue } from "../../src/core/register.ts";
 import type { FakeDisk } from "../helpers/fake-disk.ts";
 import { HASHING, type MemoryRing } from "../helpers/memory-ring.ts";
 
+/** What a node says of what it still has to do, when it has nothing to do. */
+const QUEUES = [
+  "atoll_objects_incomplete",
+  "atoll_hints_owed",
+  "atoll_handoff_chunks_owed",
+  "atoll_recovery_partitions_left",
+  "atoll_registers_damaged",
+];
+/** Of one node at rest: its pings and their time-outs, and one for each thing that is done from time to time. */
+const TIMERS_PER_NODE = 8;
+const TIMERS_PER_PEER = 3;
+
+export interface Bounds {
+  readonly memoryCacheBytes: number;
+  readonly diskCacheBytes: number;
+}
+
+/** The first bound that is not kept; to be asked when all is at rest. */
+export function boundBroken(ring: MemoryRing, ids: readonly string[], bounds: Bounds): string | undefined {
+  for (const id of ids) {
+    const gauge = (series: string): number => ring.count(id, series);
+    const [memory, disk] = [gauge("atoll_memory_cache_bytes"), gauge("atoll_disk_cache_bytes")];
+    if (memory > bounds.memoryCacheBytes) return `${id} has ${memory} bytes in its memory cache`;
+    if (disk > bounds.diskCacheBytes) return `${id} has ${disk} bytes in its disk cache`;
+  }
+  const [timers, most] = [ring.clock.pending, ids.length * (TIMERS_PER_NODE + TIMERS_PER_PEER * ids.length)];
+  return timers > most ? `wanted at most ${most} timers at rest, there are ${timers}` : undefined;
+}
+
 /** The first thing that is not at rest, or undefined. */
 export async function unrest(ring: MemoryRing, ids: readonly string[]): Promise<string | undefined> {
   const held = new Map<string, Map<Name, string>>();
@@ -37,7 +66,15 @@ export async function unrest(ring: MemoryRing, ids: readonly string[]): Promise<
     const chunks = await chunkUnrest(ring, id, wanted);
     if (chunks !== undefined) return chunks;
   }
-  return registerUnrest(ring, held);
+  return registerUnrest(ring, held) ?? queueUnrest(ring, ids);
+}
+
+function queueUnrest(ring: MemoryRing, ids: readonly string[]): string | undefined {
+  for (const id of ids) {
+    const busy = QUEUES.find((series) => ring.count(id, series) !== 0);
+    if (busy !== undefined) return `${id} has ${ring.count(id, busy)} in ${busy}`;
+  }
+  return undefined;
 }
 
 function registerUnrest(ring: MemoryRing, held: Map<string, Map<Name, string>>): string | undefined {

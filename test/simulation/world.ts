@@ -9,7 +9,7 @@ import { createSeededRandom } from "../helpers/fake-random.ts";
 import { HASHING, MemoryRing } from "../helpers/memory-ring.ts";
 import { CHUNK_SIZES } from "./bodies.ts";
 import { ObjectClients } from "./clients.ts";
-import { unrest } from "./convergence.ts";
+import { boundBroken, unrest } from "./convergence.ts";
 import { Faults, LATEST_MS, wait } from "./faults.ts";
 import { OBJECT_MODEL } from "./model.ts";
 
@@ -22,7 +22,7 @@ const QUIET_STEP_MS = 2_500;
 /** Of the trace, hashed at once. */
 const NOTES_CHARACTERS = 1 << 16;
 /** Too little for all there is, so that caches let go. */
-const MEMORY_CACHE_BYTES = 64 << 10;
+const MEMORY_CACHE_BYTES = 16 << 10;
 const DISK_CACHE_BYTES = 64 << 10;
 
 /** Short, so that everything there is to do in the background is done several times in a run. */
@@ -95,6 +95,11 @@ export async function play(seed: number): Promise<Run> {
       Promise.all(objects.flatMap((object) => ids.map((id) => object.lastRead(id)))),
       "the last reads",
     );
+    const broken = boundBroken(ring, ids, {
+      memoryCacheBytes: MEMORY_CACHE_BYTES,
+      diskCacheBytes: DISK_CACHE_BYTES,
+    });
+    if (broken !== undefined) throw new Error(broken);
     for (const { name, operations } of objects) {
       note(`${name} ${JSON.stringify(operations)}\n`);
       if (!linearize(operations, OBJECT_MODEL)) {
