@@ -6,14 +6,19 @@ import { HASHING } from "../helpers/memory-ring.ts";
 export const CHUNK_SIZES: ChunkSizes = { chunkBytes: 256, smallBytes: 64, listedMax: 4 };
 
 const { chunkBytes, smallBytes, listedMax } = CHUNK_SIZES;
-const SIZES = [
-  ...[0, 20, 60, 20, 60, smallBytes, smallBytes + 1, 200, chunkBytes, chunkBytes + 20, 2 * chunkBytes + 90],
+/** Of one small chunk, mostly. */
+const SIZES = [0, 20, 60, 20, 60, smallBytes].concat([
+  smallBytes + 1,
+  200,
+  chunkBytes,
+  chunkBytes + 20,
+  2 * chunkBytes + 90,
   listedMax * chunkBytes,
   // One index chunk.
   listedMax * chunkBytes + 1,
   // Two, the second of which is small.
   (chunkBytes / DIGEST_BYTES) * chunkBytes + 70,
-];
+]);
 
 export interface Body {
   readonly bytes: Uint8Array;

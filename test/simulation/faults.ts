@@ -56,7 +56,7 @@ export class Faults {
     ring.network.rule((message) => this.#fateOf(message));
   }
 
-  /** How far a node's wall clock is off. In the end all are put right: the right time is that of the fastest. */
+  /** How far a node's wall clock is off. In the end all are put right: the right time is the furthest that any has shown. */
   skewMs(id: string): number {
     return this.#over ? this.#fastestMs : this.#skewMs(id);
   }
@@ -81,7 +81,7 @@ export class Faults {
       void kind.strike(this, id);
     }
     await wait(this.#ring, Math.max(0, endMs - clock.monotonicMs()));
-    this.#fastestMs = Math.max(0, ...this.#ids.map((id) => this.#skewMs(id)));
+    this.#noteFastest();
     this.#over = true;
     this.#cuts.clear();
     this.#slow.clear();
@@ -142,7 +142,13 @@ export class Faults {
 
   /** From now on the clock is off by `byMs` more, and so much faster than time. */
   skew(id: string, byMs: number, rate = this.#clocks.get(id)?.rate ?? 0): void {
+    this.#noteFastest();
     this.#clocks.set(id, { sinceMs: this.#ring.clock.monotonicMs(), ms: this.#skewMs(id) + byMs, rate });
+    this.#noteFastest();
+  }
+
+  #noteFastest(): void {
+    this.#fastestMs = Math.max(this.#fastestMs, ...this.#ids.map((id) => this.#skewMs(id)));
   }
 
   #fateOf({ from, to }: Message): Fate {
