@@ -1,7 +1,7 @@
 /**
  * `npm run simulate -- --seeds N [--seed S] [--jobs J] [--seconds T]`: plays N runs from seed S on, J at a time in processes
- * of their own, for T seconds at most, and says how it went. The first violation ends it with the one line that plays it again. `--hash` prints each
- * run's hash instead.
+ * of their own, for T seconds at most, and says how it went. The first violation ends it with the one line that plays it
+ * again. `--hash` prints each run's hash instead.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
