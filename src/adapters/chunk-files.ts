@@ -70,7 +70,7 @@ class DiskChunkFiles implements ChunkFiles {
     const temporary = join(this.#temporary, `${id}.${++this.#written}`);
     const [made, written] = await Promise.allSettled([
       this.#directories.of(id),
-      writeNewFile(temporary, [bytes, this.#format.trailer(bytes)], true),
+      writeNewFile(temporary, [bytes, this.#format.trailer(id, bytes)], true),
     ]);
     try {
       if (written.status === "rejected") throw written.reason;
@@ -90,7 +90,7 @@ class DiskChunkFiles implements ChunkFiles {
     const path = this.#directories.pathOf(id);
     try {
       if ((await stat(path)).size !== bytes.length + TRAILER_BYTES) return false;
-      const content = this.#format.open(await readFile(path));
+      const content = this.#format.open(id, await readFile(path));
       return content !== undefined && Buffer.compare(content, bytes) === 0;
     } catch (error) {
       if (isMissing(error)) return false;
@@ -101,7 +101,7 @@ class DiskChunkFiles implements ChunkFiles {
   async get(id: ChunkId): ReturnType<ChunkFiles["get"]> {
     try {
       const content = await this.#reads.run(() => readFile(this.#directories.pathOf(id)));
-      const bytes = this.#format.open(content);
+      const bytes = this.#format.open(id, content);
       notePassedBytes(content.length);
       return bytes ? { kind: "found", bytes } : { kind: "corrupt" };
     } catch (error) {

@@ -101,7 +101,7 @@ class DiskCache implements ChunkCache {
     if (this.#index.peek(id) === undefined) return; // evicted while it waited
     const temporary = join(this.#directory, "tmp", `${id}.${++this.#written}`);
     try {
-      await writeNewFile(temporary, [bytes, this.#format.trailer(bytes)], false);
+      await writeNewFile(temporary, [bytes, this.#format.trailer(id, bytes)], false);
       await this.#moveIntoPlace(temporary, id);
     } catch {
       this.#index.delete(id); // a disk that fails or is full makes the cache miss
@@ -127,7 +127,7 @@ class DiskCache implements ChunkCache {
   async #read(id: ChunkId): Promise<Uint8Array | undefined> {
     if (this.#index.peek(id) === undefined) return undefined;
     const content = await readFile(this.#pathOf(id)).catch(() => undefined); // unreadable counts as damaged
-    const bytes = content && this.#format.open(content);
+    const bytes = content && this.#format.open(id, content);
     if (!bytes) {
       this.#index.delete(id);
       await this.#remove(this.#pathOf(id));

@@ -8,10 +8,28 @@
 
 /** Bytes of every chunk of an object but its last. */
 export const CHUNK_BYTES = 1 << 20;
+/** Up to here a row of the catalog costs less than a file of its own with its three syncs. */
+export const SMALL_CHUNK_BYTES = 64 * 1024;
 export const DIGEST_BYTES = 32;
 export const LISTED_CHUNKS_MAX = 64;
 export const CHUNKS_PER_INDEX = CHUNK_BYTES / DIGEST_BYTES;
 export const MANIFEST_FORMAT = 1;
+
+/** How content is cut: the same at all nodes of a ring, for ever. Only simulations have other sizes than `CHUNK_SIZES`. */
+export interface ChunkSizes {
+  /** Bytes of every chunk of an object but its last; a multiple of `DIGEST_BYTES`. */
+  readonly chunkBytes: number;
+  /** Chunks up to here are rows of the catalog, larger ones files. */
+  readonly smallBytes: number;
+  /** Chunks that a manifest lists itself. */
+  readonly listedMax: number;
+}
+
+export const CHUNK_SIZES: ChunkSizes = {
+  chunkBytes: CHUNK_BYTES,
+  smallBytes: SMALL_CHUNK_BYTES,
+  listedMax: LISTED_CHUNKS_MAX,
+};
 
 /** SHA-256 in lower-case hex. */
 export type ChunkId = string;
@@ -37,23 +55,28 @@ export function isChunkId(text: string): boolean {
   return CHUNK_ID.test(text);
 }
 
-export function chunkCount(size: number): number {
-  return Math.ceil(size / CHUNK_BYTES);
+export function chunkCount(size: number, { chunkBytes } = CHUNK_SIZES): number {
+  return Math.ceil(size / chunkBytes);
 }
 
 /** Bytes of chunk `index` of an object of `size` bytes. */
-export function chunkLength(size: number, index: number): number {
-  return Math.min(CHUNK_BYTES, size - index * CHUNK_BYTES);
+export function chunkLength(size: number, index: number, { chunkBytes } = CHUNK_SIZES): number {
+  return Math.min(chunkBytes, size - index * chunkBytes);
+}
+
+/** Digests that fill an index chunk. */
+export function chunksPerIndex({ chunkBytes }: ChunkSizes): number {
+  return chunkBytes / DIGEST_BYTES;
 }
 
 /** Why a manifest contradicts itself, or undefined. Checked before it is written and after it was read. */
-export function manifestProblem(manifest: Manifest): string | undefined {
+export function manifestProblem(manifest: Manifest, sizes = CHUNK_SIZES): string | undefined {
   if (manifest.format !== MANIFEST_FORMAT) return `wanted format ${MANIFEST_FORMAT}, got ${manifest.format}`;
   if (!Number.isSafeInteger(manifest.size) || manifest.size < 0) return `size ${manifest.size}`;
   if (!isChunkId(manifest.sha256)) return `sha256 ${manifest.sha256}`;
-  const count = chunkCount(manifest.size);
-  const wanted = manifest.layout === "list" ? count : Math.ceil(count / CHUNKS_PER_INDEX);
-  if (manifest.layout === "list" && count > LISTED_CHUNKS_MAX) return `${count} chunks in one list`;
+  const count = chunkCount(manifest.size, sizes);
+  const wanted = manifest.layout === "list" ? count : Math.ceil(count / chunksPerIndex(sizes));
+  if (manifest.layout === "list" && count > sizes.listedMax) return `${count} chunks in one list`;
   if (manifest.chunks.length !== wanted) return `wanted ${wanted} chunks, got ${manifest.chunks.length}`;
   const bad = manifest.chunks.find((id) => !isChunkId(id));
   return bad === undefined ? undefined : `chunk id ${bad}`;

@@ -3,15 +3,14 @@
  * their way. In memory are the chunk being filled, at most `WINDOW` on their way, and the digests of one index chunk.
  */
 import {
-  CHUNK_BYTES,
+  CHUNK_SIZES,
   type ChunkId,
-  CHUNKS_PER_INDEX,
+  type ChunkSizes,
+  chunksPerIndex,
   DIGEST_BYTES,
-  LISTED_CHUNKS_MAX,
 } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import type { Hashing } from "../ports.ts";
-import { SMALL_CHUNK_BYTES } from "./chunk-store.ts";
 import type { ChunkWrite, ChunkWriter } from "./chunk-writer.ts";
 import { defer, type Permits } from "./waiting.ts";
 
@@ -25,12 +24,14 @@ export interface ChunkPipelineDeps {
   permits: Permits;
   take: () => Uint8Array;
   release: (buffer: Uint8Array) => void;
+  chunkSizes?: ChunkSizes | undefined;
 }
 
 export class ChunkPipeline {
   readonly #name: Name;
   readonly #trace: string | undefined;
   readonly #deps: ChunkPipelineDeps;
+  readonly #sizes: ChunkSizes;
   #filling: Uint8Array | undefined;
   #filled = 0;
   /** In order of the object; each resolves with the chunk's id once it is safe. */
@@ -46,13 +47,15 @@ export class ChunkPipeline {
     this.#name = name;
     this.#trace = trace;
     this.#deps = deps;
+    this.#sizes = deps.chunkSizes ?? CHUNK_SIZES;
   }
 
   async add(part: Uint8Array): Promise<void> {
+    const { chunkBytes } = this.#sizes;
     for (let at = 0; at < part.length;) {
-      if (this.#filled === CHUNK_BYTES) await this.#send();
+      if (this.#filled === chunkBytes) await this.#send();
       this.#filling ??= this.#deps.take();
-      const taken = Math.min(part.length - at, CHUNK_BYTES - this.#filled);
+      const taken = Math.min(part.length - at, chunkBytes - this.#filled);
       this.#filling.set(taken === part.length ? part : part.subarray(at, at + taken), this.#filled);
       this.#filled += taken;
       at += taken;
@@ -61,7 +64,9 @@ export class ChunkPipeline {
 
   /** The whole content, if it is small enough to travel with the promise. */
   takeSmall(): Uint8Array | undefined {
-    if (this.#safe.length > 0 || this.#filled === 0 || this.#filled > SMALL_CHUNK_BYTES) return undefined;
+    if (this.#safe.length > 0 || this.#filled === 0 || this.#filled > this.#sizes.smallBytes) {
+      return undefined;
+    }
     return this.#filling!.slice(0, this.#filled);
   }
 
@@ -71,7 +76,7 @@ export class ChunkPipeline {
       await this.#send(this.#safe.length === 0 && this.#ids.length === 0 ? sha256 : undefined);
     }
     while (this.#safe.length > 0) await this.#settleOldest();
-    if (this.#indexes.length === 0 && this.#ids.length <= LISTED_CHUNKS_MAX) {
+    if (this.#indexes.length === 0 && this.#ids.length <= this.#sizes.listedMax) {
       return { layout: "list", chunks: this.#ids };
     }
     if (this.#ids.length > 0) this.#sendIndex();
@@ -91,7 +96,7 @@ export class ChunkPipeline {
     }
     await this.#permit();
     const buffer = this.#filling!;
-    const bytes = this.#filled === CHUNK_BYTES ? buffer : buffer.subarray(0, this.#filled);
+    const bytes = this.#filled === buffer.length ? buffer : buffer.subarray(0, this.#filled);
     this.#filling = undefined;
     this.#filled = 0;
     this.#push(this.#safe, bytes, knownId, () => this.#deps.permits.give(), () => this.#deps.release(buffer));
@@ -150,7 +155,7 @@ export class ChunkPipeline {
 
   async #settleOldest(): Promise<void> {
     this.#ids.push(await this.#unlessFailed(this.#safe.shift()!));
-    if (this.#ids.length === CHUNKS_PER_INDEX) this.#sendIndex();
+    if (this.#ids.length === chunksPerIndex(this.#sizes)) this.#sendIndex();
   }
 
   #sendIndex(): void {

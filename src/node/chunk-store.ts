@@ -3,13 +3,11 @@
  * Every chunk is checked against its name before it is stored and whenever it is read.
  */
 import { LRUCache } from "lru-cache";
-import type { ChunkId } from "../core/manifest.ts";
+import { CHUNK_SIZES, type ChunkId, type ChunkSizes } from "../core/manifest.ts";
 import { AtollError } from "../errors.ts";
 import type { Catalog, ChunkFiles, Hashing, StoredChunk } from "../ports.ts";
 import type { Counter, Metrics } from "./metrics.ts";
 
-/** Up to here a row costs less than a file of its own with its three syncs. */
-export const SMALL_CHUNK_BYTES = 64 * 1024;
 /** Chunks whose presence is remembered, so that accepting a manifest asks the disk for none that has just come. */
 const KNOWN_MAX = 65_536;
 
@@ -17,7 +15,9 @@ export class ChunkStore {
   readonly #catalog: Catalog;
   readonly #files: ChunkFiles;
   readonly #hashing: Hashing;
-  readonly #known = new LRUCache<ChunkId, true>({ max: KNOWN_MAX });
+  readonly #smallBytes: number;
+  /** Bounded by a size of one each: for a bound by count the cache takes all its memory at once. */
+  readonly #known = new LRUCache<ChunkId, true>({ maxSize: KNOWN_MAX, sizeCalculation: () => 1 });
   readonly #corrupt: Counter;
   readonly #stored: Counter;
   /** Deletions under way. */
@@ -25,7 +25,16 @@ export class ChunkStore {
   /** Told when a chunk is stored, or stored again: whatever was thought of its age before is wrong. */
   onStored: (id: ChunkId) => void = () => {};
 
-  constructor(deps: { catalog: Catalog; files: ChunkFiles; hashing: Hashing; metrics: Metrics }) {
+  constructor(
+    deps: {
+      catalog: Catalog;
+      files: ChunkFiles;
+      hashing: Hashing;
+      metrics: Metrics;
+      chunkSizes?: ChunkSizes | undefined;
+    },
+  ) {
+    this.#smallBytes = (deps.chunkSizes ?? CHUNK_SIZES).smallBytes;
     this.#catalog = deps.catalog;
     this.#files = deps.files;
     this.#hashing = deps.hashing;
@@ -55,7 +64,7 @@ export class ChunkStore {
   async putVerified(id: ChunkId, bytes: Uint8Array): Promise<void> {
     this.storing(id);
     await this.#collecting.get(id);
-    if (bytes.length <= SMALL_CHUNK_BYTES) await this.#catalog.commit({ chunks: [{ id, bytes }] });
+    if (bytes.length <= this.#smallBytes) await this.#catalog.commit({ chunks: [{ id, bytes }] });
     else await this.#files.put(id, bytes);
     this.stored(id);
   }
@@ -73,7 +82,7 @@ export class ChunkStore {
 
   /** Verified bytes; a copy that fails is counted and put out of the way, and is then missing. */
   async get(id: ChunkId, sizeBytes?: number): Promise<Uint8Array | undefined> {
-    if (sizeBytes === undefined || sizeBytes <= SMALL_CHUNK_BYTES) {
+    if (sizeBytes === undefined || sizeBytes <= this.#smallBytes) {
       const bytes = await this.#catalog.chunk(id);
       if (bytes && this.#hashing.sha256(bytes) === id) return bytes;
       if (bytes) {
@@ -129,7 +138,7 @@ export class ChunkStore {
   async collect({ id, sizeBytes }: StoredChunk, isWanted: () => boolean): Promise<boolean> {
     this.#known.delete(id);
     if (isWanted() || this.#collecting.has(id)) return false;
-    const deleted = sizeBytes <= SMALL_CHUNK_BYTES ? this.#catalog.deleteChunk(id) : this.#files.delete(id);
+    const deleted = sizeBytes <= this.#smallBytes ? this.#catalog.deleteChunk(id) : this.#files.delete(id);
     const collecting = deleted.then(() => {}, () => {}).finally(() => this.#collecting.delete(id));
     this.#collecting.set(id, collecting);
     await deleted;

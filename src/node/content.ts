@@ -1,10 +1,11 @@
 /** An object's bytes, chunk by chunk, each verified before the first byte of it is passed on. */
 import {
-  CHUNK_BYTES,
+  CHUNK_SIZES,
   chunkCount,
   type ChunkId,
   chunkLength,
-  CHUNKS_PER_INDEX,
+  type ChunkSizes,
+  chunksPerIndex,
   DIGEST_BYTES,
   type Manifest,
 } from "../core/manifest.ts";
@@ -30,8 +31,10 @@ export interface OpenContent {
 export class Content {
   readonly #reader: ChunkReader;
   readonly #memory: MemoryCache;
+  readonly #sizes: ChunkSizes;
 
-  constructor(deps: { reader: ChunkReader; memory: MemoryCache }) {
+  constructor(deps: { reader: ChunkReader; memory: MemoryCache; chunkSizes?: ChunkSizes | undefined }) {
+    this.#sizes = deps.chunkSizes ?? CHUNK_SIZES;
     this.#reader = deps.reader;
     this.#memory = deps.memory;
   }
@@ -53,7 +56,7 @@ export class Content {
     trace?: string,
   ): Promise<OpenContent> {
     if (manifest.size === 0) return { source: { tier: "memory" }, bytes: none() };
-    const index = Math.floor(first / CHUNK_BYTES);
+    const index = Math.floor(first / this.#sizes.chunkBytes);
     const begin = await this.#chunk(name, manifest, index, trace);
     return { source: begin, bytes: this.#stream(name, manifest, first, last, begin, trace) };
   }
@@ -61,10 +64,15 @@ export class Content {
   /** Every chunk the object needs, index chunks included. */
   async *chunksOf(name: Name, manifest: Manifest): AsyncGenerator<{ id: ChunkId; sizeBytes: number }> {
     if (manifest.layout === "index") {
-      for (const [i, id] of manifest.chunks.entries()) yield { id, sizeBytes: indexLength(manifest, i) };
+      for (const [i, id] of manifest.chunks.entries()) {
+        yield { id, sizeBytes: this.#indexLength(manifest, i) };
+      }
     }
-    for (let i = 0; i < chunkCount(manifest.size); i++) {
-      yield { id: await this.#idOf(name, manifest, i), sizeBytes: chunkLength(manifest.size, i) };
+    for (let i = 0; i < chunkCount(manifest.size, this.#sizes); i++) {
+      yield {
+        id: await this.#idOf(name, manifest, i),
+        sizeBytes: chunkLength(manifest.size, i, this.#sizes),
+      };
     }
   }
 
@@ -76,8 +84,8 @@ export class Content {
     begin: FetchedChunk,
     trace: string | undefined,
   ): AsyncGenerator<Uint8Array> {
-    const firstIndex = Math.floor(first / CHUNK_BYTES);
-    const lastIndex = Math.floor(last / CHUNK_BYTES);
+    const firstIndex = Math.floor(first / this.#sizes.chunkBytes);
+    const lastIndex = Math.floor(last / this.#sizes.chunkBytes);
     const ahead: Promise<FetchedChunk>[] = [];
     let next = firstIndex + 1;
     const fill = (): void => {
@@ -92,8 +100,8 @@ export class Content {
       fill();
       const { bytes } = chunk ?? await ahead.shift()!;
       chunk = undefined;
-      const from = index === firstIndex ? first - index * CHUNK_BYTES : 0;
-      const to = index === lastIndex ? last - index * CHUNK_BYTES + 1 : bytes.length;
+      const from = index === firstIndex ? first - index * this.#sizes.chunkBytes : 0;
+      const to = index === lastIndex ? last - index * this.#sizes.chunkBytes + 1 : bytes.length;
       yield from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to);
     }
   }
@@ -106,30 +114,33 @@ export class Content {
   ): Promise<FetchedChunk> {
     const id = await this.#idOf(name, manifest, index);
     const keep = this.#memory.keepsObjectsOf(manifest.size);
-    return await this.#reader.fetch({ name, id, sizeBytes: chunkLength(manifest.size, index), keep, trace });
+    const sizeBytes = chunkLength(manifest.size, index, this.#sizes);
+    return await this.#reader.fetch({ name, id, sizeBytes, keep, trace });
   }
 
   async #idOf(name: Name, manifest: Manifest, index: number): Promise<ChunkId> {
     if (manifest.layout === "list") return manifest.chunks[index]!;
-    const at = Math.floor(index / CHUNKS_PER_INDEX);
+    const perIndex = chunksPerIndex(this.#sizes);
+    const at = Math.floor(index / perIndex);
     const { bytes } = await this.#reader.fetch({
       name,
       id: manifest.chunks[at]!,
-      sizeBytes: indexLength(manifest, at),
+      sizeBytes: this.#indexLength(manifest, at),
       keep: true,
     });
-    return hexOf(bytes, (index % CHUNKS_PER_INDEX) * DIGEST_BYTES);
+    return hexOf(bytes, (index % perIndex) * DIGEST_BYTES);
+  }
+
+  /** Bytes of index chunk `at`. */
+  #indexLength(manifest: Manifest, at: number): number {
+    const perIndex = chunksPerIndex(this.#sizes);
+    return Math.min(perIndex, chunkCount(manifest.size, this.#sizes) - at * perIndex) * DIGEST_BYTES;
   }
 }
 
 const EMPTY = new Uint8Array(0);
 
 async function* none(): AsyncGenerator<Uint8Array> {}
-
-/** Bytes of index chunk `at`. */
-function indexLength(manifest: Manifest, at: number): number {
-  return Math.min(CHUNKS_PER_INDEX, chunkCount(manifest.size) - at * CHUNKS_PER_INDEX) * DIGEST_BYTES;
-}
 
 function hexOf(bytes: Uint8Array, at: number): string {
   let hex = "";

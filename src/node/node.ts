@@ -4,6 +4,7 @@
  */
 import type { Layout } from "../core/layout.ts";
 import { foundingLayout } from "../core/layout.ts";
+import type { ChunkSizes } from "../core/manifest.ts";
 import { messageOf } from "../errors.ts";
 import type {
   Catalog,
@@ -43,6 +44,8 @@ export interface NodeOptions {
   readonly memoryCacheBytes: number;
   /** Ms a node must have been there before it is taken into the ring; undefined: never by itself. Default 10 s. */
   readonly joinAfterMs?: number | undefined;
+  /** `CHUNK_SIZES` unless said: see there. */
+  readonly chunkSizes?: ChunkSizes | undefined;
   /** Of what goes on in the background; what is not said is as in `DEFAULT_TIMINGS`. */
   readonly repair?: Partial<RepairTimings> | undefined;
 }
@@ -111,6 +114,7 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     seeds: options.seeds,
     cards: await loadCards(catalog),
     memoryCacheBytes: options.memoryCacheBytes,
+    chunkSizes: options.chunkSizes,
     repairTimings: { ...DEFAULT_TIMINGS, ...options.repair },
     joinAfterMs: "joinAfterMs" in options ? options.joinAfterMs : JOIN_AFTER_MS,
     onCards: remember,

@@ -8,7 +8,7 @@ import {
   type RequestDirectives,
   type StoredPolicy,
 } from "../core/freshness.ts";
-import { isExpired, type Manifest } from "../core/manifest.ts";
+import { type ChunkSizes, isExpired, type Manifest } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import { checkWrite, type WriteConditions } from "../core/precondition.ts";
 import type { RegisterValue } from "../core/register.ts";
@@ -71,6 +71,7 @@ export interface ObjectsDeps {
   hashing: Hashing;
   clock: Clock;
   uploadMaxMs: number;
+  chunkSizes?: ChunkSizes | undefined;
   /** A change of a name was committed by this node. */
   onCommitted: (name: Name, version: number) => void;
 }

@@ -1,4 +1,5 @@
 /** The parts of a node, each made from those it needs. How a node begins, joins its ring and ends is in node.ts. */
+import type { ChunkSizes } from "../core/manifest.ts";
 import type { NodeCard } from "../ports.ts";
 import { ChunkReader } from "./chunk-reader.ts";
 import { ChunkStore } from "./chunk-store.ts";
@@ -37,6 +38,7 @@ export interface PartsDeps extends NodePorts {
   /** Of peers that were known before. */
   cards: readonly NodeCard[];
   memoryCacheBytes: number;
+  chunkSizes?: ChunkSizes | undefined;
   repairTimings: RepairTimings;
   /** Ms a node must have been there before it is taken into the ring; undefined: never by itself. */
   joinAfterMs: number | undefined;
@@ -96,7 +98,7 @@ export function createParts(deps: PartsDeps) {
   });
   const strongReads = new StrongReads({ ...voting, registers, held: (name) => memory.value(name) });
   const reader = new ChunkReader({ ...deps, memory, chunks, cache: chunkCache, gate, membership });
-  const content = new Content({ reader, memory });
+  const content = new Content({ ...deps, reader, memory });
   const completion = new Completion({ ...deps, replica, chunks, reader, content });
   const handoffs = new Handoffs({ ...deps, chunks, gate, membership });
   const writer = new ChunkWriter({ ...deps, chunks, handoffs, gate, membership });

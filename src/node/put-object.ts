@@ -3,8 +3,9 @@
  * What is in memory of one: see chunk-pipeline.ts.
  */
 import {
-  CHUNK_BYTES,
+  CHUNK_SIZES,
   type ChunkId,
+  type ChunkSizes,
   type Manifest,
   MANIFEST_FORMAT,
   manifestProblem,
@@ -13,7 +14,6 @@ import type { Name } from "../core/names.ts";
 import { assert, AtollError } from "../errors.ts";
 import type { Clock, DigestAlgorithm, Hashing, RunningDigest } from "../ports.ts";
 import { ChunkPipeline } from "./chunk-pipeline.ts";
-import { SMALL_CHUNK_BYTES } from "./chunk-store.ts";
 import type { ChunkWriter } from "./chunk-writer.ts";
 import { Permits } from "./waiting.ts";
 
@@ -45,6 +45,7 @@ export interface UploadsDeps {
   clock: Clock;
   /** Ms from the first byte to the last: after longer, the first chunks may have been collected as nobody's. */
   uploadMaxMs: number;
+  chunkSizes?: ChunkSizes | undefined;
 }
 
 export class Uploads {
@@ -54,12 +55,14 @@ export class Uploads {
   readonly #permits = new Permits(WINDOW_OF_ALL);
   readonly #clock: Clock;
   readonly #uploadMaxMs: number;
+  readonly #sizes: ChunkSizes;
 
   constructor(deps: UploadsDeps) {
     this.#hashing = deps.hashing;
     this.#writer = deps.writer;
     this.#clock = deps.clock;
     this.#uploadMaxMs = deps.uploadMaxMs;
+    this.#sizes = deps.chunkSizes ?? CHUNK_SIZES;
   }
 
   /**
@@ -72,8 +75,9 @@ export class Uploads {
       hashing: this.#hashing,
       writer: this.#writer,
       permits: this.#permits,
-      take: () => this.#free.pop() ?? new Uint8Array(CHUNK_BYTES),
+      take: () => this.#free.pop() ?? new Uint8Array(this.#sizes.chunkBytes),
       release: (buffer) => this.#release(buffer),
+      chunkSizes: this.#sizes,
     });
     const begunMs = this.#clock.monotonicMs();
     let size = 0;
@@ -85,7 +89,7 @@ export class Uploads {
         if (size > upload.maxBytes) throw tooLarge(upload.maxBytes, `more than that`);
         digests.update(part);
         // The whole of a small body in one piece needs no copy.
-        if (size === part.length && size === upload.sizeBytes && size <= SMALL_CHUNK_BYTES) only = part;
+        if (size === part.length && size === upload.sizeBytes && size <= this.#sizes.smallBytes) only = part;
         else {
           assert(!only, "no bytes after the announced end");
           await chunks.add(part);
@@ -115,7 +119,7 @@ export class Uploads {
         headers: upload.headers,
         ...(upload.expiresMs !== undefined && { expiresMs: upload.expiresMs }),
       };
-      const problem = manifestProblem(manifest);
+      const problem = manifestProblem(manifest, this.#sizes);
       assert(problem === undefined, `a manifest we made is sound: ${problem}`);
       return { manifest, ...(only && { chunk: { id: sha256, bytes: only } }) };
     } finally {

@@ -3,7 +3,7 @@
  */
 import { LRUCache } from "lru-cache";
 import { type Ballot, compareBallots, sameBallot } from "../core/ballot.ts";
-import type { ChunkId } from "../core/manifest.ts";
+import { CHUNK_SIZES, type ChunkId, type ChunkSizes } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import { slotOf } from "../core/partitions.ts";
 import {
@@ -20,7 +20,7 @@ import {
 } from "../core/register.ts";
 import { AtollError, DamagedRegister } from "../errors.ts";
 import type { Catalog, Hashing, RegisterRow } from "../ports.ts";
-import { type ChunkStore, SMALL_CHUNK_BYTES } from "./chunk-store.ts";
+import type { ChunkStore } from "./chunk-store.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
 import type { Ring } from "./ring.ts";
 
@@ -31,6 +31,7 @@ export interface ReplicaDeps {
   chunks: ChunkStore;
   hashing: Hashing;
   ring: Ring;
+  chunkSizes?: ChunkSizes | undefined;
   /** Throws where this node has forgotten how it voted: until it was told, it has no vote. */
   mustRemember: (name: Name) => void;
   /** The value is about to be made durable; what is returned is called when it is, or failed to be. */
@@ -310,10 +311,11 @@ export class Replica {
   }
 
   #check(chunk: { id: ChunkId; bytes: Uint8Array }): void {
-    if (chunk.bytes.length > SMALL_CHUNK_BYTES) {
+    const { smallBytes } = this.#deps.chunkSizes ?? CHUNK_SIZES;
+    if (chunk.bytes.length > smallBytes) {
       throw new AtollError(
         "invalid-argument",
-        `wanted a chunk of at most ${SMALL_CHUNK_BYTES} bytes with a promise, got ${chunk.bytes.length}`,
+        `wanted a chunk of at most ${smallBytes} bytes with a promise, got ${chunk.bytes.length}`,
       );
     }
     const computed = this.#hashing.sha256(chunk.bytes);

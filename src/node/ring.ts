@@ -20,6 +20,8 @@ export class Ring {
   readonly self: string;
   #layout: Layout | undefined;
   #quorums: Quorum[] = [];
+  /** By peer, as far as they were asked for. */
+  readonly #shared = new Map<string, readonly number[]>();
 
   constructor(self: string, layout?: Layout) {
     this.self = self;
@@ -44,6 +46,7 @@ export class Ring {
       const replicas = [...new Set([...replicasOfPartition(layout, partition), ...sets.flat()])];
       return { number: layout.number, sets, replicas };
     });
+    this.#shared.clear();
   }
 
   quorum(name: Name): Quorum {
@@ -61,6 +64,19 @@ export class Ring {
 
   replicasOfPartition(partition: number): readonly string[] {
     return this.quorumOfPartition(partition).replicas;
+  }
+
+  /** Partitions that both this node and the peer are replicas of, in order. */
+  partitionsSharedWith(peer: string): readonly number[] {
+    let shared = this.#shared.get(peer);
+    if (!shared) {
+      shared = [...this.#quorums.keys()].filter((partition) => {
+        const { replicas } = this.#quorums[partition]!;
+        return replicas.includes(peer) && replicas.includes(this.self);
+      });
+      this.#shared.set(peer, shared);
+    }
+    return shared;
   }
 
   /** Who stands in for a replica that is down, in this order; nobody in a ring of as many nodes as replicas. */

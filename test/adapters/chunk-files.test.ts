@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { access, open, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { access, copyFile, open, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { openChunkFiles } from "../../src/adapters/chunk-files.ts";
@@ -51,8 +51,21 @@ test("Chunk files on disk are the bytes and a trailer of 24", async () => {
   const content = await readFile(fileOf(one.directory, id));
   assert.deepEqual(new Uint8Array(content.subarray(0, 5000)), bytes);
   assert.equal(content.length, 5024);
-  assert.equal(content.toString("latin1", 5000, 5004), "atl1");
+  assert.equal(content.toString("latin1", 5000, 5004), "atl2");
   assert.equal(content.readUInt32LE(5004), 5000);
+});
+
+test("Chunk files say `corrupt` of another chunk's good file that a disk put in their place", async () => {
+  using one = await opened();
+  const [here, there] = [numberedChunk(1), numberedChunk(19_001)];
+  assert.equal(here.bytes.length, there.bytes.length);
+  await one.files.put(here.id, here.bytes);
+  await one.files.put(there.id, there.bytes);
+  await copyFile(fileOf(one.directory, there.id), fileOf(one.directory, here.id));
+  assert.deepEqual(await one.files.get(here.id), { kind: "corrupt" });
+  await one.files.put(here.id, here.bytes);
+  assert.deepEqual(await read(one.files, here.id), here.bytes);
+  assert.deepEqual(await read(one.files, there.id), there.bytes);
 });
 
 test("Chunk files say `corrupt` wherever a byte changed and however short the file", async () => {

@@ -9,6 +9,7 @@ import type { Clock } from "../../src/ports.ts";
 const EPOCH_MS = Date.UTC(2026, 0, 15);
 /** Timers that one wait may run: beyond it something goes round in circles. */
 const TIMERS_MAX = 1_000_000;
+const TIMERS_AT_ONCE = 64;
 
 interface Timer {
   readonly dueMs: number;
@@ -39,6 +40,11 @@ export class FakeClock implements Clock {
     };
   }
 
+  /** Timers that will run. */
+  get pending(): number {
+    return this.#timers.filter(({ cancelled }) => !cancelled).length;
+  }
+
   /** Lets go on whatever needs no time. */
   async settle(): Promise<void> {
     // A turn of the event loop begins when no promise has anything to do any more.
@@ -49,9 +55,7 @@ export class FakeClock implements Clock {
   async advance(ms: number): Promise<void> {
     const endMs = this.#nowMs + ms;
     await this.settle();
-    for (let ran = 0; await this.#runNext(endMs); ran++) {
-      if (ran > TIMERS_MAX) throw new Error(`wanted ${ms} ms to pass, timers never ended`);
-    }
+    await this.#runTimers(endMs, () => false);
     this.#nowMs = endMs;
   }
 
@@ -70,9 +74,8 @@ export class FakeClock implements Clock {
   async until(label: string, condition: () => boolean, limitMs = 60_000): Promise<void> {
     const endMs = this.#nowMs + limitMs;
     await this.settle();
-    while (!condition()) {
-      if (!await this.#runNext(endMs)) throw new Error(`waited ${limitMs} ms of fake time in vain: ${label}`);
-    }
+    if (await this.#runTimers(endMs, condition)) return;
+    throw new Error(`waited ${limitMs} ms of fake time in vain: ${label}`);
   }
 
   /** The clock as one node sees it: its wall shows another time, and its timers end with its life. */
@@ -97,15 +100,49 @@ export class FakeClock implements Clock {
     return { wallMs: () => this.wallMs() + skewMs(), monotonicMs: () => this.monotonicMs(), after };
   }
 
-  async #runNext(endMs: number): Promise<boolean> {
-    const timer = this.#timers[0];
-    if (!timer || timer.dueMs > endMs) return false;
-    this.#pop();
-    if (timer.cancelled) return true;
-    this.#nowMs = Math.max(this.#nowMs, timer.dueMs);
-    timer.run();
-    await this.settle();
-    return true;
+  /**
+   * Runs what becomes due up to `endMs`, each timer in a callback of its own: both runtimes let promises do all they can
+   * between two callbacks, and many that were asked for together cost one turn of the event loop. Resolves with whether
+   * `condition` came to be so.
+   */
+  #runTimers(endMs: number, condition: () => boolean): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      let [ran, ended] = [0, false];
+      const end = (settle: () => void): void => {
+        ended = true;
+        settle();
+      };
+      const step = (): void => {
+        try {
+          if (ended) return;
+          if (condition()) return end(() => resolve(true));
+          if (!this.#runNext(endMs)) return end(() => resolve(false));
+          if (++ran > TIMERS_MAX) throw new Error(`wanted rest by ${endMs} ms, timers never ended`);
+        } catch (error) {
+          end(() => reject(error));
+        }
+      };
+      const turn = (): void => {
+        for (let i = 1; i < TIMERS_AT_ONCE; i++) setImmediate(step);
+        setImmediate(() => {
+          step();
+          if (!ended) turn();
+        });
+      };
+      turn();
+    });
+  }
+
+  #runNext(endMs: number): boolean {
+    let timer: Timer | undefined;
+    while ((timer = this.#timers[0]) && timer.dueMs <= endMs) {
+      this.#pop();
+      if (timer.cancelled) continue;
+      this.#nowMs = Math.max(this.#nowMs, timer.dueMs);
+      timer.run();
+      return true;
+    }
+    return false;
   }
 
   #push(timer: Timer): void {

@@ -8,17 +8,16 @@ import { AtollError, DamagedRegister } from "../../src/errors.ts";
 import { pause } from "../../src/node/waiting.ts";
 import type { Catalog, CatalogChange, ChunkCache, ChunkFiles, Clock, RegisterRow } from "../../src/ports.ts";
 import { createMemoryCatalog } from "./memory-catalog.ts";
-import { createMemoryChunkCache, createMemoryChunkFiles } from "./memory-chunk-files.ts";
+import { createMemoryChunkCache, createMemoryChunkFiles, type Damage } from "./memory-chunk-files.ts";
 
 /** Room for a few chunks. */
 const CACHE_BYTES = 8 << 20;
 
 export class FakeDisk {
-  readonly #clock: Clock;
   readonly #delayMs: () => number;
   readonly #catalog = createMemoryCatalog();
   readonly #files = createMemoryChunkFiles();
-  readonly #cache = createMemoryChunkCache(CACHE_BYTES);
+  readonly #cache: ReturnType<typeof createMemoryChunkCache>;
   /** Refuses what adds to it, as a full disk does. */
   isFull = false;
   /** Commits so far. */
@@ -30,8 +29,8 @@ export class FakeDisk {
   /** Small chunks that have rotted, until they are gone. */
   readonly rottenChunks = new Set<ChunkId>();
 
-  constructor(clock: Clock, delayMs: () => number = () => 0) {
-    this.#clock = clock;
+  constructor(delayMs: () => number = () => 0, cacheBytes = CACHE_BYTES) {
+    this.#cache = createMemoryChunkCache(cacheBytes);
     this.#delayMs = delayMs;
   }
 
@@ -40,7 +39,7 @@ export class FakeDisk {
     return this.#catalog;
   }
 
-  get chunkFiles(): ChunkFiles & { flip(id: string): void } {
+  get chunkFiles(): ChunkFiles & Damage {
     return this.#files;
   }
 
@@ -48,12 +47,12 @@ export class FakeDisk {
     return this.#cache;
   }
 
-  /** The catalog as one life of a process sees it. */
-  openCatalog(isAlive: () => boolean): Catalog {
+  /** The catalog as one life of a process sees it; `clock`: its own. */
+  openCatalog(isAlive: () => boolean, clock: Clock): Catalog {
     return this.#seenBy<Catalog>(isAlive, this.#catalog, {
-      commit: (change) => this.#write(isAlive, () => this.#commit(change)),
+      commit: (change) => this.#write(isAlive, clock, () => this.#commit(change)),
       deleteChunk: (id) =>
-        this.#write(isAlive, async () => {
+        this.#write(isAlive, clock, async () => {
           this.rottenChunks.delete(id);
           await this.#catalog.deleteChunk(id);
         }),
@@ -75,16 +74,16 @@ export class FakeDisk {
     });
   }
 
-  openChunkFiles(isAlive: () => boolean): ChunkFiles {
+  openChunkFiles(isAlive: () => boolean, clock: Clock): ChunkFiles {
     const inner = this.#files;
     return this.#seenBy<ChunkFiles>(isAlive, inner, {
       put: (id, bytes) =>
-        this.#write(isAlive, async () => {
+        this.#write(isAlive, clock, async () => {
           this.#mustHaveRoom();
           await inner.put(id, bytes);
         }),
-      setAside: (id) => this.#write(isAlive, () => inner.setAside(id)),
-      delete: (id) => this.#write(isAlive, () => inner.delete(id)),
+      setAside: (id) => this.#write(isAlive, clock, () => inner.setAside(id)),
+      delete: (id) => this.#write(isAlive, clock, () => inner.delete(id)),
     });
   }
 
@@ -115,14 +114,18 @@ export class FakeDisk {
     });
   }
 
-  /** Half the time before it is durable, half before anybody is told: a crash may come in either. */
-  async #write(isAlive: () => boolean, write: () => Promise<void>): Promise<void> {
+  /**
+   * What was being written when the process died is there whole, or not at all: a file is renamed into place after its sync,
+   * a commit is a transaction, and what a torn write left in a temporary nobody reads. Half the time before it is durable, half
+   * before anybody is told: a crash may come in either.
+   */
+  async #write(isAlive: () => boolean, clock: Clock, write: () => Promise<void>): Promise<void> {
     if (!isAlive()) return await forever();
     const delayMs = this.#delayMs();
-    if (delayMs > 0) await pause(this.#clock, delayMs / 2);
+    if (delayMs > 0) await pause(clock, delayMs / 2);
     if (!isAlive()) return await forever();
     await write();
-    if (delayMs > 0) await pause(this.#clock, delayMs / 2);
+    if (delayMs > 0) await pause(clock, delayMs / 2);
     if (!isAlive()) await forever();
   }
 

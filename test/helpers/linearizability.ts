@@ -30,7 +30,8 @@ export function linearize<S, I, O>(
 ): Operation<I, O>[] | undefined {
   if (history.length > OPERATIONS_MAX) throw new Error(`wanted at most ${OPERATIONS_MAX} operations`);
   const operations = [...history].sort((a, b) => a.calledAt - b.calledAt);
-  const known = operations.reduce((mask, { output }, i) => output === undefined ? mask : mask | bit(i), 0n);
+  const bits = operations.map((_, i) => 1n << BigInt(i));
+  const known = operations.reduce((mask, { output }, i) => output === undefined ? mask : mask | bits[i]!, 0n);
   const tried = new Set<string>();
   const order: Operation<I, O>[] = [];
 
@@ -41,26 +42,26 @@ export function linearize<S, I, O>(
     tried.add(configuration);
     let earliestReturn = Infinity;
     for (const [i, { output, returnedAt }] of operations.entries()) {
-      if (output !== undefined && (done & bit(i)) === 0n) {
+      if (output !== undefined && (done & bits[i]!) === 0n) {
         earliestReturn = Math.min(earliestReturn, returnedAt);
       }
     }
-    for (const [i, operation] of operations.entries()) {
-      // Whatever was called after something pending had returned comes after it.
-      if (operation.calledAt > earliestReturn) break;
-      if ((done & bit(i)) !== 0n) continue;
-      const after = model.apply(state, operation.input, operation.output);
-      if (after === undefined) continue;
-      order.push(operation);
-      if (search(done | bit(i), after)) return true;
-      order.pop();
+    for (const wanted of [true, false]) {
+      // Those whose answer nobody knows are tried last: as a rule the others explain themselves.
+      for (const [i, operation] of operations.entries()) {
+        // Whatever was called after something pending had returned comes after it.
+        if (operation.calledAt > earliestReturn) break;
+        if ((operation.output !== undefined) !== wanted || (done & bits[i]!) !== 0n) continue;
+        const after = model.apply(state, operation.input, operation.output);
+        // One that nobody saw and that changed nothing might as well not have been.
+        if (after === undefined || (!wanted && model.key(after) === model.key(state))) continue;
+        order.push(operation);
+        if (search(done | bits[i]!, after)) return true;
+        order.pop();
+      }
     }
     return false;
   };
 
   return search(0n, model.initial) ? order : undefined;
-}
-
-function bit(index: number): bigint {
-  return 1n << BigInt(index);
 }

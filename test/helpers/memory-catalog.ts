@@ -163,12 +163,17 @@ class MemoryCatalog implements Catalog {
 
   async slotRows(slot: number, after: Name, limit: number, end = slot + 1): Promise<RegisterRow[]> {
     this.#mustBeOpen();
-    const wanted: Name[] = [];
-    for (let at = slot; at < end && wanted.length < limit; at++) {
-      const names = [...this.#slots.get(at)?.names ?? []].sort(compareUtf8);
-      wanted.push(...names.filter((name) => at > slot || after === "" || compareUtf8(name, after) > 0));
+    const rows: RegisterRow[] = [];
+    for (let at = slot; at < end; at++) {
+      const names = this.#slots.get(at)?.names;
+      if (!names || names.size === 0) continue;
+      for (const name of [...names].sort(compareUtf8)) {
+        if (at === slot && after !== "" && compareUtf8(name, after) <= 0) continue;
+        if (rows.length === limit) return rows;
+        rows.push({ name, state: this.#registers.get(name)! });
+      }
     }
-    return wanted.slice(0, limit).map((name) => ({ name, state: this.#registers.get(name)! }));
+    return rows;
   }
 
   async changedSlots(limit: number): Promise<{ slot: number; turn: number }[]> {

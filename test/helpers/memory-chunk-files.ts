@@ -6,7 +6,17 @@ import type { ChunkCache, ChunkFiles } from "../../src/ports.ts";
 const BLOCK_BYTES = 4096;
 const TRAILER_BYTES = 24;
 
-export function createMemoryChunkFiles(): ChunkFiles & { flip(id: ChunkId): void } {
+/** What a test may do to the files behind everybody's back. */
+export interface Damage {
+  /** A bit of it. */
+  flip(id: ChunkId): void;
+  /** It was never there, whatever `put` said. */
+  lose(id: ChunkId): void;
+  /** Its bytes lie where another one's were, which are gone. The name is part of the checksum. */
+  misdirect(id: ChunkId, to: ChunkId): void;
+}
+
+export function createMemoryChunkFiles(): ChunkFiles & Damage {
   const files = new Map<ChunkId, { bytes: Uint8Array; good: boolean }>();
   return {
     async put(id, bytes) {
@@ -34,6 +44,15 @@ export function createMemoryChunkFiles(): ChunkFiles & { flip(id: ChunkId): void
       const file = files.get(id);
       if (!file) throw new Error(`wanted a chunk to damage, ${id} is not there`);
       file.good = false;
+    },
+    lose(id) {
+      files.delete(id);
+    },
+    misdirect(id, to) {
+      const file = files.get(id);
+      if (!file || id === to) return;
+      files.set(to, { bytes: file.bytes, good: false });
+      files.delete(id);
     },
   };
 }

@@ -4,12 +4,14 @@
  */
 import { createHashing } from "../../src/adapters/hashing.ts";
 import { foundingLayout, type Layout } from "../../src/core/layout.ts";
+import type { ChunkSizes } from "../../src/core/manifest.ts";
 import { objectName } from "../../src/core/names.ts";
 import { partitionOf } from "../../src/core/partitions.ts";
 import { replicasOfPartition } from "../../src/core/layout.ts";
 import { Metrics } from "../../src/node/metrics.ts";
 import { type AtollNode, createNode, type NodeOptions, type NodePorts } from "../../src/node/node.ts";
 import type { RepairTimings } from "../../src/node/repair/repair.ts";
+import { defer, type Deferred } from "../../src/node/waiting.ts";
 import type { Hashing, Log, NodeCard } from "../../src/ports.ts";
 import { FakeClock } from "./fake-clock.ts";
 import { FakeDisk } from "./fake-disk.ts";
@@ -28,6 +30,8 @@ export interface RingOptions {
   /** Of what is written. */
   readonly diskMs?: (random: SeededRandom) => number;
   readonly memoryCacheBytes?: number;
+  readonly diskCacheBytes?: number;
+  readonly chunkSizes?: ChunkSizes;
   /** How far a node's wall clock is off, now. */
   readonly skewMs?: (id: string) => number;
   readonly repair?: Partial<RepairTimings>;
@@ -45,6 +49,8 @@ export interface Site {
   /** Of its present life. */
   metrics: Metrics;
   life: number;
+  /** Resolves when its present life ends. */
+  ended: Deferred<void>;
 }
 
 const QUIET: Log = { info() {}, warn() {}, error() {} };
@@ -97,6 +103,7 @@ export class MemoryRing {
         heldUntilMs: 0,
         metrics: new Metrics(),
         life: 0,
+        ended: defer(),
       };
       this.#sites.set(id, site);
     }
@@ -104,7 +111,8 @@ export class MemoryRing {
   }
 
   #newDisk(): FakeDisk {
-    return new FakeDisk(this.clock, () => this.#options.diskMs?.(this.random) ?? 0);
+    const { diskMs, diskCacheBytes } = this.#options;
+    return new FakeDisk(() => diskMs?.(this.random) ?? 0, diskCacheBytes);
   }
 
   node(id: string): AtollNode {
@@ -132,18 +140,26 @@ export class MemoryRing {
       bootstrapExpect: this.#options.ids.length,
       replicas: this.#options.replicas ?? 3,
       memoryCacheBytes: this.#options.memoryCacheBytes ?? 8 << 20,
+      chunkSizes: this.#options.chunkSizes,
       repair: this.#options.repair,
       ...overrides,
     }, ports);
     this.#nodes.set(id, node);
-    this.network.listen(site.url, { id, handler: node.handlePeer, ringId: () => node.layout()?.ringId });
+    this.network.listen(site.url, {
+      id,
+      handler: node.handlePeer,
+      ringId: () => node.layout()?.ringId,
+      heldUntilMs: () => site.heldUntilMs,
+    });
     await node.start();
     return node;
   }
 
   /** At this instant: nothing of it goes on, what it had not made durable is gone. */
   crash(id: string): void {
-    this.site(id).life++;
+    const site = this.site(id);
+    site.life++;
+    site.ended.resolve();
     this.#nodes.get(id)?.stop();
     this.#nodes.delete(id);
     this.network.close(urlOf(id));
@@ -160,14 +176,17 @@ export class MemoryRing {
     const site = this.site(id);
     const life = ++site.life;
     const isAlive = (): boolean => site.life === life;
+    const heldUntilMs = (): number => site.heldUntilMs;
+    const clock = this.clock.seenBy(isAlive, () => this.#options.skewMs?.(id) ?? 0, heldUntilMs);
     site.metrics = new Metrics();
+    site.ended = defer();
     return {
-      catalog: site.disk.openCatalog(isAlive),
-      chunkFiles: site.disk.openChunkFiles(isAlive),
+      catalog: site.disk.openCatalog(isAlive, clock),
+      chunkFiles: site.disk.openChunkFiles(isAlive, clock),
       chunkCache: site.disk.chunkCache,
-      peers: this.network.peersOf(id, ringId, isAlive),
+      peers: this.network.peersOf(id, ringId, isAlive, heldUntilMs),
       hashing: HASHING,
-      clock: this.clock.seenBy(isAlive, () => this.#options.skewMs?.(id) ?? 0, () => site.heldUntilMs),
+      clock,
       random: this.random,
       log: QUIET,
       metrics: site.metrics,

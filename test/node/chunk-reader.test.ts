@@ -5,7 +5,7 @@ import { replicasOf, successorsOfPartition } from "../../src/core/layout.ts";
 import { objectName } from "../../src/core/names.ts";
 import { partitionOf } from "../../src/core/partitions.ts";
 import type { ChunkWanted } from "../../src/node/chunk-reader.ts";
-import { SMALL_CHUNK_BYTES } from "../../src/node/chunk-store.ts";
+import { SMALL_CHUNK_BYTES } from "../../src/core/manifest.ts";
 import type { Message } from "../helpers/fake-network.ts";
 import { HASHING, type MemoryRing, type RingOptions } from "../helpers/memory-ring.ts";
 import { openParts, type PartsRing } from "../helpers/memory-ring-parts.ts";

@@ -2,9 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { CHUNK_BYTES } from "../../src/core/manifest.ts";
+import { CHUNK_BYTES, SMALL_CHUNK_BYTES } from "../../src/core/manifest.ts";
 import { AtollError } from "../../src/errors.ts";
-import { SMALL_CHUNK_BYTES } from "../../src/node/chunk-store.ts";
 import { type Upload, Uploads } from "../../src/node/put-object.ts";
 import { contentAt, watchedBody } from "../helpers/memory-ring-body.ts";
 import type { Clock } from "../../src/ports.ts";

@@ -3,6 +3,7 @@ import type { RequestDirectives } from "../../src/core/freshness.ts";
 import type { WriteConditions } from "../../src/core/precondition.ts";
 import { isAtollError } from "../../src/errors.ts";
 import type { AtollNode } from "../../src/node/node.ts";
+import { defer } from "../../src/node/waiting.ts";
 import type { SeededRandom } from "../helpers/fake-random.ts";
 import type { Operation } from "../helpers/linearizability.ts";
 import { HASHING, type MemoryRing } from "../helpers/memory-ring.ts";
@@ -11,12 +12,10 @@ import { type Body, bodyOf, drawSize } from "./bodies.ts";
 import { wait } from "./faults.ts";
 import type { Input, Output } from "./model.ts";
 
-/** Between two looks at whether an answer is there, or whoever owes it is gone. */
-const POLL_MS = 20;
 /** Any operation has an end by then, whatever happens: deadlines of the write, of the read, of a body, and then some. */
 const STUCK_MS = 120_000;
-/** Told to a client as "it was not done"; everything else may have been. */
-const SURELY_NOT = ["no-quorum", "storage-full"] as const;
+/** Told to a client as "it was not done", an upload that took too long too; everything else may have been. */
+const SURELY_NOT = ["no-quorum", "storage-full", "incomplete-body"] as const;
 const PERHAPS = ["outcome-unknown", "internal", "overloaded", "damaged", "peer-refused"] as const;
 
 const CURRENT: RequestDirectives = { noCache: true, onlyIfCached: false };
@@ -75,20 +74,20 @@ export class ObjectClients {
   }
 
   async #outcome(id: string, input: Input, body: Body): Promise<Output | "unknown" | "not-done"> {
-    const site = this.#ring.site(id);
-    const { life } = site;
-    const begunMs = this.#ring.clock.monotonicMs();
     const progress = { answered: false };
     const answer = ask(this.#ring.node(id), this.name, input, body).finally(() => {
       progress.answered = true;
     });
     answer.catch(() => {}); // met below, unless the node crashed
-    while (!progress.answered && site.life === life) {
-      await wait(this.#ring, POLL_MS);
-      if (this.#ring.clock.monotonicMs() - begunMs > STUCK_MS) {
-        throw new Error(`wanted an end of ${input.kind} at ${id}, begun at ${begunMs}`);
-      }
-    }
+    const begunMs = this.#ring.clock.monotonicMs();
+    const stuck = defer<void>();
+    const cancel = this.#ring.clock.after(
+      STUCK_MS,
+      () => stuck.reject(new Error(`wanted an end of ${input.kind} at ${id}, begun at ${begunMs}`)),
+    );
+    await Promise.race([answer.catch(() => {}), this.#ring.site(id).ended.promise, stuck.promise]).finally(
+      cancel,
+    );
     if (!progress.answered) return "unknown";
     try {
       return await answer;

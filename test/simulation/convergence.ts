@@ -1,9 +1,40 @@
 /** What must be so when all has come to rest, looked up on the disks themselves. */
+import { Buffer } from "node:buffer";
 import { replicasOf } from "../../src/core/layout.ts";
-import type { ChunkId } from "../../src/core/manifest.ts";
+import { type ChunkId, DIGEST_BYTES } from "../../src/core/manifest.ts";
 import type { Name } from "../../src/core/names.ts";
 import type { RegisterValue } from "../../src/core/register.ts";
+import type { FakeDisk } from "../helpers/fake-disk.ts";
 import { HASHING, type MemoryRing } from "../helpers/memory-ring.ts";
+
+/** What a node says of what it still has to do, when it has nothing to do. */
+const QUEUES = [
+  "atoll_objects_incomplete",
+  "atoll_hints_owed",
+  "atoll_handoff_chunks_owed",
+  "atoll_recovery_partitions_left",
+  "atoll_registers_damaged",
+];
+/** Of one node at rest: its pings and their time-outs, and one for each thing that is done from time to time. */
+const TIMERS_PER_NODE = 8;
+const TIMERS_PER_PEER = 3;
+
+export interface Bounds {
+  readonly memoryCacheBytes: number;
+  readonly diskCacheBytes: number;
+}
+
+/** The first bound that is not kept; to be asked when all is at rest. */
+export function boundBroken(ring: MemoryRing, ids: readonly string[], bounds: Bounds): string | undefined {
+  for (const id of ids) {
+    const gauge = (series: string): number => ring.count(id, series);
+    const [memory, disk] = [gauge("atoll_memory_cache_bytes"), gauge("atoll_disk_cache_bytes")];
+    if (memory > bounds.memoryCacheBytes) return `${id} has ${memory} bytes in its memory cache`;
+    if (disk > bounds.diskCacheBytes) return `${id} has ${disk} bytes in its disk cache`;
+  }
+  const [timers, most] = [ring.clock.pending, ids.length * (TIMERS_PER_NODE + TIMERS_PER_PEER * ids.length)];
+  return timers > most ? `wanted at most ${most} timers at rest, there are ${timers}` : undefined;
+}
 
 /** The first thing that is not at rest, or undefined. */
 export async function unrest(ring: MemoryRing, ids: readonly string[]): Promise<string | undefined> {
@@ -29,13 +60,21 @@ export async function unrest(ring: MemoryRing, ids: readonly string[]): Promise<
     ) {
       registers.set(name, JSON.stringify([accepted, value]));
       if (value?.content.kind === "tombstone") return `${id} has a tombstone of ${name}`;
-      for (const chunk of chunksOf(value)) wanted.add(chunk);
+      for await (const chunk of chunksOf(disk, value)) wanted.add(chunk);
     }
     held.set(id, registers);
     const chunks = await chunkUnrest(ring, id, wanted);
     if (chunks !== undefined) return chunks;
   }
-  return registerUnrest(ring, held);
+  return registerUnrest(ring, held) ?? queueUnrest(ring, ids);
+}
+
+function queueUnrest(ring: MemoryRing, ids: readonly string[]): string | undefined {
+  for (const id of ids) {
+    const busy = QUEUES.find((series) => ring.count(id, series) !== 0);
+    if (busy !== undefined) return `${id} has ${ring.count(id, busy)} in ${busy}`;
+  }
+  return undefined;
 }
 
 function registerUnrest(ring: MemoryRing, held: Map<string, Map<Name, string>>): string | undefined {
@@ -60,15 +99,27 @@ async function chunkUnrest(ring: MemoryRing, id: string, wanted: Set<ChunkId>): 
   }
   for (const chunk of wanted) {
     if (disk.rottenChunks.has(chunk)) return `${id} has a rotten chunk ${chunk}`;
-    const row = await disk.catalog.chunk(chunk);
-    const file = await disk.chunkFiles.get(chunk);
-    const bytes = row ?? (file.kind === "found" ? file.bytes : undefined);
+    const bytes = await storedAt(disk, chunk);
     if (!bytes || HASHING.sha256(bytes) !== chunk) return `${id} lacks chunk ${chunk}`;
   }
   return undefined;
 }
 
-/** Those of an object of a few chunks; the simulation has no larger ones. */
-function chunksOf(value: RegisterValue | null): readonly ChunkId[] {
-  return value?.content.kind === "object" ? value.content.manifest.chunks : [];
+async function storedAt(disk: FakeDisk, chunk: ChunkId): Promise<Uint8Array | undefined> {
+  const row = await disk.catalog.chunk(chunk);
+  if (row) return row;
+  const file = await disk.chunkFiles.get(chunk);
+  return file.kind === "found" ? file.bytes : undefined;
+}
+
+/** Index chunks, and as far as they are here, those that they name. */
+async function* chunksOf(disk: FakeDisk, value: RegisterValue | null): AsyncGenerator<ChunkId> {
+  if (value?.content.kind !== "object") return;
+  const { layout, chunks } = value.content.manifest;
+  yield* chunks;
+  if (layout === "list") return;
+  for (const index of chunks) {
+    const text = Buffer.from(await storedAt(disk, index) ?? []).toString("hex");
+    for (let at = 0; at < text.length; at += 2 * DIGEST_BYTES) yield text.slice(at, at + 2 * DIGEST_BYTES);
+  }
 }

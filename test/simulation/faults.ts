@@ -3,6 +3,14 @@
  * fails at once hardly ever gets anywhere, and never meets what needs one thing often and another not at all.
  *
  * What destroys data hits one node only, the victim: more than that was never promised. Everything else may hit anybody.
+ * That messages overtake each other needs no fault of its own: each draws its own delay.
+ *
+ * A disk that acknowledges a sync and drops what was written is a bad disk, and a protocol of votes cannot notice every
+ * such loss: an acceptor whose last promise or acceptance is silently gone, its row being an older one that fits its
+ * checksum, votes as if it had never been asked. The promise is "as long as disks keep what they synced on a majority", and
+ * that disk counts against the minority for every register it lost, which the others do not know. So of the catalog only
+ * losses happen here that show: a row that does not fit its name or its checksum, or the whole of it. Of chunk files, whose
+ * absence shows, any write may be lost, or land where another one was.
  */
 import type { SeededRandom } from "../helpers/fake-random.ts";
 import type { Fate, Message } from "../helpers/fake-network.ts";
@@ -10,6 +18,10 @@ import type { MemoryRing } from "../helpers/memory-ring.ts";
 
 /** Of 1, how often a fault is part of a run. */
 const OFTEN = 0.4;
+const SLOWEST_MS = 5_000;
+const PAUSE_MAX_MS = 5_000;
+/** No message takes longer: sent late by a paused node, slow, a copy that came after it, met late by another. */
+export const LATEST_MS = 2 * SLOWEST_MS + 2 * PAUSE_MAX_MS;
 
 export class Faults {
   readonly #ring: MemoryRing;
@@ -21,12 +33,14 @@ export class Faults {
   readonly #slowestMs: number;
   readonly #kinds: readonly Trouble[];
   readonly #everyMs: number;
-  readonly #skews = new Map<string, number>();
+  readonly #clocks = new Map<string, Skew>();
+  readonly #struck = new Map<Trouble, number>();
   /** Ways from one node to another that are cut, by how many troubles. */
   readonly #cuts = new Map<string, number>();
   readonly #slow = new Set<string>();
   readonly happened: string[] = [];
   #over = false;
+  #fastestMs = 0;
 
   constructor(ring: MemoryRing, ids: readonly string[], random: SeededRandom) {
     this.#ring = ring;
@@ -36,14 +50,20 @@ export class Faults {
     const drawn = (most: number): number => random.chance(OFTEN) ? random.fraction() * most : 0;
     this.#loss = drawn(0.3);
     this.#doubling = drawn(0.3);
-    this.#slowestMs = random.pick([5, 50, 500, 5_000]);
+    this.#slowestMs = random.pick([5, 50, 500, SLOWEST_MS]);
     this.#kinds = TROUBLES.filter(() => random.chance(OFTEN));
     this.#everyMs = random.pick([500, 2_000, 5_000]);
     ring.network.rule((message) => this.#fateOf(message));
   }
 
+  /** How far a node's wall clock is off. In the end all are put right: the right time is the furthest that any has shown. */
   skewMs(id: string): number {
-    return this.#skews.get(id) ?? 0;
+    return this.#over ? this.#fastestMs : this.#skewMs(id);
+  }
+
+  #skewMs(id: string): number {
+    const { sinceMs, ms, rate } = this.#clocks.get(id) ?? NO_SKEW;
+    return ms + rate * (this.#ring.clock.monotonicMs() - sinceMs);
   }
 
   /** Until `endMs` on the ring's clock; then all that is wrong is put right but what lies on the victim's disk. */
@@ -53,15 +73,18 @@ export class Faults {
       await wait(this.#ring, this.#random.fraction() * this.#everyMs);
       if (clock.monotonicMs() >= endMs) break;
       const kind = this.#random.pick(this.#kinds);
+      const struck = this.#struck.get(kind) ?? 0;
+      if (struck >= (kind.most ?? Infinity)) continue;
+      this.#struck.set(kind, struck + 1);
       const id = kind.destroys ? this.#victim : this.#random.pick(this.#ids);
       this.happened.push(`${Math.round(clock.monotonicMs())} ${kind.name} ${id}`);
       void kind.strike(this, id);
     }
     await wait(this.#ring, Math.max(0, endMs - clock.monotonicMs()));
+    this.#noteFastest();
     this.#over = true;
     this.#cuts.clear();
     this.#slow.clear();
-    this.#skews.clear();
     for (const id of this.#ids) {
       const site = this.#ring.site(id);
       site.disk.isFull = false;
@@ -117,30 +140,41 @@ export class Faults {
     return () => void this.#slow.delete(id);
   }
 
-  skew(id: string, ms: number): void {
-    this.#skews.set(id, ms);
+  /** From now on the clock is off by `byMs` more, and so much faster than time. */
+  skew(id: string, byMs: number, rate = this.#clocks.get(id)?.rate ?? 0): void {
+    this.#noteFastest();
+    this.#clocks.set(id, { sinceMs: this.#ring.clock.monotonicMs(), ms: this.#skewMs(id) + byMs, rate });
+    this.#noteFastest();
+  }
+
+  #noteFastest(): void {
+    this.#fastestMs = Math.max(this.#fastestMs, ...this.#ids.map((id) => this.#skewMs(id)));
   }
 
   #fateOf({ from, to }: Message): Fate {
     const random = this.#random;
-    const now = this.#ring.clock.monotonicMs();
-    const heldMs = Math.max(
-      0,
-      this.#ring.site(to).heldUntilMs - now,
-      this.#ring.site(from).heldUntilMs - now,
-    );
-    if (this.#over) return { delayMs: heldMs + 1 + random.fraction() * 3 };
+    if (this.#over) return { delayMs: 1 + random.fraction() * 3 };
     const slow = this.#slow.has(from) || this.#slow.has(to);
     return {
       lost: (this.#cuts.get(`${from} ${to}`) ?? 0) > 0 || random.chance(this.#loss),
       copies: random.chance(this.#doubling) ? 2 : 1,
-      delayMs: heldMs + 1 + random.fraction() * (slow || random.chance(0.1) ? this.#slowestMs : 4),
+      delayMs: 1 + random.fraction() * (slow || random.chance(0.1) ? this.#slowestMs : 4),
     };
   }
 }
 
+interface Skew {
+  readonly sinceMs: number;
+  readonly ms: number;
+  readonly rate: number;
+}
+
+const NO_SKEW: Skew = { sinceMs: 0, ms: 0, rate: 0 };
+
 interface Trouble {
   readonly name: string;
+  /** In one run: what costs a thousand messages each time. */
+  readonly most?: number;
   /** Takes something away that was synced. */
   readonly destroys?: boolean;
   readonly strike: (faults: Faults, id: string) => void | Promise<void>;
@@ -203,13 +237,19 @@ const TROUBLES: readonly Trouble[] = [
     name: "pause",
     strike(faults, id) {
       const { clock } = faults.ring;
-      faults.ring.site(id).heldUntilMs = clock.monotonicMs() + faults.random.fraction() * 8_000;
+      faults.ring.site(id).heldUntilMs = clock.monotonicMs() + faults.random.fraction() * PAUSE_MAX_MS;
     },
   },
   {
     name: "clock jump",
     strike(faults, id) {
       faults.skew(id, (faults.random.fraction() - 0.5) * 600_000);
+    },
+  },
+  {
+    name: "clock drift",
+    strike(faults, id) {
+      faults.skew(id, 0, (faults.random.fraction() - 0.5) * 0.4);
     },
   },
   {
@@ -245,6 +285,31 @@ const TROUBLES: readonly Trouble[] = [
     },
   },
   {
+    name: "lost write",
+    destroys: true,
+    async strike(faults, id) {
+      const { disk } = faults.ring.site(id);
+      for (const { id: chunk } of await disk.chunkFiles.list("", 100)) {
+        if (faults.random.chance(0.1)) disk.chunkFiles.lose(chunk);
+      }
+    },
+  },
+  {
+    name: "misdirected write",
+    destroys: true,
+    async strike(faults, id) {
+      const { disk } = faults.ring.site(id);
+      const { random } = faults;
+      const files = await disk.chunkFiles.list("", 100);
+      if (files.length > 1) disk.chunkFiles.misdirect(random.pick(files).id, random.pick(files).id);
+      const small = (await disk.catalog.listChunks("", 100)).filter(({ sizeBytes }) => sizeBytes > 0);
+      if (small.length > 0) disk.rottenChunks.add(random.pick(small).id);
+      const rows = await disk.catalog.scan({ prefix: "", after: "", limit: 100 });
+      // The row that was overwritten holds another register's bytes, which do not fit its name.
+      if (rows.length > 1) disk.damagedRows.add(random.pick(rows).name);
+    },
+  },
+  {
     name: "damaged row",
     destroys: true,
     async strike(faults, id) {
@@ -257,6 +322,7 @@ const TROUBLES: readonly Trouble[] = [
   {
     name: "wipe",
     destroys: true,
+    most: 2,
     async strike(faults, id) {
       if (!faults.ring.isUp(id)) return;
       faults.ring.wipe(id);

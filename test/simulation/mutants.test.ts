@@ -73,6 +73,30 @@ const MUTANTS: readonly Mutant[] = [
     firstSeed: 330,
   },
   {
+    name: "take an accept as old as a tombstone that it forgot",
+    file: "src/node/replica.ts",
+    from: "if (before.value === null && compareBallots(ballot, floor) <= 0) {",
+    to: "if (before.value === null && compareBallots(ballot, floor) < 0) {",
+  },
+  {
+    name: "collect chunks that another node is looking for",
+    file: "src/node/repair/garbage.ts",
+    from: "if (owed[i] === true || wanted.has(chunk.id)) return;",
+    to: "if (owed[i] === true) return;",
+  },
+  {
+    name: "give out a chunk without looking at its bytes",
+    file: "src/node/chunk-store.ts",
+    from: "if (bytes && this.#hashing.sha256(bytes) === id) return bytes;",
+    to: "if (bytes) return bytes;",
+  },
+  {
+    name: "read each chunk once in its life",
+    file: "src/node/repair/scrub.ts",
+    from: 'if (from.after === "") this.#recent.clear();',
+    to: "",
+  },
+  {
     name: "leave promises above what was accepted, so that replicas never come to rest",
     file: "src/node/registers.ts",
     from: "&& !attempt.begun && !request.rewrite) {",

@@ -1,7 +1,7 @@
 /**
- * `npm run simulate -- --seeds N [--seed S] [--jobs J]`: plays N runs from seed S on, J at a time in processes of their
- * own, and says how it went. The first violation ends it with the one line that plays it again. `--hash` prints each
- * run's hash instead.
+ * `npm run simulate -- --seeds N [--seed S] [--jobs J] [--seconds T]`: plays N runs from seed S on, J at a time in processes
+ * of their own, for T seconds at most, and says how it went. The first violation ends it with the one line that plays it
+ * again. `--hash` prints each run's hash instead.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -15,13 +15,17 @@ const { values } = parseArgs({
     seeds: { type: "string", default: "100" },
     seed: { type: "string" },
     jobs: { type: "string", default: "1" },
+    seconds: { type: "string", default: "1000000" },
     hash: { type: "boolean", default: false },
   },
 });
-const [count, jobs] = [Number(values.seeds), Number(values.jobs)];
+const [count, jobs, limitSeconds] = [Number(values.seeds), Number(values.jobs), Number(values.seconds)];
 const first = values.seed === undefined ? Math.floor(Math.random() * 1e9) : Number(values.seed);
-if (![count, jobs, first].every((number) => Number.isSafeInteger(number) && number >= 0) || jobs < 1) {
-  console.error("wanted --seeds N, --seed S and --jobs J as whole numbers");
+if (
+  ![count, jobs, first, limitSeconds].every((number) => Number.isSafeInteger(number) && number >= 0) ||
+  jobs < 1
+) {
+  console.error("wanted --seeds N, --seed S, --jobs J and --seconds T as whole numbers");
   process.exit(2);
 }
 
@@ -34,6 +38,7 @@ async function playAll(): Promise<void> {
   const troubles = new Map<string, number>();
   let [played, operations, longestQuietMs] = [0, 0, 0];
   for (let seed = first; seed < first + count; seed++) {
+    if (performance.now() - startedMs > 1_000 * limitSeconds) break;
     try {
       const run = await play(seed);
       played++;
@@ -68,7 +73,7 @@ async function split(): Promise<void> {
   const children = Array.from({ length: jobs }, async (_, job) => {
     const seeds = Math.min(per, count - job * per);
     if (seeds <= 0) return 0;
-    const args = ["--seeds", String(seeds), "--seed", String(first + job * per)];
+    const args = ["--seeds", String(seeds), "--seed", String(first + job * per), "--seconds", values.seconds];
     const child = spawn(process.execPath, [fileURLToPath(import.meta.url), ...args], {
       stdio: ["ignore", "pipe", "inherit"],
     });
@@ -78,7 +83,7 @@ async function split(): Promise<void> {
   });
   const codes = await Promise.all(children);
   process.exitCode = Math.max(...codes);
-  console.log(`${count} runs in ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
+  console.log(`all ended after ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
 }
 
 function table(counts: ReadonlyMap<string, number>): string {

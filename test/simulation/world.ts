@@ -7,9 +7,10 @@ import { linearize } from "../helpers/linearizability.ts";
 import type { Message } from "../helpers/fake-network.ts";
 import { createSeededRandom } from "../helpers/fake-random.ts";
 import { HASHING, MemoryRing } from "../helpers/memory-ring.ts";
+import { CHUNK_SIZES } from "./bodies.ts";
 import { ObjectClients } from "./clients.ts";
-import { unrest } from "./convergence.ts";
-import { Faults, wait } from "./faults.ts";
+import { boundBroken, unrest } from "./convergence.ts";
+import { Faults, LATEST_MS, wait } from "./faults.ts";
 import { OBJECT_MODEL } from "./model.ts";
 
 const OBJECTS = 3;
@@ -17,15 +18,21 @@ const OPERATIONS_PER_OBJECT_MAX = 40;
 /** Of simulated time. */
 const TROUBLE_MS = 30_000;
 const QUIET_MAX_MS = 600_000;
-const QUIET_STEP_MS = 5_000;
+const QUIET_STEP_MS = 2_500;
+/** Of the trace, hashed at once. */
+const NOTES_CHARACTERS = 1 << 16;
+/** Too little for all there is, so that caches let go. */
+const MEMORY_CACHE_BYTES = 16 << 10;
+const DISK_CACHE_BYTES = 64 << 10;
 
 /** Short, so that everything there is to do in the background is done several times in a run. */
 const REPAIR = {
   compareIntervalMs: 5_000,
   scrubCycleMs: 20_000,
   scrubShare: 1,
-  garbageGraceMs: 25_000,
-  garbageIntervalMs: 5_000,
+  garbageGraceMs: 8_000,
+  garbageIntervalMs: 3_000,
+  lateMessageMs: LATEST_MS + 1_000,
   tombstoneAgeMs: 5_000,
 };
 
@@ -53,9 +60,18 @@ export async function play(seed: number): Promise<Run> {
     diskMs: (own) => own.fraction() * 4,
     skewMs: (id) => faults?.skewMs(id) ?? 0,
     repair: REPAIR,
+    chunkSizes: CHUNK_SIZES,
+    memoryCacheBytes: MEMORY_CACHE_BYTES,
+    diskCacheBytes: DISK_CACHE_BYTES,
   });
   const trace = HASHING.running("sha256");
-  const note = (text: string): void => trace.update(new TextEncoder().encode(text));
+  let noted = "";
+  const note = (text: string): void => {
+    noted += text;
+    if (noted.length < NOTES_CHARACTERS) return;
+    trace.update(new TextEncoder().encode(noted));
+    noted = "";
+  };
   try {
     for (const id of ids) await ring.start(id);
     faults = new Faults(ring, ids, createSeededRandom(random.below(2 ** 32)));
@@ -79,6 +95,11 @@ export async function play(seed: number): Promise<Run> {
       Promise.all(objects.flatMap((object) => ids.map((id) => object.lastRead(id)))),
       "the last reads",
     );
+    const broken = boundBroken(ring, ids, {
+      memoryCacheBytes: MEMORY_CACHE_BYTES,
+      diskCacheBytes: DISK_CACHE_BYTES,
+    });
+    if (broken !== undefined) throw new Error(broken);
     for (const { name, operations } of objects) {
       note(`${name} ${JSON.stringify(operations)}\n`);
       if (!linearize(operations, OBJECT_MODEL)) {
@@ -87,6 +108,7 @@ export async function play(seed: number): Promise<Run> {
         );
       }
     }
+    trace.update(new TextEncoder().encode(noted));
     return {
       seed,
       hash: trace.digestHex(),

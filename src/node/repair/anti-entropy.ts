@@ -3,7 +3,7 @@
  * to the registers that differ, and has those brought together. It finds whatever hints did not tell of.
  */
 import type { Name } from "../../core/names.ts";
-import { partitionOf, PARTITIONS, SLOTS_PER_PARTITION } from "../../core/partitions.ts";
+import { partitionOf, SLOTS_PER_PARTITION } from "../../core/partitions.ts";
 import { AtollError, DamagedRegister, isAtollError, messageOf } from "../../errors.ts";
 import type { Catalog, Clock, Log, Random } from "../../ports.ts";
 import { Background, forEach } from "../background.ts";
@@ -107,10 +107,7 @@ export class AntiEntropy {
 
   async #compareWith(peer: string): Promise<void> {
     const { ring, digests, gate, log, clock, random } = this.#deps;
-    const shared = Array.from({ length: PARTITIONS }, (_, partition) => partition).filter((partition) => {
-      const replicas = ring.replicasOfPartition(partition);
-      return replicas.includes(peer) && replicas.includes(ring.self);
-    });
+    const shared = ring.partitionsSharedWith(peer);
     if (shared.length === 0) return;
     const first = Math.floor(random.fraction() * shared.length);
     const partitions = [...shared.slice(first), ...shared.slice(0, first)];

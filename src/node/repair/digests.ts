@@ -4,7 +4,7 @@
  * so that a digest that lies is found.
  */
 import { branchText, EMPTY_DIGEST, leafText } from "../../core/merkle.ts";
-import { PARTITIONS, SLOTS, SLOTS_PER_PARTITION } from "../../core/partitions.ts";
+import { SLOTS, SLOTS_PER_PARTITION } from "../../core/partitions.ts";
 import { DamagedRegister, messageOf } from "../../errors.ts";
 import type { Catalog, Clock, Hashing, Log } from "../../ports.ts";
 import { Background, forEach } from "../background.ts";
@@ -32,7 +32,8 @@ export interface DigestsDeps {
 
 export class Digests {
   readonly #deps: DigestsDeps;
-  readonly #slots = new Map<number, string>();
+  /** By partition, of slots that hold anything: a partition that is not there is empty. */
+  readonly #slots = new Map<number, Map<number, string>>();
   /** Of partitions, as far as they were asked for since their last change. */
   readonly #partitions = new Map<number, string>();
   readonly #update: Background;
@@ -68,10 +69,11 @@ export class Digests {
 
   ofSlots(partition: number): string[] {
     const first = partition * SLOTS_PER_PARTITION;
-    return Array.from({ length: SLOTS_PER_PARTITION }, (_, i) => this.#slots.get(first + i) ?? EMPTY_DIGEST);
+    return Array.from({ length: SLOTS_PER_PARTITION }, (_, i) => this.#ofSlot(first + i));
   }
 
   ofPartition(partition: number): string {
+    if (!this.#slots.has(partition)) return EMPTY_DIGEST;
     let digest = this.#partitions.get(partition);
     if (digest === undefined) {
       digest = this.#digest(branchText(this.ofSlots(partition)));
@@ -84,10 +86,18 @@ export class Digests {
     return this.#deps.cycleMs / (SLOTS / CHECKED_AT_ONCE);
   }
 
+  #ofSlot(slot: number): string {
+    return this.#slots.get(Math.floor(slot / SLOTS_PER_PARTITION))?.get(slot) ?? EMPTY_DIGEST;
+  }
+
   #set(slot: number, digest: string): void {
-    if (digest === EMPTY_DIGEST) this.#slots.delete(slot);
-    else this.#slots.set(slot, digest);
-    this.#partitions.delete(Math.floor(slot / SLOTS_PER_PARTITION) % PARTITIONS);
+    const partition = Math.floor(slot / SLOTS_PER_PARTITION);
+    const slots = this.#slots.get(partition) ?? new Map<number, string>();
+    if (digest === EMPTY_DIGEST) slots.delete(slot);
+    else slots.set(slot, digest);
+    if (slots.size === 0) this.#slots.delete(partition);
+    else this.#slots.set(partition, slots);
+    this.#partitions.delete(partition);
   }
 
   async #digestChanged(): Promise<number | undefined> {
@@ -157,9 +167,9 @@ export class Digests {
   /** One that changes meanwhile is marked, and its digest is made anew anyway. */
   async #checkSlot(slot: number): Promise<void> {
     const { catalog, log } = this.#deps;
-    const known = this.#slots.get(slot) ?? EMPTY_DIGEST;
+    const known = this.#ofSlot(slot);
     const digest = await this.#digestSlot(slot);
-    if (digest === known || known !== (this.#slots.get(slot) ?? EMPTY_DIGEST)) return;
+    if (digest === known || known !== this.#ofSlot(slot)) return;
     const changed = await catalog.changedSlots(SLOTS);
     if (changed.some((entry) => entry.slot === slot)) return;
     this.#lies.add();

@@ -28,8 +28,6 @@ const SCAN = 256;
 /** Deletions under way. */
 const BATCH = 64;
 const ASK_TIMEOUT_MS = 5_000;
-/** How long after its upload a change may still be accepted somewhere: a write's deadline, and a late last message. */
-const LATE_MS = WRITE_DEADLINE_MS + 30_000;
 
 export interface GarbageDeps {
   ring: Ring;
@@ -46,6 +44,7 @@ export interface GarbageDeps {
   visit: (row: RegisterRow) => void;
   graceMs: number;
   intervalMs: number;
+  lateMessageMs: number;
 }
 
 export class Garbage {
@@ -62,7 +61,9 @@ export class Garbage {
   constructor(deps: GarbageDeps) {
     this.#deps = deps;
     this.#work = new Background(deps.clock, () => this.#run());
-    this.#lately = new Lately(deps.clock, deps.random, deps.graceMs + LATE_MS);
+    // After an upload its change may still be accepted somewhere for a write's deadline, and what a last message may take.
+    const memoryMs = deps.graceMs + WRITE_DEADLINE_MS + deps.lateMessageMs;
+    this.#lately = new Lately(deps.clock, deps.random, memoryMs);
     deps.chunks.onStored = (id) => this.#lately.add(id);
     for (const state of ["live", "owed", "dead"] as const) {
       deps.metrics.gauge(

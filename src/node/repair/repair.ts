@@ -32,6 +32,8 @@ export interface RepairTimings {
   /** Ms a chunk stays that nobody names, which is how long an upload, or the reading of a replaced object, may take. */
   readonly garbageGraceMs: number;
   readonly garbageIntervalMs: number;
+  /** Ms after which no message of a write arrives any more. */
+  readonly lateMessageMs: number;
   /** Ms a tombstone stays at least. */
   readonly tombstoneAgeMs: number;
 }
@@ -45,6 +47,7 @@ export const DEFAULT_TIMINGS: RepairTimings = {
   scrubShare: 0.05,
   garbageGraceMs: 12 * HOUR_MS,
   garbageIntervalMs: HOUR_MS,
+  lateMessageMs: 30_000,
   tombstoneAgeMs: 24 * HOUR_MS,
 };
 
@@ -105,6 +108,7 @@ export class Repair {
       visit: (row) => this.#tombstones.consider(row),
       graceMs: timings.garbageGraceMs,
       intervalMs: timings.garbageIntervalMs,
+      lateMessageMs: timings.lateMessageMs,
     });
     this.scrub = new Scrub({
       ...deps,

@@ -63,7 +63,7 @@ interface Progress {
 export class Scrub {
   readonly #deps: ScrubDeps;
   readonly #work: Background;
-  readonly #recent = new LRUCache<ChunkId, true>({ max: RECENT_MAX });
+  readonly #recent = new LRUCache<ChunkId, true>({ maxSize: RECENT_MAX, sizeCalculation: () => 1 });
   readonly #checked: Counter;
   readonly #mended: Counter;
   #restMs = 0;
@@ -82,7 +82,7 @@ export class Scrub {
   }
 
   start(): void {
-    this.#work.wake(RETRY_MS);
+    this.#work.wake(Math.min(RETRY_MS, this.#deps.cycleMs));
   }
 
   stop(): void {
@@ -123,7 +123,7 @@ export class Scrub {
     } catch (error) {
       log.warn("the scrub waits", { reason: messageOf(error) });
     }
-    return RETRY_MS;
+    return Math.min(RETRY_MS, cycleMs);
   }
 
   async #keep(progress: Progress, done: boolean): Promise<void> {
