@@ -5,6 +5,7 @@ import { Membership } from "../../src/node/membership.ts";
 import { Metrics } from "../../src/node/metrics.ts";
 import type { NodeCard } from "../../src/ports.ts";
 import { FakeClock } from "../helpers/fake-clock.ts";
+import { createSeededRandom } from "../helpers/fake-random.ts";
 import { MemoryRing, urlOf } from "../helpers/memory-ring.ts";
 
 const IDS = ["a", "b", "c"];
@@ -121,6 +122,8 @@ function alone(
   const membership = new Membership({
     self: () => ({ ...card("self"), ...self }),
     seeds: [],
+    hasPlace: () => true,
+    random: createSeededRandom(1),
     peers: { call: () => new Promise(() => {}) },
     clock: new FakeClock(),
     log: { info() {}, warn() {}, error() {} },
