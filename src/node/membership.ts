@@ -11,7 +11,7 @@ import { UsualWait } from "../core/failure-detector.ts";
 import { type Member, MemberList, type MemberState } from "../core/member-list.ts";
 import { isAtollError } from "../errors.ts";
 import type { Clock, Log, NodeCard, Peers, Random, Rumour } from "../ports.ts";
-import type { Metrics } from "./metrics.ts";
+import type { Counter, Metrics } from "./metrics.ts";
 import { type Doubt, PeerView } from "./peer-view.ts";
 import { Probing } from "./probing.ts";
 
@@ -63,6 +63,8 @@ export class Membership {
   readonly #views = new Map<string, PeerView>();
   readonly #usual = new UsualWait();
   readonly #probing: Probing;
+  readonly #suspicions: Counter;
+  readonly #deaths: Counter;
   #ownCard: { readonly text: string; readonly sinceMs: number };
   #cardsChanged = false;
   #stopped = false;
@@ -92,6 +94,11 @@ export class Membership {
     });
     for (const card of remembered) this.#learn(card);
     this.#cardsChanged = false;
+    this.#suspicions = metrics.counter(
+      "atoll_peer_suspicions_total",
+      "Peers that were alive and became suspect",
+    );
+    this.#deaths = metrics.counter("atoll_peer_deaths_total", "Peers that became dead");
     metrics.gauge("atoll_peers_alive", "Peers that answer", () => this.alive().length);
     metrics.gauge("atoll_peers_known", "Peers ever heard of", () => this.#list.size);
   }
@@ -362,7 +369,14 @@ export class Membership {
     } else if (doubt === "leaving" && before !== "leaving") log.info("peer is leaving", fields);
     else if (doubt !== undefined && before === undefined) {
       log.warn("peer is suspect", { ...fields, reason: doubt });
+      this.#suspicions.add();
     }
+    const { state } = member;
+    if (state === "dead" && view.toldState !== "dead") {
+      log.warn("peer is dead", fields);
+      this.#deaths.add();
+    }
+    view.toldState = state;
   }
 }
 

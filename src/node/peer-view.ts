@@ -17,6 +17,8 @@ export class PeerView {
   readonly detector: FailureDetector;
   /** What the node went by when it last looked; undefined: it is alive. */
   doubt: Doubt | undefined = "unknown";
+  /** What the ring said of it when the node last looked. */
+  toldState: MemberState | undefined;
   lastHeardMs = -Infinity;
   /** When somebody else last reached it for this node. */
   reachedByOthersMs = -Infinity;

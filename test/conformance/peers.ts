@@ -249,7 +249,7 @@ export function peersConformance(name: string, setup: () => Promise<OpenPeers>):
           allowed++;
         } else await failsWith(call, "wrong-ring");
       }
-      assert.equal(allowed, 4);
+      assert.equal(allowed, 6);
     });
   }
 }
