@@ -5,7 +5,8 @@
  * What is measured is not the time between heartbeats but the wait: from the first question that is open until any sign of
  * life. So a peer that is asked once in five minutes is judged by the same rule as one that is asked every second, and
  * loss shows as longer waits. A wait longer than `t` is taken to have the probability e^(-t/mean); phi is its negative
- * decimal logarithm. The mean begins as what waits are usually like at this node, whose own network may be the bad one.
+ * decimal logarithm. The mean is the peer's own or that of all peers together, whichever is longer: this node's network may
+be the bad one, and of a peer that is hardly ever asked there is not much to go by.
  *
  * Signs of life do not show that a peer works: one whose calls time out again and again hangs, whatever it says of itself.
  */
@@ -110,7 +111,7 @@ export class FailureDetector {
 
   /** How unlikely it is that the peer lives and only is late, as a negative decimal logarithm. */
   phi(nowMs: number): number {
-    return LOG10_E * this.waitedMs(nowMs) / Math.max(1, this.#meanMs ?? this.#usual.meanMs);
+    return LOG10_E * this.waitedMs(nowMs) / Math.max(1, this.#meanMs ?? 0, this.#usual.meanMs);
   }
 
   verdict(nowMs: number): Verdict {

@@ -17,7 +17,7 @@ import { Probing } from "./probing.ts";
 
 const PING_TIMEOUT_MS = 2_000;
 /** Of one peer, under way. */
-const PINGS_MAX = 4;
+const PINGS_MAX = 6;
 /** Cards kept; more than any ring has nodes, less than a lying peer could invent. */
 const CARDS_MAX = 2_048;
 /** Members of one page of the whole list. */

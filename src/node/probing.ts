@@ -24,20 +24,20 @@ const PARTNER_MS = 10_000;
 const DOUBTED_MAX = 16;
 const HELPERS = 3;
 /** Questions to others about one peer, under way. */
-const ROUNDS_MAX = 4;
+const ROUNDS_MAX = 6;
 const HELP_TIMEOUT_MS = 2_000;
 /** Shorter, so that the answer is not too late for whoever asked. */
 const LOOK_TIMEOUT_MS = 1_500;
 /** Pings on behalf of others, under way; beyond that they are told no. */
 const LOOKS_MAX = 64;
 /** Whom others reached so lately is not condemned here. */
-const REACHED_MS = 2_000;
+const REACHED_MS = 3_000;
 const SEEDS_MAX = 4;
 const SEED_TIMEOUT_MS = 2_000;
 const WORK_TIMEOUT_MS = 2_000;
 const SWEEP_PERIODS = 10;
 /** Between two whole lists fetched. */
-const LIST_INTERVAL_MS = 10_000;
+const LIST_INTERVAL_MS = 5_000;
 const LIST_TIMEOUT_MS = 5_000;
 const PAGES_MAX = 16;
 /** Nobody's chunk: looking for it is real work of the catalog and of nothing else. */
@@ -197,8 +197,7 @@ export class Probing {
     for (const view of late.slice(0, DOUBTED_MAX)) {
       this.#waiting.delete(view);
       this.ask(view.id);
-      // Once it is suspected there is less haste.
-      if (view.doubt === undefined || this.#ticks % TICKS_PER_PERIOD === 0) this.#askOthers(view);
+      this.#askOthers(view);
       this.#condemn(view, nowMs);
     }
   }
@@ -307,7 +306,7 @@ export class Probing {
         after = next;
       }
     } catch {
-      this.#listAt ??= from; // or whoever else has it: in ten seconds
+      this.#listAt ??= from; // or whoever else has it, later
     }
   }
 }
