@@ -20,8 +20,10 @@ const PING_TIMEOUT_MS = 2_000;
 const PINGS_MAX = 6;
 /** Cards kept; more than any ring has nodes, less than a lying peer could invent. */
 const CARDS_MAX = 2_048;
+const CARDS_AT_ONCE_MAX = 64;
+const CARDS_INTERVAL_MS = 1_000;
 /** Members of one page of the whole list. */
-export const PAGE_MAX = 256;
+const PAGE_MAX = 256;
 /** How long after its last change this node's own card goes with what it says of itself. */
 const CARD_IS_NEWS_MS = 30_000;
 const GOODBYES_MAX = 16;
@@ -67,6 +69,7 @@ export class Membership {
   readonly #deaths: Counter;
   #ownCard: { readonly text: string; readonly sinceMs: number };
   #cardsChanged = false;
+  #toldMs = -Infinity;
   #stopped = false;
 
   constructor(options: MembershipOptions, remembered: readonly NodeCard[] = []) {
@@ -294,9 +297,14 @@ export class Membership {
     return true;
   }
 
+  /** To write a large ring's addresses down is work: once a period is enough. */
   #tellOfCards(): void {
-    if (!this.#cardsChanged) return;
+    const nowMs = this.#nowMs();
+    if (
+      !this.#cardsChanged || (this.#list.size > CARDS_AT_ONCE_MAX && nowMs - this.#toldMs < CARDS_INTERVAL_MS)
+    ) return;
     this.#cardsChanged = false;
+    this.#toldMs = nowMs;
     this.#options.onCards(this.cards());
   }
 
@@ -307,6 +315,7 @@ export class Membership {
   }
 
   #checkOwnCard(): void {
+    this.#tellOfCards();
     const card = this.#options.self();
     const text = newsworthy(card);
     if (text === this.#ownCard.text) return;

@@ -74,8 +74,6 @@ export class FleetClock implements Clock {
 export interface FleetOptions {
   readonly members: number;
   readonly seed?: number;
-  /** What is sent is decoded again, as a real receiver would: slower. */
-  readonly isDecoded?: boolean;
 }
 
 /** One that has not crashed. */
@@ -90,17 +88,17 @@ export class GossipFleet {
   readonly ids: readonly string[];
   /** Of one way; undefined: nothing is lost. */
   isLost: ((from: string, to: string) => boolean) | undefined;
+  /** What is sent is decoded again, as a real receiver would: slower. */
+  isDecoded = false;
   bytes = 0;
   messages = 0;
   /** Suspicions and deaths of members that are up, as the members' own logs have them. */
   falseSuspicions = 0;
   falseDeaths = 0;
   readonly #sites = new Map<string, Site>();
-  readonly #isDecoded: boolean;
 
-  constructor({ members, seed = 1, isDecoded = false }: FleetOptions) {
+  constructor({ members, seed = 1 }: FleetOptions) {
     this.random = createSeededRandom(seed);
-    this.#isDecoded = isDecoded;
     // As long as real ones.
     this.ids = Array.from({ length: members }, (_, n) => `node-${String(n).padStart(4, "0")}-000000`);
     for (const id of this.ids) this.#sites.set(id, { membership: this.#membership(id), isUp: false });
@@ -217,7 +215,7 @@ export class GossipFleet {
       : encodeRequest({ request: message as CallRequest });
     this.bytes += frame.sizeBytes + 4;
     this.messages++;
-    if (!this.#isDecoded) return message;
+    if (!this.isDecoded) return message;
     const body = joinFrames([frame]);
     const decoded = isReply ? decodeReplies(body, 1)[0] : decodeRequests(body)[0];
     if (decoded instanceof Error) throw decoded;
