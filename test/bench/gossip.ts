@@ -47,8 +47,11 @@ async function measure(members: number): Promise<string[]> {
   note(`all know all after ${seconds(joinedMs)}`);
   await fleet.clock.advance(SETTLED_MS);
   const steady = await traffic(fleet, STEADY_MS);
+  note(`${Math.round(steady.bytes)} bytes, ${steady.messages.toFixed(1)} messages a node and second`);
   const calm = await deaths(fleet, DEATHS);
-  note(`deaths known after ${seconds(calm.knownMs)}`);
+  note(
+    `deaths suspected by all after ${seconds(calm.suspectMs)}, known to all after ${seconds(calm.knownMs)}`,
+  );
   const [a, b] = fleet.up as [string, string];
   fleet.isLost = (from, to) => {
     return ((from === a && to === b) || (from === b && to === a)) && fleet.random.chance(LOSS);
@@ -78,7 +81,9 @@ async function measure(members: number): Promise<string[]> {
 /** Per node and second. */
 async function traffic(fleet: GossipFleet, ms: number): Promise<{ bytes: number; messages: number }> {
   fleet.bytes = fleet.messages = 0;
+  fleet.isCounting = true;
   await fleet.clock.advance(ms);
+  fleet.isCounting = false;
   const nodeSeconds = fleet.up.length * ms / 1_000;
   return { bytes: fleet.bytes / nodeSeconds, messages: fleet.messages / nodeSeconds };
 }
