@@ -167,6 +167,7 @@ async function serve(config: Config): Promise<void> {
     log.info("draining", { signal, drainTimeoutMs: config.drainTimeoutMs });
     log.flush();
     draining = true;
+    await node.leave();
     await publicListener.close({ graceMs: config.drainTimeoutMs });
     node.stop();
     await peerListener.close({ graceMs: LAST_GRACE_MS });

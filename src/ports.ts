@@ -5,6 +5,7 @@
 import type { Ballot } from "./core/ballot.ts";
 import type { Layout } from "./core/layout.ts";
 import type { ChunkId } from "./core/manifest.ts";
+import type { MemberRumour } from "./core/member-list.ts";
 import type { Name } from "./core/names.ts";
 import type { Testimony } from "./core/quorum.ts";
 import type { AcceptorState, AcceptReply, Floor, PrepareReply, RegisterValue } from "./core/register.ts";
@@ -173,8 +174,21 @@ export interface NodeCard {
   readonly bootstrapExpect: number;
 }
 
+/** What nodes tell each other of nodes. */
+export type Rumour = MemberRumour<NodeCard>;
+
 export type PeerRequest =
-  | { readonly type: "ping"; readonly card: NodeCard; readonly known: readonly NodeCard[] }
+  /** `news`: the first rumour is the sender's own. `known`: cards, as nodes tell of others that know no rumours. */
+  | {
+    readonly type: "ping";
+    readonly card: NodeCard;
+    readonly known?: readonly NodeCard[] | undefined;
+    readonly news?: readonly Rumour[] | undefined;
+  }
+  /** Does the receiver reach that node? */
+  | { readonly type: "probe"; readonly target: string; readonly news: readonly Rumour[] }
+  /** Whom does the receiver know, with IDs greater than `after`? */
+  | { readonly type: "members"; readonly after: string }
   | { readonly type: "layout" }
   /** Votes on the layout of that number; the first is voted by all who found the ring, the others by its voters. */
   | { readonly type: "decree-prepare"; readonly number: number; readonly ballot: Ballot }
@@ -244,7 +258,15 @@ export interface ScanEntry {
 }
 
 export type PeerReply =
-  | { readonly type: "pong"; readonly card: NodeCard; readonly known: readonly NodeCard[] }
+  | {
+    readonly type: "pong";
+    readonly card: NodeCard;
+    readonly known?: readonly NodeCard[] | undefined;
+    readonly news?: readonly Rumour[] | undefined;
+  }
+  | { readonly type: "probe"; readonly reached: boolean; readonly news: readonly Rumour[] }
+  /** `next`: what the next page begins after; absent at the end. */
+  | { readonly type: "members"; readonly entries: readonly Rumour[]; readonly next?: string | undefined }
   | { readonly type: "layout"; readonly layout?: Layout | undefined }
   | {
     readonly type: "decree-prepare";

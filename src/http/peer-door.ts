@@ -36,6 +36,8 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
 /** What a node may ask of another although one of them belongs to no ring yet: how rings are found and founded. */
 const WITHOUT_RING: ReadonlySet<PeerRequest["type"]> = new Set([
   "ping",
+  "probe",
+  "members",
   "layout",
   "decree-prepare",
   "decree-accept",

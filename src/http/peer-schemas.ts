@@ -8,6 +8,7 @@
 import { z } from "zod";
 import { type Layout, LAYOUT_FORMAT, layoutProblem } from "../core/layout.ts";
 import { isChunkId, type Manifest, MANIFEST_FORMAT, manifestProblem } from "../core/manifest.ts";
+import { NUMBER_MAX } from "../core/member-list.ts";
 import { PARTITIONS, SLOTS, SLOTS_PER_PARTITION } from "../core/partitions.ts";
 import { ANCESTORS_MAX, type RegisterValue } from "../core/register.ts";
 import type { NodeCard, PeerReply, PeerRequest } from "../ports.ts";
@@ -28,6 +29,9 @@ export const NOTICE_COMMITS_MAX = 1_024;
 const CHUNKS_ASKED_MAX = 1_024;
 /** Of one page of a slot. */
 const SLOT_ROWS_MAX = 1_024;
+/** Of one message, and of one page of the list of members. */
+const NEWS_MAX = 32;
+const MEMBERS_MAX = 512;
 
 const text = z.string().max(TEXT_CHARS_MAX);
 const name = z.string().max(NAME_CHARS_MAX);
@@ -99,6 +103,14 @@ const card: z.ZodType<NodeCard> = z.strictObject({
   bootstrapExpect: count,
 });
 const cards = z.array(card).max(NODES_MAX);
+const rumour = z.strictObject({
+  id: text.min(1),
+  number: positive.max(NUMBER_MAX),
+  state: z.enum(["joining", "alive", "suspect", "leaving", "dead"]),
+  card: card.optional(),
+});
+const news = z.array(rumour).max(NEWS_MAX);
+const pinged = { card, known: cards.optional(), news: news.optional() };
 
 const range = z.strictObject({
   prefix: name,
@@ -124,7 +136,9 @@ const testimony = z.strictObject({
 
 /** As on the wire: without the bytes. Chunks themselves have routes of their own. */
 export const requestSchema = z.discriminatedUnion("type", [
-  z.strictObject({ type: z.literal("ping"), card, known: cards }),
+  z.strictObject({ type: z.literal("ping"), ...pinged }),
+  z.strictObject({ type: z.literal("probe"), target: text.min(1), news }),
+  z.strictObject({ type: z.literal("members"), after: text }),
   z.strictObject({ type: z.literal("layout") }),
   z.strictObject({ type: z.literal("decree-prepare"), number: positive, ballot }),
   z.strictObject({ type: z.literal("decree-accept"), ballot, layout }),
@@ -171,7 +185,13 @@ const scanEntry = z.strictObject({
 });
 
 export const replySchema = z.discriminatedUnion("type", [
-  z.strictObject({ type: z.literal("pong"), card, known: cards }),
+  z.strictObject({ type: z.literal("pong"), ...pinged }),
+  z.strictObject({ type: z.literal("probe"), reached: z.boolean(), news }),
+  z.strictObject({
+    type: z.literal("members"),
+    entries: z.array(rumour).max(MEMBERS_MAX),
+    next: text.optional(),
+  }),
   z.strictObject({ type: z.literal("layout"), layout: layout.optional() }),
   z.strictObject({
     type: z.literal("decree-prepare"),

@@ -75,6 +75,8 @@ export interface AtollNode {
   readonly layout: () => Layout | undefined;
   /** Begins to ping, to found or join a ring, and to complete what was left incomplete. */
   start(): Promise<void>;
+  /** Tells the others, best effort and within half a second, that it is about to end. */
+  leave(): Promise<void>;
   /** Ends the background work; what others ask is still answered. */
   stop(): void;
 }
@@ -171,6 +173,7 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
       steward.start();
       considerFounding();
     },
+    leave: () => membership.leave(),
     stop() {
       stopped = true;
       membership.stop();

@@ -55,6 +55,7 @@ export function createParts(deps: PartsDeps) {
   const memories = new Memories(catalog);
   const membership: Membership = new Membership({
     ...deps,
+    hasPlace: (id) => ring.layout === undefined || ring.members.includes(id),
     onHeard: (card) => layouts.heard(card),
     onReturned: () => repair.peerReturned(),
   }, deps.cards);

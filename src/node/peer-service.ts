@@ -66,8 +66,12 @@ export function createPeerService(deps: PeerServiceDeps): PeerHandler {
     }
     switch (request.type) {
       case "ping":
-        membership.heard(request.card, request.known);
-        return { type: "pong", card: deps.self(), known: membership.alive() };
+        membership.heard(request.card, request.known ?? [], request.news);
+        return { type: "pong", card: deps.self(), news: membership.newsFor(request.card.id) };
+      case "probe":
+        return { type: "probe", ...await membership.probe(from.node, request.target, request.news) };
+      case "members":
+        return { type: "members", ...membership.page(request.after) };
       case "layout":
         return { type: "layout", layout: ring.layout };
       case "decree-prepare":

@@ -45,7 +45,14 @@ export interface Host {
 }
 
 /** What nodes may say to each other before both belong to a ring, as http/peer-door.ts has it. */
-const WITHOUT_RING = new Set<PeerRequest["type"]>(["ping", "layout", "decree-prepare", "decree-accept"]);
+const WITHOUT_RING = new Set<PeerRequest["type"]>([
+  "ping",
+  "probe",
+  "members",
+  "layout",
+  "decree-prepare",
+  "decree-accept",
+]);
 
 export class FakeNetwork {
   readonly #clock: Clock;

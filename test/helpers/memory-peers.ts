@@ -43,7 +43,14 @@ export interface MemoryWay {
   delayMs: number;
 }
 
-const WITHOUT_RING: readonly PeerRequest["type"][] = ["ping", "layout", "decree-prepare", "decree-accept"];
+const WITHOUT_RING: readonly PeerRequest["type"][] = [
+  "ping",
+  "probe",
+  "members",
+  "layout",
+  "decree-prepare",
+  "decree-accept",
+];
 
 export class MemoryNetwork {
   readonly #clock: Clock;

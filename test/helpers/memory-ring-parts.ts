@@ -11,7 +11,7 @@ const MEASURED_MS = 1_500;
 
 export type Parts = NodeParts & { readonly id: string };
 
-/** Begins a new life of the node and listens; nothing pings and nothing is repaired until the test says so. */
+/** Begins a new life of the node and listens; nothing pings until the test says so, and nothing is repaired. */
 export function createParts(memoryRing: MemoryRing, id: string): Parts {
   const ports = memoryRing.portsOf(id);
   const parts = createNodeParts({
@@ -26,6 +26,8 @@ export function createParts(memoryRing: MemoryRing, id: string): Parts {
     joinAfterMs: undefined,
     onCards: () => {},
   });
+  // Peers that are introduced have returned, in its eyes.
+  parts.repair.stop();
   memoryRing.network.listen(urlOf(id), {
     id,
     handler: parts.handlePeer,

@@ -4,9 +4,10 @@ import { type Ballot, NO_BALLOT } from "../../src/core/ballot.ts";
 import { PARTITIONS, SLOTS } from "../../src/core/partitions.ts";
 import { foundingLayout, type Layout } from "../../src/core/layout.ts";
 import { CHUNK_BYTES, type Manifest } from "../../src/core/manifest.ts";
+import { NUMBER_MAX } from "../../src/core/member-list.ts";
 import type { Testimony } from "../../src/core/quorum.ts";
 import type { AcceptorState, AcceptReply, Floor, RegisterValue } from "../../src/core/register.ts";
-import type { NodeCard, PeerReply, PeerRequest, ScanEntry, ScanRange } from "../../src/ports.ts";
+import type { NodeCard, PeerReply, PeerRequest, Rumour, ScanEntry, ScanRange } from "../../src/ports.ts";
 
 type Fields = Readonly<Record<string, fc.Arbitrary<unknown>>>;
 
@@ -64,6 +65,12 @@ const card = object<NodeCard>({
   bootstrapExpect: count,
 }, { ringId: id });
 const cards = fc.array(card, { maxLength: 3 });
+const rumour = object<Rumour>({
+  id,
+  number: fc.integer({ min: 1, max: NUMBER_MAX }),
+  state: fc.constantFrom("joining", "alive", "suspect", "leaving", "dead"),
+}, { card });
+const news = fc.array(rumour, { maxLength: 3 });
 const range = object<ScanRange>({ prefix: text, after: name, limit: fc.integer({ min: 1, max: 4_096 }) }, {
   afterPrefix: text,
 });
@@ -113,7 +120,9 @@ function exchange(
 
 /** Of each type, a request and a reply to it. */
 export const exchanges: Readonly<Record<PeerRequest["type"], fc.Arbitrary<MadeUpExchange>>> = {
-  ping: exchange("ping", [{ card, known: cards }], [{ card, known: cards }]),
+  ping: exchange("ping", [{ card }, { known: cards, news }], [{ card }, { known: cards, news }]),
+  probe: exchange("probe", [{ target: id, news }], [{ reached: fc.boolean(), news }]),
+  members: exchange("members", [{ after: text }], [{ entries: news }, { next: text }]),
   layout: exchange("layout", [{}], [{}, { layout }]),
   "decree-prepare": exchange("decree-prepare", [{ number: positive, ballot }], [
     { reply: fc.oneof(promised("layout", layout), refused) },

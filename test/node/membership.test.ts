@@ -5,6 +5,8 @@ import { Membership } from "../../src/node/membership.ts";
 import { Metrics } from "../../src/node/metrics.ts";
 import type { NodeCard } from "../../src/ports.ts";
 import { FakeClock } from "../helpers/fake-clock.ts";
+import { createSeededRandom } from "../helpers/fake-random.ts";
+import { openParts } from "../helpers/memory-ring-parts.ts";
 import { MemoryRing, urlOf } from "../helpers/memory-ring.ts";
 
 const IDS = ["a", "b", "c"];
@@ -102,6 +104,108 @@ test("Membership remembers addresses over a restart, and believes nobody alive b
   ring.close();
 });
 
+test("Membership: one bad link condemns nobody, and only those at its ends go by it", async () => {
+  const ring = await MemoryRing.open({ ids: ["a", "b", "c", "d"] });
+  ring.network.rule(({ from, to }) => [from, to].sort().join("") === "ab" ? { lost: true } : undefined);
+  for (let second = 0; second < 60; second++) {
+    await ring.clock.advance(1_000);
+    for (const [at, id] of [["c", "a"], ["c", "b"], ["d", "a"], ["a", "c"], ["b", "c"]] as const) {
+      assert.equal(ring.node(at).membership.state(id), "alive", `${id} at ${at} after ${second} s`);
+    }
+  }
+  const { membership } = ring.node("a");
+  assert.equal(membership.isAlive("b"), false);
+  assert.equal(membership.state("b"), "suspect");
+  assert.equal(membership.members().find(({ card }) => card.id === "b")?.doubt, "silent");
+  ring.close();
+});
+
+test("Membership: the silent are suspect, then dead, and alive again once they answer, at everybody", async () => {
+  const ring = await MemoryRing.open({ ids: ["a", "b", "c", "d"] });
+  const heal = ring.network.hang("d");
+  const states = (id: string) => ["a", "b", "c"].map((at) => ring.node(at).membership.state(id)).join(" ");
+  await ring.clock.advance(5_000);
+  assert.equal(states("d"), "suspect suspect suspect");
+  await ring.clock.advance(10_000);
+  assert.equal(states("d"), "dead dead dead");
+  assert.deepEqual(["a", "b", "c"].map((id) => ring.node("d").membership.state(id)), [
+    "dead",
+    "dead",
+    "dead",
+  ]);
+  heal();
+  await ring.clock.advance(3_000);
+  assert.equal(states("d"), "alive alive alive");
+  assert.equal(ring.node("d").membership.alive().length, 3);
+  ring.close();
+});
+
+test("Membership: a node that answers pings but not calls is asked last, until it works again", async () => {
+  const { ring, parts } = await openParts({ ids: IDS });
+  const { membership, gate } = parts["a"]!;
+  membership.start();
+  await ring.clock.advance(2_000);
+  const heal = ring.network.rule(({ from, to, request, reply }) => {
+    const isTo = reply ? from === "c" : to === "c";
+    return isTo && !["ping", "probe", "members"].includes(request.type) ? { lost: true } : undefined;
+  });
+  for (let call = 0; call < 3; call++) {
+    assert.equal(membership.isAlive("c"), true);
+    await assert.rejects(ring.run(gate.call("c", { type: "digests", partitions: [1] }, { timeoutMs: 700 })));
+  }
+  assert.equal(membership.state("c"), "suspect");
+  await ring.clock.advance(20_000);
+  assert.equal(membership.isAlive("c"), false, "pings alone do not help");
+  assert.equal(membership.members().find(({ card }) => card.id === "c")?.doubt, "hanging");
+  heal();
+  await ring.clock.advance(4_000);
+  assert.equal(membership.isAlive("c"), true);
+  membership.stop();
+  ring.close();
+});
+
+test("Membership: who says goodbye is asked last at once, dead when it is gone, and back when it is back", async () => {
+  const ring = await MemoryRing.open({ ids: IDS });
+  await ring.run(ring.node("c").leave());
+  assert.equal(ring.node("a").membership.state("c"), "leaving");
+  assert.equal(isAlive(ring, "a", "c"), false);
+  await ring.clock.advance(5_000);
+  assert.equal(ring.node("b").membership.state("c"), "leaving", "it still answers");
+  ring.crash("c");
+  await ring.clock.advance(1_100);
+  assert.equal(ring.node("a").membership.state("c"), "dead");
+  await ring.start("c");
+  await ring.clock.advance(1_500);
+  assert.equal(ring.node("a").membership.state("c"), "alive");
+  assert.equal(isAlive(ring, "c", "a"), true);
+  ring.close();
+});
+
+test("Membership: a node whose clock went back by hours is believed all the same", async () => {
+  let skewMs = 0;
+  const ring = await MemoryRing.open({ ids: IDS, skewMs: (id) => (id === "c" ? skewMs : 0) });
+  await ring.clock.advance(5_000);
+  await ring.run(ring.node("c").leave());
+  ring.crash("c");
+  await ring.clock.advance(20_000);
+  skewMs = -8 * 3_600_000;
+  await ring.start("c");
+  await ring.clock.advance(2_500);
+  for (const at of ["a", "b"]) assert.equal(ring.node(at).membership.state("c"), "alive", at);
+  await ring.clock.advance(20_000);
+  for (const at of ["a", "b"]) assert.equal(ring.node(at).membership.state("c"), "alive", at);
+  ring.close();
+});
+
+test("Membership: a process that slept blames nobody for it", async () => {
+  const ring = await MemoryRing.open({ ids: IDS });
+  await ring.clock.advance(3_000);
+  ring.site("a").heldUntilMs = ring.clock.monotonicMs() + 30_000;
+  await ring.clock.advance(30_100);
+  assert.deepEqual(ids(ring.node("a").membership.alive()), ["b", "c"]);
+  ring.close();
+});
+
 /** One membership with nobody to talk to: what it makes of what it is told. */
 function alone(
   self: Partial<NodeCard> = {},
@@ -121,6 +225,8 @@ function alone(
   const membership = new Membership({
     self: () => ({ ...card("self"), ...self }),
     seeds: [],
+    hasPlace: () => true,
+    random: createSeededRandom(1),
     peers: { call: () => new Promise(() => {}) },
     clock: new FakeClock(),
     log: { info() {}, warn() {}, error() {} },
@@ -172,4 +278,30 @@ test("Membership does not list the node itself, and is bounded", () => {
   membership.heard(card("b"), [card("self"), ...Array.from({ length: 5_000 }, (_, n) => card(`node ${n}`))]);
   assert.equal(membership.card("self"), undefined);
   assert.ok(membership.cards().length <= 2_048);
+});
+
+test("Membership: states are those of a node that joins, is there, and of what others say", () => {
+  const { membership, card } = alone();
+  assert.equal(membership.state("b"), undefined);
+  const joining = { ...card("b"), ringId: undefined };
+  membership.heard(joining, [], [{ id: "b", number: 7, state: "joining" }]);
+  assert.equal(membership.state("b"), "joining");
+  assert.equal(membership.isAlive("b"), true);
+  membership.heard(card("b"), [], [{ id: "b", number: 8, state: "alive" }]);
+  assert.equal(membership.state("b"), "alive");
+  const rumour = { id: "c", number: 1, state: "suspect", card: card("c") } as const;
+  membership.heard(card("b"), [], [{ id: "b", number: 8, state: "alive" }, rumour]);
+  assert.equal(membership.state("c"), "suspect");
+  const stranger = { id: "x", number: 1, state: "alive", card: { ...card("x"), ringId: "theirs" } } as const;
+  const liar = { id: "y", number: 1, state: "alive", card: card("z") } as const;
+  membership.heard(card("b"), [], [stranger, liar]);
+  assert.deepEqual(ids(membership.cards()), ["b", "c"]);
+});
+
+test("Membership denies that it is dead to whoever says so, in the same answer", () => {
+  const { membership, card } = alone();
+  const before = membership.newsFor("b")[0]!;
+  membership.heard(card("b"), [], [{ id: "self", number: before.number + 3_600, state: "dead" }]);
+  const after = membership.newsFor("b")[0]!;
+  assert.deepEqual([after.id, after.state, after.number], ["self", "alive", before.number + 3_601]);
 });
