@@ -304,7 +304,7 @@ export class Administration {
         weight: node?.weight ?? 0,
         member: nodes.has(id),
         voter: layout?.voters.includes(id) ?? false,
-        state: isAlive ? nodes.has(id) ? "alive" : "joining" : "suspect",
+        state: stateOf(isHere ? "alive" : membership.state(id) ?? "suspect", nodes.has(id)),
         peerUrl: card?.peerUrl ?? "",
         publicUrl: card?.publicUrl ?? "",
         rttMs: isHere ? 0 : isAlive ? membership.rttMs(id) : null,
@@ -324,4 +324,9 @@ function countsOf(layout: Layout | undefined, table: Table | undefined): Map<str
     }
   }
   return counts;
+}
+
+/** Whoever is there and no member of the layout is on its way in. */
+function stateOf(state: NodeStatus["state"], isMember: boolean): NodeStatus["state"] {
+  return state === "alive" && !isMember ? "joining" : state;
 }

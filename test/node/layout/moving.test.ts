@@ -53,6 +53,10 @@ async function apply(ring: MemoryRing, id: string, change: RingChange): Promise<
   assert.deepEqual(await ring.run(administration.apply(base, change)), { kind: "applied", layout: base + 1 });
 }
 
+async function seenAway(ring: MemoryRing, by: string, id: string): Promise<void> {
+  await ring.clock.until(`${by} misses ${id}`, () => !ring.node(by).membership.isAlive(id), 60_000);
+}
+
 /** What lies on a node's disk becomes what its layout gives it. */
 async function tidy(ring: MemoryRing, ids: readonly string[]): Promise<void> {
   let untidy: string | undefined = "not looked at";
@@ -100,6 +104,7 @@ test("a ring of one grows to three and to five by itself, and shrinks again by a
   assert.equal(ring.node("b").layout()!.nodes[0]!.weight, 0);
   await tidy(ring, ids);
   ring.crash("a");
+  await seenAway(ring, "d", "a");
   await apply(ring, "d", { remove: ["a"] });
   await settled(ring, ["b", "c", "d", "e"], ["b", "c", "d", "e"]);
   await readAll(ring, "b", 4);
@@ -128,6 +133,7 @@ test("a dead node is removed, and what it held has all its copies again", async 
   const ring = await MemoryRing.open({ ids, repair: REPAIR });
   await write(ring, "a", "before");
   ring.crash("d");
+  await seenAway(ring, "b", "d");
   await apply(ring, "b", { remove: ["d"] });
   await settled(ring, ["a", "b", "c"], ["a", "b", "c"]);
   await tidy(ring, ["a", "b", "c"]);
