@@ -28,8 +28,8 @@ interface Peer {
 
 export interface MembershipOptions {
   self: () => NodeCard;
-  /** Peer URLs to find others by. */
-  seeds: readonly string[];
+  /** Peer URLs to find others by, asked for at each beat. */
+  seeds: () => readonly string[];
   peers: Peers;
   clock: Clock;
   log: Log;
@@ -126,7 +126,7 @@ export class Membership {
     }
     const known = new Set(this.cards().map((card) => card.peerUrl));
     const own = this.#options.self().peerUrl;
-    for (const seed of this.#options.seeds) {
+    for (const seed of this.#options.seeds()) {
       if (!known.has(seed) && seed !== own) {
         this.#pingUrl(seed, undefined).catch(() => {
           // Not there yet: the next beat asks again.

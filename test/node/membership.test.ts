@@ -120,7 +120,7 @@ function alone(
   const kept: NodeCard[][] = [];
   const membership = new Membership({
     self: () => ({ ...card("self"), ...self }),
-    seeds: [],
+    seeds: () => [],
     peers: { call: () => new Promise(() => {}) },
     clock: new FakeClock(),
     log: { info() {}, warn() {}, error() {} },
