@@ -63,7 +63,10 @@ export class EtcdGateway {
     );
   }
 
-  /** One message after another, from one endpoint; resolves when the stream ends or `signal` aborts. */
+  /**
+   * One message after another, from one endpoint, the first of them in the time of a call; resolves when the stream ends
+   * or `signal` aborts.
+   */
   async stream<T>(
     path: string,
     body: object,
@@ -73,15 +76,24 @@ export class EtcdGateway {
   ): Promise<void> {
     try {
       await this.#tryEach(async (endpoint) => {
+        const deadline = this.#deadline();
         let text = "";
         const decoder = new TextDecoder();
-        for await (const part of await this.#open(endpoint, path, body, signal)) {
-          const lines = (text + decoder.decode(part, { stream: true })).split("\n");
-          text = lines.pop()!;
-          if (text.length > MESSAGE_BYTES_MAX) throw garbage(endpoint, "a shorter message", text);
-          for (const line of lines) onMessage(parsed(endpoint, line, schema));
+        try {
+          const either = AbortSignal.any([deadline.signal, signal]);
+          for await (const part of await this.#open(endpoint, path, body, either)) {
+            deadline.met();
+            const lines = (text + decoder.decode(part, { stream: true })).split("\n");
+            text = lines.pop()!;
+            if (text.length > MESSAGE_BYTES_MAX) throw garbage(endpoint, "a shorter message", text);
+            for (const line of lines) onMessage(parsed(endpoint, line, schema));
+          }
+        } catch (error) {
+          throw isAtollError(error) ? error : lost(endpoint, error);
+        } finally {
+          deadline.met();
         }
-      }, (error) => isAtollError(error, "peer-unreachable"));
+      }, (error) => !signal.aborted && isAtollError(error, "peer-unreachable"));
     } catch (error) {
       if (!signal.aborted) throw error;
     }
@@ -106,11 +118,7 @@ export class EtcdGateway {
   }
 
   async #once<T>(endpoint: string, path: string, body: object, schema: z.ZodType<T>): Promise<T> {
-    const deadline = new AbortController();
-    const stopTimer = this.#clock.after(
-      CALL_MS,
-      () => deadline.abort(new Error(`no answer within ${CALL_MS} ms`)),
-    );
+    const deadline = this.#deadline();
     try {
       const parts: Buffer[] = [];
       let sizeBytes = 0;
@@ -123,8 +131,14 @@ export class EtcdGateway {
     } catch (error) {
       throw isAtollError(error) ? error : lost(endpoint, error);
     } finally {
-      stopTimer();
+      deadline.met();
     }
+  }
+
+  #deadline(): { readonly signal: AbortSignal; readonly met: () => void } {
+    const late = new AbortController();
+    const error = new Error(`no answer within ${CALL_MS} ms`);
+    return { signal: late.signal, met: this.#clock.after(CALL_MS, () => late.abort(error)) };
   }
 
   /** The body of a good answer; a refusal rejects. */

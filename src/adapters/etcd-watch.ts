@@ -63,7 +63,7 @@ export class EtcdWatch {
   async #watch(revision: number, stopped: AbortSignal): Promise<void> {
     const { clock, gateway, onState, prefix, watchMs = WATCH_MS } = this.#options;
     const over = new AbortController();
-    const stopTimer = clock.after(watchMs, () => over.abort());
+    let stopTimer = () => {};
     let fault: AtollError | undefined;
     try {
       await gateway.stream(
@@ -77,6 +77,7 @@ export class EtcdWatch {
         },
         watchMessage,
         ({ result }) => {
+          if (result.created) stopTimer = clock.after(watchMs, () => over.abort());
           // A store that is younger than what we know of it was restored or replaced.
           const isAnother = result.created && result.header.revision < revision;
           if (isAnother || result.compact_revision > 0) this.#revision = undefined;
