@@ -333,8 +333,10 @@ function relationProblems(v: Values, host: string, peerHost: string): string[] {
   if (kind !== "static" && v.ATOLL_SEEDS!.length > 0) {
     problems.push(`ATOLL_SEEDS: wanted none, as peers are found by ${kind} (ATOLL_DISCOVERY)`);
   }
-  if (kind === "fly" && v.ATOLL_PEER_PORT === 0) {
-    problems.push("ATOLL_PEER_PORT: wanted a port that is the same on every machine, got 0");
+  for (const name of ["PORT", "ATOLL_PEER_PORT"] as const) {
+    if (kind === "fly" && v[name] === 0) {
+      problems.push(`${name}: wanted a port that is the same on every machine, got 0`);
+    }
   }
   return problems;
 }
