@@ -65,7 +65,7 @@ async function compact(): Promise<void> {
 function watch(discovery: Discovery): { readonly ids: () => string } {
   let told: readonly Discovered[] = [];
   discovery.start((found) => (told = found));
-  return { ids: () => told.map(({ id }) => id).sort().join() };
+  return { ids: () => told.map(({ id }) => String(id)).sort().join() };
 }
 
 /** Settings under which a watch is short, and how many were begun. */
