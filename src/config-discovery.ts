@@ -49,6 +49,32 @@ export function parseDnsServer(text: string, context: z.RefinementCtx): string {
   return z.NEVER;
 }
 
+interface FlyMachine {
+  readonly app: string;
+  readonly machineId: string;
+  /** By which others reach it, whatever its address. */
+  readonly name: string;
+  readonly privateIp: string | undefined;
+}
+
+/** `problems` gets what is missing. */
+export function flyMachine(
+  env: Readonly<Record<string, string | undefined>>,
+  problems: string[],
+): FlyMachine {
+  const { FLY_APP_NAME: app = "", FLY_MACHINE_ID: machineId = "", FLY_PRIVATE_IP: privateIp } = env;
+  for (const [name, text] of [["FLY_APP_NAME", app], ["FLY_MACHINE_ID", machineId]] as const) {
+    if (!/^[A-Za-z0-9-]{1,63}$/.test(text)) {
+      problems.push(
+        `ATOLL_DISCOVERY: fly wants ${name} as Fly.io sets it in its machines, got ${
+          JSON.stringify(text.slice(0, 80))
+        }`,
+      );
+    }
+  }
+  return { app, machineId, name: `${machineId}.vm.${app}.internal`, privateIp: privateIp || undefined };
+}
+
 /** Nothing but scheme, host and port: a password would stand in every listing of processes. */
 function isEndpoint(text: string): boolean {
   const url = URL.parse(text);

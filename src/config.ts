@@ -1,6 +1,6 @@
 /** Configuration: environment variables, read once, checked together, every wrong one named. */
 import { z } from "zod";
-import { type DiscoverySettings, parseDiscovery, parseDnsServer } from "./config-discovery.ts";
+import { type DiscoverySettings, flyMachine, parseDiscovery, parseDnsServer } from "./config-discovery.ts";
 import { AtollError } from "./errors.ts";
 
 export interface Config {
@@ -290,26 +290,6 @@ export function parseConfig(env: Environment, memoryBytes: number): Config {
     tombstoneAgeMs: v.ATOLL_TOMBSTONE_AGE!,
     joinAfterMs: v.ATOLL_JOIN_AFTER,
   });
-}
-
-interface FlyMachine {
-  readonly app: string;
-  readonly machineId: string;
-  /** By which others reach it, whatever its address. */
-  readonly name: string;
-  readonly privateIp: string | undefined;
-}
-
-function flyMachine(env: Environment, problems: string[]): FlyMachine {
-  const { FLY_APP_NAME: app = "", FLY_MACHINE_ID: machineId = "", FLY_PRIVATE_IP: privateIp } = env;
-  for (const [name, text] of [["FLY_APP_NAME", app], ["FLY_MACHINE_ID", machineId]] as const) {
-    if (!/^[A-Za-z0-9-]{1,63}$/.test(text)) {
-      problems.push(
-        `ATOLL_DISCOVERY: fly wants ${name} as Fly.io sets it in its machines, got ${shown(name, text)}`,
-      );
-    }
-  }
-  return { app, machineId, name: `${machineId}.vm.${app}.internal`, privateIp: privateIp || undefined };
 }
 
 function relationProblems(v: Values, host: string, peerHost: string): string[] {
