@@ -1,5 +1,6 @@
 /** Configuration: environment variables, read once, checked together, every wrong one named. */
 import { z } from "zod";
+import { type DiscoverySettings, flyMachine, parseDiscovery, parseDnsServer } from "./config-discovery.ts";
 import { AtollError } from "./errors.ts";
 
 export interface Config {
@@ -19,6 +20,10 @@ export interface Config {
   readonly region: string;
   readonly zone: string;
   readonly seeds: readonly string[];
+  readonly discovery: DiscoverySettings;
+  /** `address:port` of a DNS server to ask instead of the system's. */
+  readonly dnsServer: string | undefined;
+  readonly etcdPrefix: string;
   readonly bootstrapExpect: number;
   readonly replicas: number;
   readonly clusterSecret: string | undefined;
@@ -74,7 +79,11 @@ const httpUrl = z.string().refine((text) => isHttpUrl(text), "wanted a URL like 
 /** In the order in which `--help` lists them. */
 const VARIABLES = {
   PORT: { schema: port, default: "8080", meaning: "public listener; 0 takes any free port" },
-  ATOLL_HOST: { schema: z.string(), default: "127.0.0.1", meaning: "address the public listener binds to" },
+  ATOLL_HOST: {
+    schema: z.string(),
+    default: undefined,
+    meaning: "address the public listener binds to (127.0.0.1; with discovery by fly ::)",
+  },
   ATOLL_PEER_PORT: {
     schema: port,
     default: "8081",
@@ -83,7 +92,7 @@ const VARIABLES = {
   ATOLL_PEER_HOST: {
     schema: z.string(),
     default: undefined,
-    meaning: "address the peer listener binds to (ATOLL_HOST)",
+    meaning: "address the peer listener binds to (ATOLL_HOST; with discovery by fly FLY_PRIVATE_IP)",
   },
   ATOLL_PEER_URL: {
     schema: httpUrl,
@@ -120,9 +129,20 @@ const VARIABLES = {
     meaning: "peer URLs to find the ring by, separated by commas",
   },
   ATOLL_DISCOVERY: {
-    schema: z.literal("static", { error: "wanted static: the only way of discovery there is yet" }),
+    schema: z.string().transform(parseDiscovery),
     default: "static",
-    meaning: "how peers are found: static (ATOLL_SEEDS)",
+    meaning: "how peers are found: static (ATOLL_SEEDS), dns:NAME[:PORT], fly, etcd:URL[,URL]",
+  },
+  ATOLL_DNS_SERVER: {
+    schema: z.string().transform(parseDnsServer),
+    default: undefined,
+    meaning: "address:port of the DNS server to find peers by (the system's)",
+  },
+  ATOLL_ETCD_PREFIX: {
+    schema: z.string().regex(/^\/[\x21-\x7e]{0,200}$/, "wanted a key prefix like /atoll/")
+      .transform((text) => text.replace(/\/*$/, "/")),
+    default: "/atoll/",
+    meaning: "what the keys in etcd begin with; each ring its own",
   },
   ATOLL_BOOTSTRAP_EXPECT: {
     schema: wholeNumber(1, 1_000),
@@ -226,8 +246,9 @@ export function parseConfig(env: Environment, memoryBytes: number): Config {
     }
   }
   const v = values as Values;
-  const host = v.ATOLL_HOST!;
-  const peerHost = v.ATOLL_PEER_HOST ?? host;
+  const fly = v.ATOLL_DISCOVERY?.kind === "fly" ? flyMachine(env, problems) : undefined;
+  const host = v.ATOLL_HOST ?? (fly ? "::" : "127.0.0.1");
+  const peerHost = v.ATOLL_PEER_HOST ?? fly?.privateIp ?? host;
   if (problems.length === 0) problems.push(...relationProblems(v, host, peerHost));
   if (problems.length > 0) {
     throw new AtollError(
@@ -235,20 +256,24 @@ export function parseConfig(env: Environment, memoryBytes: number): Config {
       `${problems.length === 1 ? "one setting is" : "some settings are"} wrong: ${problems.join("; ")}`,
     );
   }
+  const found = v.ATOLL_DISCOVERY!;
   const region = v.ATOLL_REGION ?? env["FLY_REGION"] ?? "local";
   return Object.freeze({
     host,
     port: v.PORT!,
     peerHost,
     peerPort: v.ATOLL_PEER_PORT!,
-    peerUrl: v.ATOLL_PEER_URL,
-    publicUrl: v.ATOLL_PUBLIC_URL,
+    peerUrl: v.ATOLL_PEER_URL ?? (fly && `http://${fly.name}:${v.ATOLL_PEER_PORT!}`),
+    publicUrl: v.ATOLL_PUBLIC_URL ?? (fly && `http://${fly.name}:${v.PORT!}`),
     dataDir: v.ATOLL_DATA_DIR!,
     nodeId: v.ATOLL_NODE_ID,
     machineId: ID.test(env["FLY_MACHINE_ID"] ?? "") ? env["FLY_MACHINE_ID"] : undefined,
     region,
     zone: v.ATOLL_ZONE ?? region,
     seeds: v.ATOLL_SEEDS!,
+    discovery: found.kind === "fly" ? { ...found, app: fly!.app, machineId: fly!.machineId } : found,
+    dnsServer: v.ATOLL_DNS_SERVER,
+    etcdPrefix: v.ATOLL_ETCD_PREFIX!,
     bootstrapExpect: v.ATOLL_BOOTSTRAP_EXPECT!,
     replicas: v.ATOLL_REPLICAS!,
     clusterSecret: v.ATOLL_CLUSTER_SECRET,
@@ -283,6 +308,15 @@ function relationProblems(v: Values, host: string, peerHost: string): string[] {
   }
   if (v.PORT !== 0 && v.PORT === v.ATOLL_PEER_PORT && host === peerHost) {
     problems.push(`ATOLL_PEER_PORT: wanted another port than PORT, got ${v.PORT} for both`);
+  }
+  const { kind } = v.ATOLL_DISCOVERY!;
+  if (kind !== "static" && v.ATOLL_SEEDS!.length > 0) {
+    problems.push(`ATOLL_SEEDS: wanted none, as peers are found by ${kind} (ATOLL_DISCOVERY)`);
+  }
+  for (const name of ["PORT", "ATOLL_PEER_PORT"] as const) {
+    if (kind === "fly" && v[name] === 0) {
+      problems.push(`${name}: wanted a port that is the same on every machine, got 0`);
+    }
   }
   return problems;
 }

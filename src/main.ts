@@ -5,11 +5,17 @@ import process from "node:process";
 import { openChunkFiles } from "./adapters/chunk-files.ts";
 import { createClock } from "./adapters/clock.ts";
 import { openDataDirectory } from "./adapters/data-directory.ts";
+import { createDnsDiscovery } from "./adapters/discovery-dns.ts";
+import { createEtcdDiscovery } from "./adapters/discovery-etcd.ts";
+import { createFlyDiscovery } from "./adapters/discovery-fly.ts";
+import { createStaticDiscovery } from "./adapters/discovery-static.ts";
 import { openDiskCache } from "./adapters/disk-cache.ts";
+import { DnsClient } from "./adapters/dns-client.ts";
 import { createHashing } from "./adapters/hashing.ts";
 import { openHttpListener } from "./adapters/http-listener.ts";
 import { createJsonLog, type JsonLog } from "./adapters/json-log.ts";
 import { openPeerListener } from "./adapters/peer-listener.ts";
+import { createPeerLookup } from "./adapters/peer-lookup.ts";
 import { createRandom } from "./adapters/random.ts";
 import { openSqliteCatalog } from "./adapters/sqlite-catalog.ts";
 import { createPeers } from "./adapters/undici-peers.ts";
@@ -19,7 +25,7 @@ import { createPeerApp } from "./http/peer-app.ts";
 import { createPublicApp } from "./http/public-app.ts";
 import { Metrics } from "./node/metrics.ts";
 import { type AtollNode, createNode } from "./node/node.ts";
-import type { PeerHandler } from "./ports.ts";
+import type { Clock, Discovery, Log, PeerHandler } from "./ports.ts";
 
 /** For what cannot be waited for any longer once everything else has ended. */
 const GARBAGE_INTERVAL_MAX_MS = 3_600_000;
@@ -114,16 +120,20 @@ async function serve(config: Config): Promise<void> {
     port: config.port,
   });
 
-  const peers = createPeers({ self, secret: config.clusterSecret, clock, random });
+  const dns = new DnsClient({ clock, log, server: config.dnsServer });
+  // Elsewhere names are the system's to resolve, /etc/hosts included.
+  const asksDns = config.discovery.kind === "fly" || config.dnsServer !== undefined;
+  const lookup = asksDns ? createPeerLookup(dns) : undefined;
+  const peers = createPeers({ self, secret: config.clusterSecret, clock, random, lookup });
   const peerUrl = config.peerUrl ?? listenerUrl(config.peerHost, peerListener.port);
   const publicUrl = config.publicUrl ?? listenerUrl(config.host, publicListener.port);
+  const discovery = discoveryOf(config, { clock, log, dns, nodeId, peerUrl, peerPort: peerListener.port });
   node = await createNode({
     id: nodeId,
     region: config.region,
     zone: config.zone,
     peerUrl,
     publicUrl,
-    seeds: config.seeds.filter((seed) => seed !== peerUrl),
     bootstrapExpect: config.bootstrapExpect,
     replicas: config.replicas,
     memoryCacheBytes: config.memoryCacheBytes,
@@ -136,7 +146,18 @@ async function serve(config: Config): Promise<void> {
       garbageIntervalMs: Math.min(GARBAGE_INTERVAL_MAX_MS, config.garbageGraceMs),
       tombstoneAgeMs: config.tombstoneAgeMs,
     },
-  }, { catalog, chunkFiles, chunkCache, peers, hashing: createHashing(), clock, random, log, metrics });
+  }, {
+    catalog,
+    chunkFiles,
+    chunkCache,
+    peers,
+    discovery,
+    hashing: createHashing(),
+    clock,
+    random,
+    log,
+    metrics,
+  });
   const publicApp = createPublicApp({
     node,
     clock,
@@ -170,6 +191,7 @@ async function serve(config: Config): Promise<void> {
     await node.leave();
     await publicListener.close({ graceMs: config.drainTimeoutMs });
     node.stop();
+    await discovery?.stop();
     await peerListener.close({ graceMs: LAST_GRACE_MS });
     await peers.close();
     await catalog.close();
@@ -177,6 +199,37 @@ async function serve(config: Config): Promise<void> {
     log.info("stopped");
     log.flush();
   });
+}
+
+interface DiscoveryDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly dns: DnsClient;
+  readonly nodeId: string;
+  readonly peerUrl: string;
+  readonly peerPort: number;
+}
+
+/** Undefined: there are no others to be found. */
+function discoveryOf(config: Config, deps: DiscoveryDeps): Discovery | undefined {
+  const settings = config.discovery;
+  switch (settings.kind) {
+    case "static": {
+      const seeds = config.seeds.filter((seed) => seed !== deps.peerUrl);
+      return seeds.length === 0 ? undefined : createStaticDiscovery(seeds, deps.log);
+    }
+    case "dns":
+      return createDnsDiscovery({ ...deps, name: settings.name, port: settings.port ?? deps.peerPort });
+    case "fly":
+      return createFlyDiscovery({ ...deps, app: settings.app, machineId: settings.machineId });
+    case "etcd":
+      return createEtcdDiscovery({
+        ...deps,
+        endpoints: settings.endpoints,
+        prefix: config.etcdPrefix,
+        self: { id: deps.nodeId, url: deps.peerUrl, region: config.region },
+      });
+  }
 }
 
 /** The configured ID must be the one the data belongs to: under another, its votes could be counted twice. */

@@ -374,6 +374,26 @@ export type ReplyTo<R extends PeerRequest> = Extract<
   { type: R["type"] extends "ping" ? "pong" : R["type"] }
 >;
 
+/** Where a peer may be found. Who answers there says itself who it is, and of which ring. */
+export interface Discovered {
+  /** A peer URL. */
+  readonly url: string;
+  /** What the source calls it: on Fly.io the machine, which need not be the node. */
+  readonly id?: string | undefined;
+  readonly region?: string | undefined;
+}
+
+/** What knows of peers before they were ever heard: a list, DNS, a registry. */
+export interface Discovery {
+  /**
+   * Once. Tells of all that is to be found, first when there is any, then whenever that changed: at most 256, each URL
+   * once. A source that fails, or says what cannot be read, changes nothing: what was told last goes on to hold.
+   */
+  start(onFound: (found: readonly Discovered[]) => void): void;
+  /** Nothing is told from now on; resolves, never rejects, when nothing is left of it, an entry in a registry included. */
+  stop(): Promise<void>;
+}
+
 /** Answers peers' requests; the other end of `Peers`. */
 export type PeerHandler = (
   from: {

@@ -4,6 +4,7 @@
  * A peer has several lanes: messages of a few hundred bytes must not queue behind megabytes of chunks, neither in the
  * socket's buffers nor, after a lost packet, in TCP.
  */
+import type { LookupFunction } from "node:net";
 import { H2CClient } from "undici";
 import type { Clock } from "../ports.ts";
 import { Exchange, type ExchangeAnswer, type ExchangeRequest } from "./peer-exchange.ts";
@@ -34,6 +35,8 @@ export interface LaneOptions {
   readonly clock: Clock;
   /** Requests under way at a time; more wait in order. */
   readonly streamsMax: number;
+  /** How a name becomes addresses; undefined: the system's way. */
+  readonly lookup?: LookupFunction | undefined;
 }
 
 /** A request on its way. */
@@ -154,15 +157,17 @@ export class PeerLane {
   }
 }
 
-function openClient({ url, streamsMax }: LaneOptions): H2CClient {
+function openClient({ url, streamsMax, lookup }: LaneOptions): H2CClient {
   const options: H2CClient.Options & {
     initialWindowSize: number;
     connectionWindowSize: number;
     pingInterval: number;
+    connect?: { lookup: LookupFunction };
   } = {
     maxConcurrentStreams: streamsMax,
     pipelining: streamsMax,
     connectTimeout: CONNECT_TIMEOUT_MS,
+    ...(lookup === undefined ? {} : { connect: { lookup } }),
     keepAliveTimeout: IDLE_TIMEOUT_MS,
     headersTimeout: 0,
     bodyTimeout: 0,

@@ -1,5 +1,6 @@
 /** Everything that goes to one peer: messages in batches, chunks and scans, each kind on a connection of its own. */
 import { Buffer } from "node:buffer";
+import type { LookupFunction } from "node:net";
 import { CHUNK_BYTES } from "../core/manifest.ts";
 import { assert, AtollError } from "../errors.ts";
 import { AUTH_HEADER, bodyDigest, NO_DIGEST, PeerSigner } from "../http/peer-auth.ts";
@@ -30,6 +31,7 @@ export interface PeerLinkDeps {
   readonly secret: string | undefined;
   readonly clock: Clock;
   readonly random: Random;
+  readonly lookup?: LookupFunction | undefined;
   readonly onRoundTrip: (url: string, seconds: number, ok: boolean) => void;
 }
 
@@ -76,9 +78,9 @@ export class PeerLink {
   constructor(url: string, deps: PeerLinkDeps) {
     this.#url = url;
     this.#deps = deps;
-    const { clock, secret } = deps;
+    const { clock, lookup, secret } = deps;
     const open = (streamsMax: number): Lane => ({
-      lane: new PeerLane({ url, clock, streamsMax }),
+      lane: new PeerLane({ url, clock, streamsMax, lookup }),
       signer: secret === undefined ? undefined : new PeerSigner({ ...deps, secret }),
     });
     this.#calls = open(CALL_STREAMS_MAX);

@@ -5,6 +5,7 @@
  * or that it still waited for one; `peer-timeout` when it may have been, be it that the deadline passed or that the
  * connection was lost before the answer. An aborted call rejects with the signal's reason.
  */
+import type { LookupFunction } from "node:net";
 import { AtollError } from "../errors.ts";
 import { replyError } from "../http/peer-codec.ts";
 import type { PeerSelf } from "../http/peer-headers.ts";
@@ -20,6 +21,8 @@ export interface PeersDeps {
   readonly secret: string | undefined;
   readonly clock: Clock;
   readonly random: Random;
+  /** How the names in URLs become addresses; undefined: the system's way. */
+  readonly lookup?: LookupFunction | undefined;
   /** Of each request, of which several calls may share one; those that were given up are not told of. */
   readonly onRoundTrip?: (url: string, seconds: number, ok: boolean) => void;
 }

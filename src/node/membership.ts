@@ -31,8 +31,8 @@ const GOODBYE_TIMEOUT_MS = 500;
 
 export interface MembershipOptions {
   self: () => NodeCard;
-  /** Peer URLs to find others by. */
-  seeds: readonly string[];
+  /** Peer URLs to find others by, asked for at each beat. */
+  seeds: () => readonly string[];
   /** Whether the layout has a place for that node; without a layout, for anybody. */
   hasPlace: (id: string) => boolean;
   peers: Peers;

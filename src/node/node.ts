@@ -11,6 +11,7 @@ import type {
   ChunkCache,
   ChunkFiles,
   Clock,
+  Discovery,
   Hashing,
   Log,
   NodeCard,
@@ -30,6 +31,7 @@ import type { Objects } from "./objects.ts";
 import { createParts } from "./parts.ts";
 import { DEFAULT_TIMINGS, type Repair, type RepairTimings } from "./repair/repair.ts";
 import { Ring } from "./ring.ts";
+import { Seeds } from "./seeds.ts";
 
 export interface NodeOptions {
   readonly id: string;
@@ -37,8 +39,6 @@ export interface NodeOptions {
   readonly zone: string;
   readonly peerUrl: string;
   readonly publicUrl: string;
-  /** Peer URLs to find a ring by. None and nothing on disk: a ring of one, at once. */
-  readonly seeds: readonly string[];
   readonly bootstrapExpect: number;
   readonly replicas: number;
   readonly memoryCacheBytes: number;
@@ -55,6 +55,8 @@ export interface NodePorts {
   readonly chunkFiles: ChunkFiles;
   readonly chunkCache: ChunkCache;
   readonly peers: Peers;
+  /** None and nothing on disk: a ring of one, at once. */
+  readonly discovery: Discovery | undefined;
   readonly hashing: Hashing;
   readonly clock: Clock;
   readonly random: Random;
@@ -100,11 +102,12 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     incarnation,
     ringId: ring.layout?.ringId,
     layoutNumber: ring.layout?.number ?? 0,
-    // With seeds a node founds nothing alone: who expects only itself waits for a ring to join.
-    bootstrapExpect: options.seeds.length === 0 || options.bootstrapExpect < 2 ? 0 : options.bootstrapExpect,
+    // Where others can be found a node founds nothing alone: who expects only itself waits for a ring to join.
+    bootstrapExpect: !ports.discovery || options.bootstrapExpect < 2 ? 0 : options.bootstrapExpect,
   });
   const decree = new DecreeAcceptor(catalog, () => ring.number);
   await decree.load();
+  const seeds = new Seeds(ports.discovery, log);
 
   let stopped = false;
   const parts = createParts({
@@ -113,7 +116,7 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     ring,
     self,
     decree,
-    seeds: options.seeds,
+    seeds: () => seeds.next(),
     cards: await loadCards(catalog),
     memoryCacheBytes: options.memoryCacheBytes,
     chunkSizes: options.chunkSizes,
@@ -159,12 +162,13 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     repair,
     administration: parts.administration,
     async start() {
-      if (!ring.layout && options.seeds.length === 0) {
+      if (!ring.layout && !ports.discovery) {
         const { id, region, zone } = options;
         await layouts.adopt(
           foundingLayout(random.hex(8), options.replicas, [{ id, region, zone, weight: 1 }]),
         );
       }
+      seeds.start();
       membership.start();
       completion.start();
       await repair.start();
@@ -176,6 +180,7 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     leave: () => membership.leave(),
     stop() {
       stopped = true;
+      seeds.stop();
       membership.stop();
       completion.stop();
       repair.stop();

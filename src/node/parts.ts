@@ -34,7 +34,7 @@ export interface PartsDeps extends NodePorts {
   ring: Ring;
   self: () => NodeCard;
   decree: DecreeAcceptor;
-  seeds: readonly string[];
+  seeds: () => readonly string[];
   /** Of peers that were known before. */
   cards: readonly NodeCard[];
   memoryCacheBytes: number;

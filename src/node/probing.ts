@@ -46,7 +46,7 @@ const NO_CHUNK = "0".repeat(64);
 /** What the membership, of which this is a part, does for it. */
 export interface ProbingDeps {
   self: () => NodeCard;
-  seeds: readonly string[];
+  seeds: () => readonly string[];
   hasPlace: (id: string) => boolean;
   clock: Clock;
   random: Random;
@@ -264,7 +264,7 @@ export class Probing {
   #askSeeds(): void {
     const { list, self, seeds, pingUrl } = this.#deps;
     const known = new Set([...list.all()].map(({ card }) => card.peerUrl));
-    const unknown = seeds.filter((seed) => !known.has(seed) && seed !== self().peerUrl);
+    const unknown = seeds().filter((seed) => !known.has(seed) && seed !== self().peerUrl);
     for (let asked = 0; asked < Math.min(SEEDS_MAX, unknown.length); asked++) {
       pingUrl(unknown[this.#seed++ % unknown.length]!, undefined, SEED_TIMEOUT_MS).catch(() => {
         // Not there yet: the next period asks again.

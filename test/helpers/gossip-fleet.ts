@@ -158,7 +158,7 @@ export class GossipFleet {
   #membership(id: string): Membership {
     return new Membership({
       self: () => this.card(id),
-      seeds: [0, 1, 2].map((n) => urlOf(this.ids[n % this.ids.length]!)),
+      seeds: () => [0, 1, 2].map((n) => urlOf(this.ids[n % this.ids.length]!)),
       hasPlace: () => true,
       peers: this.#peersOf(id),
       clock: this.clock,

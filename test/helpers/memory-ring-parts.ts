@@ -19,7 +19,7 @@ export function createParts(memoryRing: MemoryRing, id: string): Parts {
     ring: new Ring(id, memoryRing.layout),
     self: () => memoryRing.card(id),
     decree: new DecreeAcceptor(ports.catalog, () => 1),
-    seeds: [],
+    seeds: () => [],
     cards: [],
     memoryCacheBytes: 8 << 20,
     repairTimings: DEFAULT_TIMINGS,

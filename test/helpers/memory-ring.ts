@@ -2,6 +2,7 @@
  * Several nodes in one process, over a fake network, on fake disks, in fake time: whole nodes, as production makes them,
  * or only their parts (memory-ring-parts.ts). What a node has on its disk outlives it.
  */
+import { createStaticDiscovery } from "../../src/adapters/discovery-static.ts";
 import { createHashing } from "../../src/adapters/hashing.ts";
 import { foundingLayout, type Layout } from "../../src/core/layout.ts";
 import type { ChunkSizes } from "../../src/core/manifest.ts";
@@ -126,7 +127,13 @@ export class MemoryRing {
   }
 
   /** From whatever is on its disk; the first time that is the layout, if the ring is founded. */
-  async start(id: string, overrides: Partial<NodeOptions> = {}): Promise<AtollNode> {
+  async start(
+    id: string,
+    { seeds = this.#options.ids.map(urlOf), ...overrides }: Partial<NodeOptions> & {
+      /** None: nobody can be found. */
+      readonly seeds?: readonly string[];
+    } = {},
+  ): Promise<AtollNode> {
     const site = this.site(id);
     if (site.life === 0 && this.#options.founded !== false) await this.install(id);
     const ports = this.portsOf(id, () => this.#nodes.get(id)?.layout()?.ringId);
@@ -136,14 +143,13 @@ export class MemoryRing {
       zone: `zone-${id}`,
       peerUrl: site.url,
       publicUrl: `http://${id}.public`,
-      seeds: this.#options.ids.map(urlOf),
       bootstrapExpect: this.#options.ids.length,
       replicas: this.#options.replicas ?? 3,
       memoryCacheBytes: this.#options.memoryCacheBytes ?? 8 << 20,
       chunkSizes: this.#options.chunkSizes,
       repair: this.#options.repair,
       ...overrides,
-    }, ports);
+    }, { ...ports, discovery: seeds.length > 0 ? createStaticDiscovery(seeds, QUIET) : undefined });
     this.#nodes.set(id, node);
     this.network.listen(site.url, {
       id,
@@ -185,6 +191,7 @@ export class MemoryRing {
       chunkFiles: site.disk.openChunkFiles(isAlive, clock),
       chunkCache: site.disk.chunkCache,
       peers: this.network.peersOf(id, ringId, isAlive, heldUntilMs),
+      discovery: undefined,
       hashing: HASHING,
       clock,
       random: this.random,

@@ -224,7 +224,7 @@ function alone(
   const kept: NodeCard[][] = [];
   const membership = new Membership({
     self: () => ({ ...card("self"), ...self }),
-    seeds: [],
+    seeds: () => [],
     hasPlace: () => true,
     random: createSeededRandom(1),
     peers: { call: () => new Promise(() => {}) },

@@ -70,6 +70,7 @@ const forbiddenImports: readonly (readonly [string, string])[] = [
   ["src/http/peer-f.ts", "../cli/units.ts"],
   ["src/adapters", "../cli/units.ts"],
   ["src/ports.ts", "./cli/units.ts"],
+  ["src/config-discovery.ts", "./adapters/clock.ts"],
   ["src/main.ts", "../test/helpers/clock.ts"],
   ["test/node", "../../src/main.ts"],
 ];
