@@ -47,6 +47,8 @@ export interface Config {
   readonly tombstoneAgeMs: number;
   /** Ms a node must have been there before the ring takes it in; undefined: never by itself. */
   readonly joinAfterMs: number | undefined;
+  /** Of chunks that this node fetches because it lacks them. */
+  readonly fetchBytesPerSecond: number;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -224,6 +226,11 @@ const VARIABLES = {
     default: "10s",
     meaning: "how long a node must have been there before the ring takes it in by itself, or never",
   },
+  ATOLL_FETCH_RATE: {
+    schema: bytes(64 * 1024),
+    default: "64MiB",
+    meaning: "bytes a second this node fetches at most of what it should have and lacks",
+  },
 } as const;
 
 type Values = { [K in keyof typeof VARIABLES]: z.infer<(typeof VARIABLES)[K]["schema"]> | undefined };
@@ -289,6 +296,7 @@ export function parseConfig(env: Environment, memoryBytes: number): Config {
     garbageGraceMs: v.ATOLL_GARBAGE_GRACE!,
     tombstoneAgeMs: v.ATOLL_TOMBSTONE_AGE!,
     joinAfterMs: v.ATOLL_JOIN_AFTER,
+    fetchBytesPerSecond: v.ATOLL_FETCH_RATE!,
   });
 }
 

@@ -145,6 +145,7 @@ async function serve(config: Config): Promise<void> {
       garbageGraceMs: config.garbageGraceMs,
       garbageIntervalMs: Math.min(GARBAGE_INTERVAL_MAX_MS, config.garbageGraceMs),
       tombstoneAgeMs: config.tombstoneAgeMs,
+      fetchBytesPerSecond: config.fetchBytesPerSecond,
     },
   }, {
     catalog,

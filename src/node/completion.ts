@@ -12,6 +12,7 @@ import type { ChunkReader } from "./chunk-reader.ts";
 import type { ChunkStore } from "./chunk-store.ts";
 import type { Content } from "./content.ts";
 import type { Counter, Metrics } from "./metrics.ts";
+import { Pace } from "./pace.ts";
 import type { Replica } from "./replica.ts";
 
 /** The coordinator is usually still sending what is missing: it gets this long. */
@@ -32,6 +33,8 @@ export interface CompletionDeps {
   clock: Clock;
   log: Log;
   metrics: Metrics;
+  /** At most, of chunks that others must send. */
+  bytesPerSecond: number;
 }
 
 export class Completion {
@@ -39,12 +42,14 @@ export class Completion {
   readonly #completed: Counter;
   readonly #work: Background;
   #owed = 0;
+  readonly #pace: Pace;
   #fetchedBytes = 0;
   #delayMs = RETRY_DELAY_MS;
 
   constructor(deps: CompletionDeps) {
     this.#deps = deps;
     this.#work = new Background(deps.clock, () => this.#run());
+    this.#pace = new Pace(deps.clock, deps.bytesPerSecond);
     this.#completed = deps.metrics.counter(
       "atoll_objects_completed_total",
       "Objects whose missing chunks were fetched",
@@ -133,6 +138,7 @@ export class Completion {
             const { bytes } = await reader.fetch({ name, id, sizeBytes, keep: false });
             if (!await chunks.has(id)) await chunks.putVerified(id, bytes);
             this.#fetchedBytes += bytes.length;
+            await this.#pace.spend(bytes.length);
           }
         }
       }

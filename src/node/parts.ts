@@ -100,7 +100,14 @@ export function createParts(deps: PartsDeps) {
   const strongReads = new StrongReads({ ...voting, registers, held: (name) => memory.value(name) });
   const reader = new ChunkReader({ ...deps, memory, chunks, cache: chunkCache, gate, membership });
   const content = new Content({ ...deps, reader, memory });
-  const completion = new Completion({ ...deps, replica, chunks, reader, content });
+  const completion = new Completion({
+    ...deps,
+    replica,
+    chunks,
+    reader,
+    content,
+    bytesPerSecond: deps.repairTimings.fetchBytesPerSecond,
+  });
   const handoffs = new Handoffs({ ...deps, chunks, gate, membership });
   const writer = new ChunkWriter({ ...deps, chunks, handoffs, gate, membership });
   const notices = new Notices({ ...deps, gate, membership });

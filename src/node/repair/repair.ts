@@ -36,6 +36,8 @@ export interface RepairTimings {
   readonly lateMessageMs: number;
   /** Ms a tombstone stays at least. */
   readonly tombstoneAgeMs: number;
+  /** At most, of chunks that this replica lacks. */
+  readonly fetchBytesPerSecond: number;
 }
 
 const HOUR_MS = 3_600_000;
@@ -49,6 +51,7 @@ export const DEFAULT_TIMINGS: RepairTimings = {
   garbageIntervalMs: HOUR_MS,
   lateMessageMs: 30_000,
   tombstoneAgeMs: 24 * HOUR_MS,
+  fetchBytesPerSecond: 64 << 20,
 };
 
 export interface RepairDeps {
