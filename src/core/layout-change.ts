@@ -51,7 +51,8 @@ export function changedLayout(current: Layout, change: LayoutChange): Planned {
   const replicas = change.replicas ?? current.replicas;
   // Whoever takes another's place takes it in every row.
   const heirs = current.nodes.map((node) => replaced.get(node.id) ?? node);
-  const table = computeTable(all, replicas, { nodes: heirs, table: current.table });
+  // As close as can be to where everything surely is: a move that is called off is over at once.
+  const table = computeTable(all, replicas, { nodes: heirs, table: current.from ?? current.table });
   const leaving = [...new Set([...current.leaving ?? [], ...gone])].filter((id) =>
     !table.some((row) => row.some((index) => all[index]!.id === id))
   );
