@@ -14,6 +14,9 @@ import { copiesOf, effectiveWeights, type LayoutNode } from "./layout-node.ts";
 import { targetsOf, zoneRule } from "./layout-targets.ts";
 import { PARTITIONS } from "./partitions.ts";
 
+/** Moves considered for copies that might as well have stayed: some tenths of a second. Only huge rings ever need more. */
+const RECLAIM_MAX = 5_000_000;
+
 /** Nodes, and per partition the indexes of its holders among them, the home first. */
 export interface Placement {
   readonly nodes: readonly LayoutNode[];
@@ -34,11 +37,12 @@ export function computeTable(
   const held = nodes.map(() => 0);
   for (const row of before) for (const node of row) held[node]!++;
   const draft = new Draft(zoneRule(nodes, copies), copies, targetsOf(nodes, replicas, held));
-  keep(draft, before);
+  const dislodged = keep(draft, before);
   relieveFreely(draft, before);
   fill(draft, before);
   relieveFreely(draft, before);
   level(draft, before);
+  if (dislodged) reclaim(draft, before);
   const ranked = draft.rows.map((row, partition) => {
     const kept = before[partition]!.filter((node) => row.includes(node));
     return [...kept, ...row.filter((node) => !kept.includes(node))];
@@ -58,8 +62,11 @@ function stillThere(nodes: readonly LayoutNode[], previous: Placement | undefine
   );
 }
 
-/** Of each partition as many holders as copies and zones allow: the home, then those who hold too little as it is. */
-function keep(draft: Draft, before: readonly (readonly number[])[]): void {
+/**
+ * Of each partition as many holders as copies and zones allow: the home, then those who hold too little as it is. Tells
+ * whether zones let one go that the copies had room for.
+ */
+function keep(draft: Draft, before: readonly (readonly number[])[]): boolean {
   const surplus = draft.targets.map((target) => -target);
   for (const row of before) for (const node of row) surplus[node]!++;
   for (const [partition, row] of before.entries()) {
@@ -70,6 +77,7 @@ function keep(draft: Draft, before: readonly (readonly number[])[]): void {
       else surplus[node]!--;
     }
   }
+  return before.some((row, partition) => draft.rows[partition]!.length < Math.min(draft.copies, row.length));
 }
 
 /** Nodes above their target give to those below it as long as that costs nothing. */
@@ -150,6 +158,28 @@ function level(draft: Draft, before: readonly (readonly number[])[]): void {
   }
   for (const node of draft.targets.keys()) {
     while (draft.lack(node) < 0) moveByChain(draft, before, node);
+  }
+}
+
+/**
+ * After zones changed it turns out that some copies need not have moved. Undoes that: a copy goes back to where it was before, and what its holder then has too much moves
+ * on, for nothing, to the one who gave the copy back.
+ */
+function reclaim(draft: Draft, before: readonly (readonly number[])[]): void {
+  const limit = draft.considered + RECLAIM_MAX;
+  for (const [partition, was] of before.entries()) {
+    for (const holder of was) {
+      if (draft.considered > limit) return;
+      const newcomers = draft.held[holder]!.has(partition)
+        ? []
+        : draft.rows[partition]!.filter((node) => !was.includes(node));
+      for (const newcomer of newcomers) {
+        if (!draft.mayHold(partition, holder, newcomer)) continue;
+        draft.move(partition, newcomer, holder);
+        if (moveFreely(draft, before, holder)) break;
+        draft.move(partition, holder, newcomer);
+      }
+    }
   }
 }
 
