@@ -15,7 +15,7 @@ import { targetsOf, zoneRule } from "./layout-targets.ts";
 import { PARTITIONS } from "./partitions.ts";
 
 /** Moves considered for copies that might as well have stayed: some tenths of a second. Only huge rings ever need more. */
-const RECLAIM_MAX = 5_000_000;
+const RECLAIM_MAX = 2_000_000;
 
 /** Nodes, and per partition the indexes of its holders among them, the home first. */
 export interface Placement {
@@ -37,12 +37,12 @@ export function computeTable(
   const held = nodes.map(() => 0);
   for (const row of before) for (const node of row) held[node]!++;
   const draft = new Draft(zoneRule(nodes, copies), copies, targetsOf(nodes, replicas, held));
-  const dislodged = keep(draft, before);
+  keep(draft, before);
   relieveFreely(draft, before);
   fill(draft, before);
   relieveFreely(draft, before);
   level(draft, before);
-  if (dislodged) reclaim(draft, before);
+  reclaim(draft, before);
   const ranked = draft.rows.map((row, partition) => {
     const kept = before[partition]!.filter((node) => row.includes(node));
     return [...kept, ...row.filter((node) => !kept.includes(node))];
@@ -62,11 +62,8 @@ function stillThere(nodes: readonly LayoutNode[], previous: Placement | undefine
   );
 }
 
-/**
- * Of each partition as many holders as copies and zones allow: the home, then those who hold too little as it is. Tells
- * whether zones let one go that the copies had room for.
- */
-function keep(draft: Draft, before: readonly (readonly number[])[]): boolean {
+/** Of each partition as many holders as copies and zones allow: the home, then those who hold too little as it is. */
+function keep(draft: Draft, before: readonly (readonly number[])[]): void {
   const surplus = draft.targets.map((target) => -target);
   for (const row of before) for (const node of row) surplus[node]!++;
   for (const [partition, row] of before.entries()) {
@@ -77,7 +74,6 @@ function keep(draft: Draft, before: readonly (readonly number[])[]): boolean {
       else surplus[node]!--;
     }
   }
-  return before.some((row, partition) => draft.rows[partition]!.length < Math.min(draft.copies, row.length));
 }
 
 /** Nodes above their target give to those below it as long as that costs nothing. */
@@ -162,7 +158,7 @@ function level(draft: Draft, before: readonly (readonly number[])[]): void {
 }
 
 /**
- * After zones changed it turns out that some copies need not have moved. Undoes that: a copy goes back to where it was before, and what its holder then has too much moves
+ * Undoes what turned out needless, as it does where zones forced chains: a copy goes back to where it was before, and what its holder then has too much moves
  * on, for nothing, to the one who gave the copy back.
  */
 function reclaim(draft: Draft, before: readonly (readonly number[])[]): void {
