@@ -64,9 +64,12 @@ class Search {
   readonly #before: readonly (readonly number[])[];
   readonly #kind: Kind;
   readonly #reachedBy: (Step | undefined)[];
+  #source = NOBODY;
   #unreached: number[];
   #layer: number[] = [];
   #nextLayer: number[] = [];
+  /** A node below its target, once one is reached. */
+  #end: number | undefined;
 
   constructor(draft: Draft, before: readonly (readonly number[])[], kind: Kind) {
     this.#draft = draft;
@@ -77,44 +80,58 @@ class Search {
   }
 
   from(source: number, partition: number | undefined): Step[] | undefined {
+    this.#source = source;
     if (source === NOBODY) {
       this.#passOn(partition!, NOBODY, this.#unreached, this.#layer);
     } else {
       this.#unreached = this.#unreached.filter((node) => node !== source);
       this.#layer = [source];
     }
-    while (this.#layer.length > 0) {
-      for (const node of this.#layer) { // grows meanwhile
-        if (node !== source && this.#draft.lack(node) > 0) return this.#chainTo(node);
-        for (const held of this.#draft.held[node]!) this.#passOnFreely(held, node);
-      }
-      if (this.#kind === "cheapest") {
-        for (const node of this.#layer) {
-          for (const held of this.#draft.held[node]!) {
-            this.#passOn(held, node, this.#unreached, this.#nextLayer);
-          }
-        }
-      }
+    while (this.#end === undefined && this.#layer.length > 0) {
+      this.#close();
+      if (this.#kind === "cheapest") this.#goOn();
       [this.#layer, this.#nextLayer] = [this.#nextLayer, []];
     }
-    return undefined;
+    return this.#end === undefined ? undefined : this.#chainTo(this.#end);
   }
 
-  #passOnFreely(partition: number, node: number): void {
-    const was = this.#before[partition]!;
-    const isNew = !was.includes(node);
-    const free = isNew || this.#kind === "shortest"
-      ? this.#unreached
-      : was.filter((other) => this.#unreached.includes(other));
-    this.#passOn(partition, node, free, this.#layer);
+  /** Adds to the layer what its nodes, and those added, reach at no further cost. */
+  #close(): void {
+    for (const node of this.#layer) { // grows meanwhile
+      for (const partition of this.#draft.held[node]!) {
+        if (this.#end !== undefined) return;
+        const was = this.#before[partition]!;
+        this.#draft.considered += was.length;
+        const isFree = this.#kind === "shortest" || !was.includes(node);
+        const candidates = isFree ? this.#unreached : was.filter((other) => other !== this.#source);
+        this.#passOn(partition, node, candidates, this.#layer);
+      }
+    }
+  }
+
+  #goOn(): void {
+    for (const node of this.#layer) {
+      for (const partition of this.#draft.held[node]!) {
+        if (this.#end !== undefined) return;
+        this.#passOn(partition, node, this.#unreached, this.#nextLayer);
+      }
+    }
   }
 
   #passOn(partition: number, from: number, candidates: readonly number[], reached: number[]): void {
-    const fresh = candidates.filter((to) => this.#draft.mayHold(partition, to, from));
-    if (fresh.length === 0) return;
-    for (const to of fresh) this.#reachedBy[to] = { partition, from, to };
-    reached.push(...fresh);
-    this.#unreached = this.#unreached.filter((node) => this.#reachedBy[node] === undefined);
+    this.#draft.considered += candidates.length;
+    const passed: number[] = [];
+    for (const to of candidates) {
+      if (this.#reachedBy[to] !== undefined) continue;
+      if (!this.#draft.mayHold(partition, to, from)) {
+        passed.push(to);
+        continue;
+      }
+      this.#reachedBy[to] = { partition, from, to };
+      reached.push(to);
+      if (this.#draft.lack(to) > 0) this.#end ??= to;
+    }
+    if (candidates === this.#unreached) this.#unreached = passed;
   }
 
   #chainTo(end: number): Step[] {

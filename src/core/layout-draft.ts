@@ -19,6 +19,8 @@ export class Draft {
   /** Per partition and zone the copies there; per partition how many zones have one more than their least. */
   readonly #counts: Uint16Array;
   readonly #extrasOf: Uint16Array;
+  /** How many moves searches have considered so far: their measure of time, the same on every machine. */
+  considered = 0;
   readonly rule: ZoneRule;
   readonly copies: number;
   readonly targets: readonly number[];

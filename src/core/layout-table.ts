@@ -14,6 +14,9 @@ import { copiesOf, effectiveWeights, type LayoutNode } from "./layout-node.ts";
 import { targetsOf, zoneRule } from "./layout-targets.ts";
 import { PARTITIONS } from "./partitions.ts";
 
+/** Moves considered for copies that might as well have stayed: some tenths of a second. Only huge rings ever need more. */
+const RECLAIM_MAX = 2_000_000;
+
 /** Nodes, and per partition the indexes of its holders among them, the home first. */
 export interface Placement {
   readonly nodes: readonly LayoutNode[];
@@ -39,6 +42,7 @@ export function computeTable(
   fill(draft, before);
   relieveFreely(draft, before);
   level(draft, before);
+  reclaim(draft, before);
   const ranked = draft.rows.map((row, partition) => {
     const kept = before[partition]!.filter((node) => row.includes(node));
     return [...kept, ...row.filter((node) => !kept.includes(node))];
@@ -150,6 +154,28 @@ function level(draft: Draft, before: readonly (readonly number[])[]): void {
   }
   for (const node of draft.targets.keys()) {
     while (draft.lack(node) < 0) moveByChain(draft, before, node);
+  }
+}
+
+/**
+ * Undoes what turned out needless, as it does where zones forced chains: a copy goes back to where it was before, and what its holder then has too much moves
+ * on, for nothing, to the one who gave the copy back.
+ */
+function reclaim(draft: Draft, before: readonly (readonly number[])[]): void {
+  const limit = draft.considered + RECLAIM_MAX;
+  for (const [partition, was] of before.entries()) {
+    for (const holder of was) {
+      if (draft.considered > limit) return;
+      const newcomers = draft.held[holder]!.has(partition)
+        ? []
+        : draft.rows[partition]!.filter((node) => !was.includes(node));
+      for (const newcomer of newcomers) {
+        if (!draft.mayHold(partition, holder, newcomer)) continue;
+        draft.move(partition, newcomer, holder);
+        if (moveFreely(draft, before, holder)) break;
+        draft.move(partition, holder, newcomer);
+      }
+    }
   }
 }
 

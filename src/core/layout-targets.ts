@@ -78,36 +78,46 @@ export function feasibleShares(nodes: readonly LayoutNode[], replicas: number): 
  */
 export function targetsOf(nodes: readonly LayoutNode[], replicas: number, held: readonly number[]): number[] {
   const copies = copiesOf(nodes, replicas);
-  const { zones } = zoneRule(nodes, copies);
+  const { zoneOf, zones, least, most } = zoneRule(nodes, copies);
   const shares = feasibleShares(nodes, replicas);
-  const pick = (zone: readonly number[], from: readonly number[]): number[] =>
-    zone.map((index) => from[index]!);
-  const totals = rounded(
-    PARTITIONS * copies,
-    zones.map((zone) => nearWhole(sum(pick(zone, shares)))),
-    zones.map((zone) => sum(pick(zone, held))),
-  );
-  const targets = nodes.map(() => 0);
-  for (const [z, zone] of zones.entries()) {
-    const counts = rounded(totals[z]!, pick(zone, shares), pick(zone, held));
-    for (const [i, index] of zone.entries()) targets[index] = counts[i]!;
+  const targets = shares.map(Math.floor);
+  const inZones = zones.map((zone) => sum(zone.map((node) => targets[node]!)));
+  const mayGrow = inOrderOfRounding(shares, held);
+  let left = PARTITIONS * copies - sum(targets);
+  const grow = (node: number): void => {
+    targets[node]!++;
+    inZones[zoneOf[node]!]!++;
+    left--;
+  };
+  const grown = new Set<number>();
+  for (const node of mayGrow) {
+    if (inZones[zoneOf[node]!]! >= PARTITIONS * least[zoneOf[node]!]!) continue;
+    grow(node);
+    grown.add(node);
+  }
+  for (const node of mayGrow) {
+    if (left > 0 && !grown.has(node) && inZones[zoneOf[node]!]! < PARTITIONS * most[zoneOf[node]!]!) {
+      grow(node);
+    }
   }
   return targets;
 }
 
-function rounded(total: number, shares: readonly number[], held: readonly number[]): number[] {
-  const counts = shares.map(Math.floor);
-  const ranked = [...shares.keys()].filter((i) => shares[i]! > counts[i]!)
-    .map((i) => {
-      const [share, below] = [shares[i]!, counts[i]!];
+/** The nodes with a share between whole numbers, those to round up first at the front. */
+function inOrderOfRounding(shares: readonly number[], held: readonly number[]): number[] {
+  return [...shares.keys()].filter((node) => !Number.isInteger(shares[node]!))
+    .map((node) => {
+      const share = shares[node]!;
+      const below = Math.floor(share);
       const mayStayBelow = share - below <= TOLERANCE * share;
       const mayGoAbove = below + 1 - share <= TOLERANCE * share;
       const urgency = mayStayBelow === mayGoAbove ? 1 : mayGoAbove ? 2 : 0;
-      return { i, urgency, keeps: held[i]! > below ? 1 : 0, remainder: share - below };
+      return { node, urgency, keeps: held[node]! > below ? 1 : 0, remainder: share - below };
     })
-    .sort((a, b) => b.urgency - a.urgency || b.keeps - a.keeps || b.remainder - a.remainder || a.i - b.i);
-  for (const { i } of ranked.slice(0, total - sum(counts))) counts[i]!++;
-  return counts;
+    .sort((a, b) =>
+      b.urgency - a.urgency || b.keeps - a.keeps || b.remainder - a.remainder || a.node - b.node
+    )
+    .map(({ node }) => node);
 }
 
 /** The least level at which `amountAt`, which grows with it, comes to the total. */
