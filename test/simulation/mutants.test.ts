@@ -81,8 +81,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "collect chunks that another node is looking for",
     file: "src/node/repair/garbage.ts",
-    from: "if (owed[i] === true || wanted.has(chunk.id)) return;",
-    to: "if (owed[i] === true) return;",
+    from: "if (wanted.has(chunk.id)) return;",
+    to: "",
   },
   {
     name: "give out a chunk without looking at its bytes",
@@ -93,7 +93,7 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "read each chunk once in its life",
     file: "src/node/repair/scrub.ts",
-    from: 'if (from.after === "") this.#recent.clear();',
+    from: "if (!this.#onDemand) this.#recent.clear();",
     to: "",
   },
   {
