@@ -50,7 +50,6 @@ const MUTANTS: readonly Mutant[] = [
     file: "src/node/replica.ts",
     from: "if (state !== before || chunk) {",
     to: "if (state !== before && !chunk) this.#states.set(name, state);\n      else if (chunk) {",
-    firstSeed: 1_030,
   },
   {
     name: "vote with a wiped disk as if it knew",
@@ -71,18 +70,6 @@ const MUTANTS: readonly Mutant[] = [
     from: "if (!states.every((state) => isAtRest(state, ballot))) {",
     to: "if (states.filter((state) => isAtRest(state, ballot)).length < 2) {",
     firstSeed: 330,
-  },
-  {
-    name: "take an accept as old as a tombstone that it forgot",
-    file: "src/node/replica.ts",
-    from: "if (before.value === null && compareBallots(ballot, floor) <= 0) {",
-    to: "if (before.value === null && compareBallots(ballot, floor) < 0) {",
-  },
-  {
-    name: "collect chunks that another node is looking for",
-    file: "src/node/repair/garbage.ts",
-    from: "if (wanted.has(chunk.id)) return;",
-    to: "",
   },
   {
     name: "give out a chunk without looking at its bytes",
