@@ -15,6 +15,7 @@
 import type { SeededRandom } from "../helpers/fake-random.ts";
 import type { Fate, Message } from "../helpers/fake-network.ts";
 import type { MemoryRing } from "../helpers/memory-ring.ts";
+import type { PeerRequest } from "../../src/ports.ts";
 
 /** Of 1, how often a fault is part of a run. */
 const OFTEN = 0.4;
@@ -38,6 +39,8 @@ export class Faults {
   /** Ways from one node to another that are cut, by how many troubles. */
   readonly #cuts = new Map<string, number>();
   readonly #slow = new Set<string>();
+  /** Nodes that crash as soon as they have answered a message of that kind. */
+  readonly #ambushes = new Map<string, PeerRequest["type"]>();
   readonly happened: string[] = [];
   #over = false;
   #fastestMs = 0;
@@ -151,8 +154,23 @@ export class Faults {
     this.#fastestMs = Math.max(this.#fastestMs, ...this.#ids.map((id) => this.#skewMs(id)));
   }
 
-  #fateOf({ from, to }: Message): Fate {
+  ambush(id: string, type: PeerRequest["type"]): void {
+    this.#ambushes.set(id, type);
+  }
+
+  async blip(id: string): Promise<void> {
+    if (this.#over || !this.#ring.isUp(id)) return;
+    this.#ring.crash(id);
+    await this.pause(50);
+    await this.restart(id);
+  }
+
+  #fateOf({ from, to, reply }: Message): Fate {
     const random = this.#random;
+    if (reply && this.#ambushes.get(from) === reply.type) {
+      this.#ambushes.delete(from);
+      this.#ring.clock.after(0, () => void this.blip(from));
+    }
     if (this.#over) return { delayMs: 1 + random.fraction() * 3 };
     const slow = this.#slow.has(from) || this.#slow.has(to);
     return {
@@ -192,11 +210,13 @@ const TROUBLES: readonly Trouble[] = [
   },
   {
     name: "blip",
-    async strike(faults, id) {
-      if (!faults.ring.isUp(id)) return;
-      faults.ring.crash(id);
-      await faults.pause(50);
-      await faults.restart(id);
+    strike: (faults, id) => faults.blip(id),
+  },
+  {
+    // What was promised or accepted is forgotten, if it can be, at the very moment at which somebody counts on it.
+    name: "crash after a vote",
+    strike(faults, id) {
+      faults.ambush(id, faults.random.pick(["prepare", "prepare", "accept"]));
     },
   },
   {

@@ -50,7 +50,6 @@ const MUTANTS: readonly Mutant[] = [
     file: "src/node/replica.ts",
     from: "if (state !== before || chunk) {",
     to: "if (state !== before && !chunk) this.#states.set(name, state);\n      else if (chunk) {",
-    firstSeed: 1_030,
   },
   {
     name: "vote with a wiped disk as if it knew",
@@ -73,18 +72,6 @@ const MUTANTS: readonly Mutant[] = [
     firstSeed: 330,
   },
   {
-    name: "take an accept as old as a tombstone that it forgot",
-    file: "src/node/replica.ts",
-    from: "if (before.value === null && compareBallots(ballot, floor) <= 0) {",
-    to: "if (before.value === null && compareBallots(ballot, floor) < 0) {",
-  },
-  {
-    name: "collect chunks that another node is looking for",
-    file: "src/node/repair/garbage.ts",
-    from: "if (owed[i] === true || wanted.has(chunk.id)) return;",
-    to: "if (owed[i] === true) return;",
-  },
-  {
     name: "give out a chunk without looking at its bytes",
     file: "src/node/chunk-store.ts",
     from: "if (bytes && this.#hashing.sha256(bytes) === id) return bytes;",
@@ -93,7 +80,7 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "read each chunk once in its life",
     file: "src/node/repair/scrub.ts",
-    from: 'if (from.after === "") this.#recent.clear();',
+    from: "if (!this.#onDemand) this.#recent.clear();",
     to: "",
   },
   {
