@@ -11,7 +11,7 @@ import { ask, put } from "../helpers/raw-http.ts";
 import { freePorts } from "../helpers/ports.ts";
 import { HERE, THERE } from "../helpers/raw-start.ts";
 
-const SETTLE_MS = 60_000;
+const SETTLE_MS = 120_000;
 const IDS = ["a", "b", "c", "d", "e"];
 
 let directory: string;

@@ -6,7 +6,7 @@
  *    be added any more, and says only what is durable (`Layouts.drained`).
  * 2. Each register found there is accepted here, as if its accept arrived late. Where this node has promised more, a
  *    round of its own comes instead.
- * 3. The chunks of what it accepted are fetched; until then it is not done.
+ * 3. The chunks of what it accepted until then are fetched; what is written meanwhile is written to both sets anyway.
  *
  * A commit by the old layouts was accepted by a majority of the old set, which shares a member with the one that was
  * asked; a commit by this one was accepted by a majority of the new set as well. So when a majority of a new set is done,
@@ -41,7 +41,7 @@ const PARTITIONS_AT_ONCE = 8;
 const REGISTERS_AT_ONCE = 32;
 const ROUNDS_MAX = 8;
 const PAGES_MAX = 10_000;
-/** Incomplete objects looked at; with more, some may be of what moves. */
+/** Incomplete objects looked at. */
 const INCOMPLETE_MAX = 1_024;
 
 type SlotStates = Extract<PeerRequest, { type: "slot-states" }>;
@@ -70,6 +70,8 @@ export class Takeover {
   #partitions = 0;
   #left = new Set<number>();
   #objectsLeft = 0;
+  /** Which of the objects that were incomplete here when the last register had come still are, by version. */
+  #awaited: Map<Name, number> | undefined;
   #isDone = false;
   #bytesBefore = 0;
   #retryMs = RETRY_MS;
@@ -127,7 +129,7 @@ export class Takeover {
         await this.#takeSome();
       }
       if (this.#isDone) return undefined;
-      this.#objectsLeft = await this.#incompleteOfMoving();
+      this.#objectsLeft = await this.#stillIncomplete();
       if (this.#objectsLeft > 0) return LOOK_MS;
       if (ring.number !== layout.number) return 0;
       this.#isDone = true;
@@ -150,6 +152,7 @@ export class Takeover {
     this.#partitions = 0;
     this.#left.clear();
     this.#objectsLeft = 0;
+    this.#awaited = undefined;
     this.#isDone = false;
   }
 
@@ -272,10 +275,16 @@ export class Takeover {
     );
   }
 
-  async #incompleteOfMoving(): Promise<number> {
+  /** How many, at least. */
+  async #stillIncomplete(): Promise<number> {
     const { ring, catalog } = this.#deps;
     const rows = await catalog.incomplete(INCOMPLETE_MAX);
-    const moving = rows.filter(({ name }) => ring.isMoving(partitionOf(name))).length;
-    return rows.length === INCOMPLETE_MAX ? Math.max(1, moving) : moving;
+    // More than can be looked at: wait until they are few enough to be known by name.
+    if (rows.length === INCOMPLETE_MAX) return INCOMPLETE_MAX;
+    const moving = new Map<Name, number>();
+    for (const { name, version } of rows) if (ring.isMoving(partitionOf(name))) moving.set(name, version);
+    const awaited = [...this.#awaited ?? moving].filter(([name, version]) => moving.get(name) === version);
+    this.#awaited = new Map(awaited);
+    return awaited.length;
   }
 }
