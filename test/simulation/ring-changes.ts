@@ -110,7 +110,7 @@ export class RingChanges {
       if (!layout) continue;
       if (this.#mayDie && !this.#isDead && this.#random.chance(0.3)) this.#die();
       else if (this.#random.chance(0.1)) this.#retire();
-      const change = this.#draw(layout, at);
+      const change = this.#ring.isUp(at) ? this.#draw(layout, at) : undefined;
       if (!change) continue;
       this.#most--;
       if (this.#random.chance(0.2)) await this.#faults.pause(4_000);
