@@ -72,8 +72,11 @@ export function changedLayout(current: Layout, change: LayoutChange): Planned {
 
 /** After the new replicas have everything. */
 export function settledLayout(moving: Layout): Layout {
-  const { from: _, ...rest } = moving;
-  return pruned({ ...rest, number: moving.number + 1 });
+  const { from = moving.table, ...rest } = moving;
+  const number = moving.number + 1;
+  const gained = new Set(moving.table.flatMap((row, p) => row.filter((index) => !from[p]!.includes(index))));
+  const nodes = moving.nodes.map((node, index) => gained.has(index) ? { ...node, since: number } : node);
+  return pruned({ ...rest, nodes, number });
 }
 
 /** Of the sets that are left behind: those of which no majority is reachable can hand over nothing. */

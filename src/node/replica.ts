@@ -211,10 +211,19 @@ export class Replica {
   drop(name: Name): Promise<boolean> {
     return this.#queue.run(name, async () => {
       if (this.#deps.ring.isReplica(name)) return false;
-      await this.#catalog.commit({ forgotten: [name], incomplete: [{ name, version: null }] });
-      this.#states.delete(name);
+      await this.#forget(name);
       return true;
     });
+  }
+
+  /** Gives up a register that this node has no vote on: see node/layout/layouts.ts, node/repair/recovery.ts. */
+  discard(name: Name): Promise<void> {
+    return this.#queue.run(name, () => this.#forget(name));
+  }
+
+  async #forget(name: Name): Promise<void> {
+    await this.#catalog.commit({ forgotten: [name], incomplete: [{ name, version: null }] });
+    this.#states.delete(name);
   }
 
   /**

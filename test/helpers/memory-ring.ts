@@ -36,6 +36,8 @@ export interface RingOptions {
   /** How far a node's wall clock is off, now. */
   readonly skewMs?: (id: string) => number;
   readonly repair?: Partial<RepairTimings>;
+  /** As in `NodeOptions`, where it is said. */
+  readonly joinAfterMs?: number | undefined;
   /** False: nodes begin with empty disks and these settings, and no layout. */
   readonly founded?: boolean;
 }
@@ -126,7 +128,7 @@ export class MemoryRing {
     return this.#nodes.has(id);
   }
 
-  /** From whatever is on its disk; the first time that is the layout, if the ring is founded. */
+  /** From whatever is on its disk; the first time that is the layout, if the ring is founded and the node one of its members. */
   async start(
     id: string,
     { seeds = this.#options.ids.map(urlOf), ...overrides }: Partial<NodeOptions> & {
@@ -135,7 +137,8 @@ export class MemoryRing {
     } = {},
   ): Promise<AtollNode> {
     const site = this.site(id);
-    if (site.life === 0 && this.#options.founded !== false) await this.install(id);
+    const isFounder = this.#options.ids.includes(id);
+    if (site.life === 0 && this.#options.founded !== false && isFounder) await this.install(id);
     const ports = this.portsOf(id, () => this.#nodes.get(id)?.layout()?.ringId);
     const node = await createNode({
       id,
@@ -143,11 +146,12 @@ export class MemoryRing {
       zone: `zone-${id}`,
       peerUrl: site.url,
       publicUrl: `http://${id}.public`,
-      bootstrapExpect: this.#options.ids.length,
+      bootstrapExpect: isFounder ? this.#options.ids.length : 1,
       replicas: this.#options.replicas ?? 3,
       memoryCacheBytes: this.#options.memoryCacheBytes ?? 8 << 20,
       chunkSizes: this.#options.chunkSizes,
       repair: this.#options.repair,
+      ...("joinAfterMs" in this.#options && { joinAfterMs: this.#options.joinAfterMs }),
       ...overrides,
     }, { ...ports, discovery: seeds.length > 0 ? createStaticDiscovery(seeds, QUIET) : undefined });
     this.#nodes.set(id, node);

@@ -38,8 +38,10 @@ export class ObjectClients {
     this.#random = random;
   }
 
-  async client(endMs: number, most: number): Promise<void> {
+  /** `laterMs`: it begins at any time until then. */
+  async client(endMs: number, most: number, laterMs = 0): Promise<void> {
     const random = this.#random;
+    if (laterMs > 0) await wait(this.#ring, random.fraction() * laterMs);
     const thinkMs = random.pick([20, 500, 4_000]);
     let seen = 0;
     for (let count = 0; count < most && this.#ring.clock.monotonicMs() < endMs; count++) {

@@ -1,6 +1,6 @@
 /** What must be so when all has come to rest, looked up on the disks themselves. */
 import { Buffer } from "node:buffer";
-import { replicasOf } from "../../src/core/layout.ts";
+import { type Layout, replicasOf } from "../../src/core/layout.ts";
 import { type ChunkId, DIGEST_BYTES } from "../../src/core/manifest.ts";
 import type { Name } from "../../src/core/names.ts";
 import type { RegisterValue } from "../../src/core/register.ts";
@@ -14,6 +14,8 @@ const QUEUES = [
   "atoll_handoff_chunks_owed",
   "atoll_recovery_partitions_left",
   "atoll_registers_damaged",
+  "atoll_takeover_partitions_left",
+  "atoll_leavings_registers",
 ];
 /** Of one node at rest: its pings and their time-outs, and one for each thing that is done from time to time. */
 const TIMERS_PER_NODE = 8;
@@ -36,12 +38,17 @@ export function boundBroken(ring: MemoryRing, ids: readonly string[], bounds: Bo
   return timers > most ? `wanted at most ${most} timers at rest, there are ${timers}` : undefined;
 }
 
-/** The first thing that is not at rest, or undefined. */
+/** The first thing that is not at rest, or undefined. `ids`: of those that are to be there. */
 export async function unrest(ring: MemoryRing, ids: readonly string[]): Promise<string | undefined> {
+  const down = ids.find((id) => !ring.isUp(id));
+  if (down !== undefined) return `${down} is down`;
+  const layout = ring.node(ids[0]!).layout();
+  if (!layout) return `${ids[0]} has no layout`;
+  const problem = layoutUnrest(ring, layout, ids);
+  if (problem !== undefined) return problem;
   const held = new Map<string, Map<Name, string>>();
   for (const id of ids) {
     const { disk } = ring.site(id);
-    if (!ring.isUp(id)) return `${id} is down`;
     if (disk.damagedRows.size > 0) return `${id} has damaged rows`;
     const [owed] = await disk.catalog.owedCounts();
     if (owed) return `${id} owes ${JSON.stringify(owed)}`;
@@ -66,7 +73,18 @@ export async function unrest(ring: MemoryRing, ids: readonly string[]): Promise<
     const chunks = await chunkUnrest(ring, id, wanted);
     if (chunks !== undefined) return chunks;
   }
-  return registerUnrest(ring, held) ?? queueUnrest(ring, ids);
+  return registerUnrest(layout, held) ?? queueUnrest(ring, ids);
+}
+
+/** One settled layout that all go by, whose members are there. */
+function layoutUnrest(ring: MemoryRing, layout: Layout, ids: readonly string[]): string | undefined {
+  if (layout.from) return `layout ${layout.number} is moving`;
+  for (const id of ids) {
+    const number = ring.node(id).layout()?.number;
+    if (number !== layout.number) return `${id} goes by layout ${number}, others by ${layout.number}`;
+  }
+  const away = layout.nodes.find(({ id }) => !ids.includes(id));
+  return away && `${away.id} is gone, and a member`;
 }
 
 function queueUnrest(ring: MemoryRing, ids: readonly string[]): string | undefined {
@@ -77,10 +95,10 @@ function queueUnrest(ring: MemoryRing, ids: readonly string[]): string | undefin
   return undefined;
 }
 
-function registerUnrest(ring: MemoryRing, held: Map<string, Map<Name, string>>): string | undefined {
+function registerUnrest(layout: Layout, held: Map<string, Map<Name, string>>): string | undefined {
   for (const [id, registers] of held) {
     for (const [name, text] of registers) {
-      const replicas = replicasOf(ring.layout, name);
+      const replicas = replicasOf(layout, name);
       if (!replicas.includes(id)) return `${id} holds ${name}, whose replicas are ${replicas.join()}`;
       const other = replicas.find((replica) => held.get(replica)?.get(name) !== text);
       if (other !== undefined) return `${other} differs from ${id} in ${name}`;

@@ -42,19 +42,28 @@ export class Faults {
   /** Nodes that crash as soon as they have answered a message of that kind. */
   readonly #ambushes = new Map<string, PeerRequest["type"]>();
   readonly happened: string[] = [];
+  /** Not there yet, or not any more: nobody starts them. */
+  readonly gone = new Set<string>();
   #over = false;
   #fastestMs = 0;
 
-  constructor(ring: MemoryRing, ids: readonly string[], random: SeededRandom) {
+  /** `spares`: nodes that come later. `destroys`: whether a disk may lose what it synced. */
+  constructor(
+    ring: MemoryRing,
+    ids: readonly string[],
+    random: SeededRandom,
+    { spares = [], destroys = true }: { spares?: readonly string[] | undefined; destroys?: boolean } = {},
+  ) {
     this.#ring = ring;
-    this.#ids = ids;
+    this.#ids = [...ids, ...spares];
+    for (const id of spares) this.gone.add(id);
     this.#random = random;
-    this.#victim = random.pick(ids);
+    this.#victim = random.pick(this.#ids);
     const drawn = (most: number): number => random.chance(OFTEN) ? random.fraction() * most : 0;
     this.#loss = drawn(0.3);
     this.#doubling = drawn(0.3);
     this.#slowestMs = random.pick([5, 50, 500, SLOWEST_MS]);
-    this.#kinds = TROUBLES.filter(() => random.chance(OFTEN));
+    this.#kinds = TROUBLES.filter((kind) => random.chance(OFTEN) && (destroys || kind.destroys !== true));
     this.#everyMs = random.pick([500, 2_000, 5_000]);
     ring.network.rule((message) => this.#fateOf(message));
   }
@@ -93,7 +102,7 @@ export class Faults {
       site.disk.isFull = false;
       site.disk.readFails = () => false;
       site.heldUntilMs = 0;
-      if (!this.#ring.isUp(id)) await this.restart(id);
+      await this.restart(id);
     }
   }
 
@@ -113,9 +122,14 @@ export class Faults {
     return this.#ids;
   }
 
+  /** The node whose disk may lose what it synced. */
+  get victim(): string {
+    return this.#victim;
+  }
+
   /** As whoever supervises it would: again and again, until it stays up. */
   async restart(id: string): Promise<void> {
-    while (!this.#ring.isUp(id)) {
+    while (!this.#ring.isUp(id) && !this.gone.has(id)) {
       const { life } = this.#ring.site(id);
       try {
         await this.#ring.start(id);

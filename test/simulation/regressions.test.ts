@@ -5,8 +5,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Ballot } from "../../src/core/ballot.ts";
-import type { Name } from "../../src/core/names.ts";
+import { replicasOf } from "../../src/core/layout.ts";
+import { type Name, objectName } from "../../src/core/names.ts";
 import { EMPTY_ACCEPTOR, type RegisterValue, successor } from "../../src/core/register.ts";
+import type { RingChange } from "../../src/node/layout/administration.ts";
 import type { PeerReply, PeerRequest } from "../../src/ports.ts";
 import type { Message } from "../helpers/fake-network.ts";
 import { MemoryRing, type RingOptions } from "../helpers/memory-ring.ts";
@@ -152,6 +154,77 @@ test("a scrub reads every chunk again in each of its cycles", async () => {
   }
   ring.close();
 });
+
+test("what one replica accepted, and nobody else, does not come back over what a later layout committed", async () => {
+  const ring = await settled({ ids: [...ABC, "d", "e"], repair: IDLE, joinAfterMs: undefined });
+  const name = ring.nameOn(ABC);
+  await put(ring, "a", name, "first");
+  await untilHeld(ring, "all have the first", alike);
+  // A writer dies when one of them has accepted and another has promised.
+  const ballot: Ballot = { counter: 50, node: "x" };
+  for (const id of ABC) await ask(ring, id, { type: "prepare", name, ballot });
+  await ask(ring, "a", { type: "accept", name, ballot, value: TOMBSTONE });
+  const undo = ring.network.refuse("a");
+  await ring.clock.until("a is missed", () => !ring.node("d").membership.isAlive("a"));
+  await change(ring, "d", { drain: ["b", "c"] });
+  await put(ring, "d", name, "second");
+  undo();
+  await ring.clock.until(
+    "a is back",
+    () => ring.node("a").layout()!.number === ring.node("d").layout()!.number,
+  );
+  ring.network.refuse("e");
+  assert.equal(await sizeAt(ring, "a", name), bytesOf("second").length);
+  ring.close();
+});
+
+test("what a node held before it was drained does not come back with it after it was deleted", async () => {
+  for (const away of ["until it settled", "while it moves"]) {
+    const ring = await settled({ ids: [...ABC, "d"], repair: COLLECTING, joinAfterMs: undefined });
+    const names = Array.from({ length: 40 }, (_, n) => objectName("bucket", `key-${n}`))
+      .filter((name) => replicasOf(ring.layout, name).includes("a"));
+    for (const name of names) await put(ring, "a", name, "a body");
+    await ring.clock.advance(5_000);
+    const undo = ring.network.refuse("a");
+    await ring.clock.until("a is missed", () => !ring.node("b").membership.isAlive("a"));
+    await change(ring, "b", { drain: ["a"] });
+    for (const name of names) await ring.run(ring.node("b").objects.delete(name, {}));
+    await ring.clock.advance(60_000);
+    assert.equal((await held(ring, "b")).length, 0, "the tombstones are collected");
+    if (away === "until it settled") await change(ring, "b", { weight: { a: 1 } });
+    else {await ring.run(
+        ring.node("b").administration.apply(ring.node("b").layout()!.number, { weight: { a: 1 } }),
+      );}
+    undo();
+    const number = (id: string): number => ring.node(id).layout()!.number;
+    await ring.clock.until("a is back", () => number("a") === number("b"));
+    await ring.clock.until(
+      "a may vote",
+      () => ring.count("a", "atoll_recovery_partitions_left") === 0,
+      60_000,
+    );
+    ring.network.refuse("b");
+    for (const name of names) assert.equal(await sizeAt(ring, "a", name), undefined, `${name}, away ${away}`);
+    ring.close();
+  }
+});
+
+/** Until it has settled. */
+async function change(ring: MemoryRing, id: string, wanted: RingChange): Promise<void> {
+  const { administration, layout } = ring.node(id);
+  const applied = await ring.run(administration.apply(layout()!.number, wanted), "a change of the ring");
+  assert.equal(applied.kind, "applied");
+  await ring.clock.until("it settled", () => layout()!.from === undefined, 300_000);
+}
+
+async function sizeAt(ring: MemoryRing, id: string, name: Name): Promise<number | undefined> {
+  const { objects } = ring.node(id);
+  const located = await ring.run(
+    objects.locate(name, { noCache: true, onlyIfCached: false }),
+    `a look at ${name}`,
+  );
+  return located.kind === "found" ? located.object.manifest.size : undefined;
+}
 
 /** A ring that has done what it does when nodes meet: they compare what they hold. */
 async function settled(options: RingOptions): Promise<MemoryRing> {

@@ -1,14 +1,14 @@
 /**
  * `npm run simulate -- --seeds N [--seed S] [--jobs J] [--seconds T]`: plays N runs from seed S on, J at a time in processes
  * of their own, for T seconds at most, and says how it went. The first violation ends it with the one line that plays it
- * again. `--hash` prints each run's hash instead.
+ * again. `--hash` prints each run's hash instead; `--changing` leaves out the runs whose ring stays as it is.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { play } from "./world.ts";
+import { isChanging, play } from "./world.ts";
 
 const { values } = parseArgs({
   options: {
@@ -16,6 +16,7 @@ const { values } = parseArgs({
     seed: { type: "string" },
     jobs: { type: "string", default: "1" },
     seconds: { type: "string", default: "1000000" },
+    changing: { type: "boolean", default: false },
     hash: { type: "boolean", default: false },
   },
 });
@@ -39,6 +40,7 @@ async function playAll(): Promise<void> {
   let [played, operations, longestQuietMs] = [0, 0, 0];
   for (let seed = first; seed < first + count; seed++) {
     if (performance.now() - startedMs > 1_000 * limitSeconds) break;
+    if (values.changing && !isChanging(seed)) continue;
     try {
       const run = await play(seed);
       played++;
@@ -74,6 +76,7 @@ async function split(): Promise<void> {
     const seeds = Math.min(per, count - job * per);
     if (seeds <= 0) return 0;
     const args = ["--seeds", String(seeds), "--seed", String(first + job * per), "--seconds", values.seconds];
+    if (values.changing) args.push("--changing");
     const child = spawn(process.execPath, [fileURLToPath(import.meta.url), ...args], {
       stdio: ["ignore", "pipe", "inherit"],
     });

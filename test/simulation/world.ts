@@ -12,6 +12,7 @@ import { ObjectClients } from "./clients.ts";
 import { boundBroken, unrest } from "./convergence.ts";
 import { Faults, LATEST_MS, wait } from "./faults.ts";
 import { OBJECT_MODEL } from "./model.ts";
+import { drawRingMix, RingChanges } from "./ring-changes.ts";
 
 const OBJECTS = 3;
 const OPERATIONS_PER_OBJECT_MAX = 40;
@@ -19,6 +20,10 @@ const OPERATIONS_PER_OBJECT_MAX = 40;
 const TROUBLE_MS = 30_000;
 const QUIET_MAX_MS = 600_000;
 const QUIET_STEP_MS = 2_500;
+/** Where the ring changes some clients come later, so that there are some while it does. */
+const LATER_MS = 20_000;
+/** So that a run whose ring stays as it is draws what it would without these. */
+const RING_SEED = 0x52494e47;
 /** Of the trace, hashed at once. */
 const NOTES_CHARACTERS = 1 << 16;
 /** Too little for all there is, so that caches let go. */
@@ -48,10 +53,18 @@ export interface Run {
   readonly quietMs: number;
 }
 
+/** Whether it is a run whose ring changes. */
+export function isChanging(seed: number): boolean {
+  return drawRingMix(createSeededRandom(seed ^ RING_SEED)) !== undefined;
+}
+
 /** Throws what was violated. */
 export async function play(seed: number): Promise<Run> {
   const random = createSeededRandom(seed);
   const ids = "abcdefg".slice(0, random.pick([3, 3, 3, 4, 5, 7])).split("");
+  const ringRandom = createSeededRandom(seed ^ RING_SEED);
+  const mix = drawRingMix(ringRandom);
+  const all = [...ids, ...mix?.spares ?? []];
   let faults: Faults | undefined;
   const ring = new MemoryRing({
     ids,
@@ -63,6 +76,7 @@ export async function play(seed: number): Promise<Run> {
     chunkSizes: CHUNK_SIZES,
     memoryCacheBytes: MEMORY_CACHE_BYTES,
     diskCacheBytes: DISK_CACHE_BYTES,
+    ...(mix && { joinAfterMs: mix.joinAfterMs }),
   });
   const trace = HASHING.running("sha256");
   let noted = "";
@@ -74,7 +88,12 @@ export async function play(seed: number): Promise<Run> {
   };
   try {
     for (const id of ids) await ring.start(id);
-    faults = new Faults(ring, ids, createSeededRandom(random.below(2 ** 32)));
+    faults = new Faults(ring, ids, createSeededRandom(random.below(2 ** 32)), {
+      spares: mix?.spares,
+      destroys: mix?.isNarrow !== true,
+    });
+    const { gone } = faults;
+    const changes = mix && new RingChanges(ring, faults, mix, ringRandom);
     ring.network.rule((message) => {
       note(describe(ring, message));
       return undefined;
@@ -83,19 +102,28 @@ export async function play(seed: number): Promise<Run> {
     const objects = Array.from(
       { length: OBJECTS },
       (_, n) =>
-        new ObjectClients(ring, ids, createSeededRandom(random.below(2 ** 32)), `bucket\0${seed}-${n}`),
+        new ObjectClients(ring, all, createSeededRandom(random.below(2 ** 32)), `bucket\0${seed}-${n}`),
     );
     const clients = objects.flatMap((object) => {
       const count = 1 + random.below(4);
-      return Array.from({ length: count }, () => object.client(endMs, OPERATIONS_PER_OBJECT_MAX / count));
+      const laterMs = mix ? LATER_MS : 0;
+      return Array.from(
+        { length: count },
+        () => object.client(endMs, OPERATIONS_PER_OBJECT_MAX / count, laterMs),
+      );
     });
-    await ring.run(Promise.all([...clients, faults.run(endMs)]), "clients and faults", 10 * TROUBLE_MS);
-    const quietMs = await rest(ring, ids);
     await ring.run(
-      Promise.all(objects.flatMap((object) => ids.map((id) => object.lastRead(id)))),
+      Promise.all([...clients, faults.run(endMs), changes?.run(endMs)]),
+      "clients, faults and changes",
+      10 * TROUBLE_MS,
+    );
+    const there = all.filter((id) => !gone.has(id));
+    const quietMs = await rest(ring, there, changes);
+    await ring.run(
+      Promise.all(objects.flatMap((object) => there.map((id) => object.lastRead(id)))),
       "the last reads",
     );
-    const broken = boundBroken(ring, ids, {
+    const broken = boundBroken(ring, there, {
       memoryCacheBytes: MEMORY_CACHE_BYTES,
       diskCacheBytes: DISK_CACHE_BYTES,
     });
@@ -126,12 +154,13 @@ export async function play(seed: number): Promise<Run> {
 }
 
 /** Resolves with how long it took until nothing was owed, missing, different or left over. */
-async function rest(ring: MemoryRing, ids: readonly string[]): Promise<number> {
+async function rest(ring: MemoryRing, ids: readonly string[], changes?: RingChanges): Promise<number> {
   const begunMs = ring.clock.monotonicMs();
   let left = "";
   do {
     const stepped = wait(ring, QUIET_STEP_MS);
     await ring.run(stepped, "quiet", 2 * QUIET_STEP_MS);
+    if (changes) await ring.run(changes.tend(), "the last change");
     left = await unrest(ring, ids) ?? "";
     if (left === "") return ring.clock.monotonicMs() - begunMs;
   } while (ring.clock.monotonicMs() - begunMs < QUIET_MAX_MS);

@@ -2,10 +2,12 @@
  * Which layout this node goes by: adopted only when it is decided, durable before it is used, never an older one again.
  * Who is behind fetches the newer one from whoever told of it.
  */
+import { continuityOf } from "../../core/layout-continuity.ts";
 import { type Layout, layoutProblem, partitionsOf } from "../../core/layout.ts";
 import { AtollError, messageOf } from "../../errors.ts";
 import type { Catalog, Log, NodeCard, Peers } from "../../ports.ts";
 import { KeyedQueue } from "../keyed-queue.ts";
+import { partitionNames } from "../repair/slot-rows.ts";
 import type { Recovery } from "../repair/recovery.ts";
 import type { Replica } from "../replica.ts";
 import type { Ring } from "../ring.ts";
@@ -54,14 +56,17 @@ export class Layouts {
       // founded the ring, has lost what it voted.
       const isMember = layout.nodes.some((node) => node.id === ring.self);
       const isLost = !ring.layout && isMember && layout.nodes.length > 1 && !decree.hasAccepted(layout);
-      const lost = isLost ? partitionsOf(layout, ring.self) : [];
-      await catalog.commit({
-        documents: [
-          { key: DOCUMENT, text: JSON.stringify(layout) },
-          ...(isLost ? [recovery.document(lost), decree.forgotten()] : []),
-        ],
+      await recovery.relearning(async () => {
+        const lost = isLost ? partitionsOf(layout, ring.self) : await this.#doubtful(layout);
+        await catalog.commit({
+          documents: [
+            { key: DOCUMENT, text: JSON.stringify(layout) },
+            recovery.document(lost),
+            ...(isLost ? [decree.forgotten()] : []),
+          ],
+        });
+        return lost;
       });
-      if (isLost) recovery.begin(lost);
       ring.adopt(layout);
       this.#drained = this.#deps.replica().drained();
       log.info("layout adopted", {
@@ -73,6 +78,27 @@ export class Layouts {
       });
       this.#deps.onAdopted(layout);
     });
+  }
+
+  /**
+   * Throws away what lies here of partitions that the layout makes this node a new replica of. Resolves with those it is
+   * to have no vote in until it has learned anew what the others hold.
+   */
+  async #doubtful(layout: Layout): Promise<number[]> {
+    const { ring, catalog, decree } = this.#deps;
+    const [recovery, replica] = [this.#deps.recovery(), this.#deps.replica()];
+    if (!ring.layout) return [];
+    const { fresh, doubtful } = continuityOf(ring.layout, layout, ring.self);
+    // By the layout that goes it may still have a vote on some of them.
+    const voting = fresh.filter((partition) => ring.replicasOfPartition(partition).includes(ring.self));
+    if (voting.length > 0) await recovery.suspend(voting);
+    for (const partition of fresh) {
+      for await (const name of partitionNames(catalog, partition)) await replica.discard(name);
+    }
+    const isFresh = new Set(fresh);
+    const lost = [...doubtful, ...recovery.lost.filter((partition) => !isFresh.has(partition))];
+    // Its lost disk may have known this layout, and voted by it.
+    return [...new Set(decree.hasForgotten || lost.length > doubtful.length ? [...lost, ...fresh] : lost)];
   }
 
   /** Resolves when all votes that were given by earlier layouts are durable. */

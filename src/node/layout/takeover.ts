@@ -5,7 +5,8 @@
  * 1. It asks a majority of the old set, each of which goes by this layout by then, so that no vote by an earlier one can
  *    be added any more, and says only what is durable (`Layouts.drained`).
  * 2. Each register found there is accepted here, as if its accept arrived late. Where this node has promised more, a
- *    round of its own comes instead.
+ *    round of its own comes instead. What was promised there is promised here as well: whoever accepted in a ballot that
+ *    came no further may come into a majority later, and what is committed until then must stand above that ballot.
  * 3. The chunks of what it accepted until then are fetched; what is written meanwhile is written to both sets anyway.
  *
  * A commit by the old layouts was accepted by a majority of the old set, which shares a member with the one that was
@@ -246,10 +247,11 @@ export class Takeover {
         timeoutMs: CALL_TIMEOUT_MS,
         layout: number,
       });
-      await forEach(page.rows, REGISTERS_AT_ONCE, async ({ name, state: { accepted, value } }) => {
-        if (value !== null && partitionOf(name) === partition) {
-          await this.#learn(name, accepted, value, number);
-        }
+      await forEach(page.rows, REGISTERS_AT_ONCE, async ({ name, state: { promised, accepted, value } }) => {
+        if (partitionOf(name) !== partition) return;
+        if (value !== null) await this.#learn(name, accepted, value, number);
+        // Refused where as much is promised already.
+        if (compareBallots(promised, accepted) > 0) await this.#deps.replica.prepare(name, promised, number);
       });
       for (const { slot, floor } of page.floors) {
         if (Math.floor(slot / SLOTS_PER_PARTITION) !== partition) continue;

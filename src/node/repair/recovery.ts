@@ -38,6 +38,7 @@ import type {
   ReplyTo,
 } from "../../ports.ts";
 import { Background, forEach } from "../background.ts";
+import { KeyedQueue } from "../keyed-queue.ts";
 import type { DecreeAcceptor } from "../layout/decree-acceptor.ts";
 import type { Metrics } from "../metrics.ts";
 import type { PeerGate } from "../peer-gate.ts";
@@ -45,6 +46,7 @@ import type { Registers } from "../registers.ts";
 import type { Replica } from "../replica.ts";
 import type { Ring } from "../ring.ts";
 import type { Memories } from "./memories.ts";
+import { partitionNames } from "./slot-rows.ts";
 
 const DOCUMENT = "recovery";
 const CALL_TIMEOUT_MS = 5_000;
@@ -85,6 +87,9 @@ export class Recovery {
   /** Registers whose rows cannot be believed. */
   readonly #damaged = new Set<Name>();
   readonly #work: Background;
+  /** Whoever changes what is lost waits for the others, so that what is durable is the last word. */
+  readonly #queue = new KeyedQueue();
+  #turn = 0;
   #total = 0;
   #retryMs = RETRY_MS;
 
@@ -136,18 +141,41 @@ export class Recovery {
     if (this.isUnderWay) throw forgotten();
   }
 
+  get lost(): readonly number[] {
+    return [...this.#lost];
+  }
+
+  /** No vote in these any more. */
+  async suspend(partitions: readonly number[]): Promise<void> {
+    const lost = new Set([...this.#lost, ...partitions]);
+    this.#lost = lost;
+    await this.#deps.catalog.commit({ documents: [this.document([...lost])] });
+  }
+
   /** What to commit together with a layout that names a node which knows nothing of having been part of it. */
   document(partitions: readonly number[]): { key: string; text: string } {
     return { key: DOCUMENT, text: JSON.stringify(partitions) };
   }
 
-  /** That document is durable: begins. */
-  begin(partitions: readonly number[]): void {
+  /**
+   * `partitions`: makes the document of those it resolves with durable. Nothing that was learned before counts for them:
+   * it begins anew.
+   */
+  relearning(partitions: () => Promise<readonly number[]>): Promise<void> {
+    return this.#queue.run("", async () => {
+      const lost = new Set(await partitions());
+      const isMore = [...lost].some((partition) => !this.#lost.has(partition));
+      this.#lost = lost;
+      this.#turn++;
+      if (isMore) this.#begin();
+    });
+  }
+
+  #begin(): void {
     const { log } = this.#deps;
-    this.#lost = new Set(partitions);
-    this.#total = partitions.length;
-    log.warn("this node's disk is new to its ring: it has no vote until it has resynced", {
-      partitions: partitions.length,
+    this.#total = this.#lost.size;
+    log.warn("this node may not know how it voted, and has no vote there until it has resynced", {
+      partitions: this.#total,
     });
     this.#work.wake();
   }
@@ -261,6 +289,7 @@ export class Recovery {
   /** Resolves with why some of them stay lost for now. */
   async #restoreSome(some: readonly number[], noted: ReadonlySet<string>): Promise<unknown[]> {
     const { catalog, log } = this.#deps;
+    const turn = this.#turn;
     const restored = new Set<number>();
     const faults: unknown[] = [];
     await forEach(some, PARTITIONS_AT_ONCE, async (partition) => {
@@ -273,15 +302,19 @@ export class Recovery {
       }
     });
     if (this.#work.stopped || restored.size === 0) return faults;
-    const left = [...this.#lost].filter((partition) => !restored.has(partition));
-    await catalog.commit({ documents: [this.document(left)] });
-    this.#lost = new Set(left);
-    log.info("resyncing", { partitionsLeft: left.length, partitions: this.#total });
+    await this.#queue.run("", async () => {
+      // Another layout has come: it was learned from those who were asked by the one before.
+      if (this.#turn !== turn) return;
+      const left = [...this.#lost].filter((partition) => !restored.has(partition));
+      await catalog.commit({ documents: [this.document(left)] });
+      this.#lost = new Set(left);
+      log.info("resyncing", { partitionsLeft: left.length, partitions: this.#total });
+    });
     return faults;
   }
 
   async #restorePartition(partition: number, noted: ReadonlySet<string>): Promise<void> {
-    const { replica } = this.#deps;
+    const { replica, catalog } = this.#deps;
     const sources = this.#sources(partition, noted);
     const first = partition * SLOTS_PER_PARTITION;
     const { states, floors } = await this.#statesOf(first, first + SLOTS_PER_PARTITION, sources);
@@ -289,6 +322,11 @@ export class Recovery {
       const rows = group.map(([name, state]): RegisterRow => ({ name, state }));
       await replica().restore(slot, rows, floors.get(slot) ?? NO_FLOOR);
     });
+    // What none of the others knows was never committed, or was collected while this node was not asked.
+    const known = new Set(states.keys());
+    for await (const name of partitionNames(catalog, partition)) {
+      if (!known.has(name)) await replica().discard(name);
+    }
     for (const [slot, floor] of floors) await replica().restore(slot, [], floor);
   }
 

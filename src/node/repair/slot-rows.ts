@@ -2,6 +2,7 @@
 import type { Name } from "../../core/names.ts";
 import { slotOf, SLOTS_PER_PARTITION } from "../../core/partitions.ts";
 import { type Floor, NO_FLOOR } from "../../core/register.ts";
+import { DamagedRegister } from "../../errors.ts";
 import type { Catalog, RegisterRow } from "../../ports.ts";
 
 /** Registers of one page: with the longest headers that one may have, an answer of 64 still is one that is read. */
@@ -24,6 +25,31 @@ export async function* slotRows(catalog: Catalog, slot: number): AsyncGenerator<
     yield* page.rows;
     after = page.next;
   }
+}
+
+/**
+ * The names of all registers of a partition that lie here, also of those whose rows cannot be believed: such a one must
+ * have been written anew or given up before the next name is asked for.
+ */
+export async function* partitionNames(catalog: Catalog, partition: number): AsyncGenerator<Name> {
+  const end = (partition + 1) * SLOTS_PER_PARTITION;
+  let [slot, after] = [partition * SLOTS_PER_PARTITION, ""];
+  for (;;) {
+    const rows = await catalog.slotRows(slot, after, SLOT_PAGE_MAX, end).catch(damagedOf);
+    if (typeof rows === "string") {
+      yield rows;
+      continue;
+    }
+    yield* rows.map(({ name }) => name);
+    const last = rows.at(-1);
+    if (!last || rows.length < SLOT_PAGE_MAX) return;
+    [slot, after] = [slotOf(last.name), last.name];
+  }
+}
+
+function damagedOf(error: unknown): Name {
+  if (error instanceof DamagedRegister) return error.register;
+  throw error;
 }
 
 /** What one node tells another that lost its own: as many slots as one page holds, to the end of the partition. */
