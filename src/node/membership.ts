@@ -12,8 +12,9 @@ import { type Member, MemberList, type MemberState } from "../core/member-list.t
 import { isAtollError } from "../errors.ts";
 import type { Clock, Log, NodeCard, Peers, Random, Rumour } from "../ports.ts";
 import type { Counter, Metrics } from "./metrics.ts";
+import { Namesakes } from "./namesakes.ts";
 import { type Doubt, PeerView } from "./peer-view.ts";
-import { Probing } from "./probing.ts";
+import { isOver, Probing } from "./probing.ts";
 
 const PING_TIMEOUT_MS = 2_000;
 /** Of one peer, under way. */
@@ -65,6 +66,7 @@ export class Membership {
   readonly #views = new Map<string, PeerView>();
   readonly #usual = new UsualWait();
   readonly #probing: Probing;
+  readonly #namesakes: Namesakes;
   readonly #suspicions: Counter;
   readonly #deaths: Counter;
   #ownCard: { readonly text: string; readonly sinceMs: number };
@@ -78,6 +80,7 @@ export class Membership {
     const self = options.self();
     // The time is as good as any number to begin with, and mostly above that of a former life: see MemberList.
     this.#list = new MemberList(self.id, Math.max(1, Math.floor(clock.wallMs() / 1_000)), CARDS_MAX);
+    this.#namesakes = new Namesakes(options);
     this.#ownCard = { text: newsworthy(self), sinceMs: clock.monotonicMs() };
     if (self.ringId !== undefined) this.#list.become("alive", self);
     this.#probing = new Probing({
@@ -168,7 +171,10 @@ export class Membership {
     return [...this.#list.all()].map(({ card }) => card);
   }
 
-  /** Somebody pinged us: that is a sign of life, and news of others. `known`: as nodes without `news` tell of others. */
+  /**
+   * Somebody pinged us: that is a sign of life, and news of others. `known`: as nodes without `news` tell of others.
+   * Throws `id-taken`.
+   */
   heard(card: NodeCard, known: readonly NodeCard[], news: readonly Rumour[] = []): void {
     this.#met(card, known, news);
   }
@@ -240,8 +246,15 @@ export class Membership {
 
   /** True when the sender holds something of this node that it had to deny. */
   #met(card: NodeCard, known: readonly NodeCard[], news: readonly Rumour[]): boolean {
-    if (card.id === this.#options.self().id || !this.#isOfOurRing(card)) return false;
+    if (!this.#isOfOurRing(card)) return false;
     const before = this.card(card.id);
+    // Whether that one still is there is looked at now: if it is not, the next to come under its ID is let in.
+    this.#namesakes.refuse(
+      card,
+      this.isAlive(card.id) ? before : undefined,
+      () => this.#probing.ask(card.id),
+    );
+    if (card.id === this.#options.self().id) return false;
     const nowMs = this.#nowMs();
     if (!this.#list.meet(card.id, card, nowMs)) return false;
     const isNews = before === undefined || newsworthy(before) !== newsworthy(card);
@@ -351,7 +364,7 @@ export class Membership {
       type: "ping",
       card: this.#options.self(),
       news: this.newsFor(expect),
-    }, { timeoutMs, expect });
+    }, { timeoutMs, expect }).catch((error: unknown) => this.#namesakes.pinged(error));
     if (this.#stopped) return false;
     return this.#met(reply.card, reply.known ?? [], reply.news ?? []);
   }
@@ -387,10 +400,6 @@ export class Membership {
     }
     view.toldState = state;
   }
-}
-
-function isOver(member: Member<NodeCard> | undefined): boolean {
-  return member?.state === "dead" || member?.state === "gone" || member?.state === "leaving";
 }
 
 /** What of a card others must know of; the layout's number changes at all of them together. */
