@@ -8,12 +8,12 @@
  * a dead node stays in the layout, counts for every majority, and is alive again as soon as it answers.
  */
 import { UsualWait } from "../core/failure-detector.ts";
-import { type Member, MemberList, type MemberState } from "../core/member-list.ts";
+import { MemberList, type MemberState } from "../core/member-list.ts";
 import { isAtollError } from "../errors.ts";
 import type { Clock, Log, NodeCard, Peers, Random, Rumour } from "../ports.ts";
 import type { Counter, Metrics } from "./metrics.ts";
 import { Namesakes } from "./namesakes.ts";
-import { type Doubt, PeerView } from "./peer-view.ts";
+import { type MemberView, PeerView } from "./peer-view.ts";
 import { isOver, Probing } from "./probing.ts";
 
 const PING_TIMEOUT_MS = 2_000;
@@ -47,17 +47,6 @@ export interface MembershipOptions {
   onReturned: (id: string) => void;
   /** Told when cards were learned or changed, to be kept for the next start. */
   onCards: (cards: readonly NodeCard[]) => void;
-}
-
-/** One member, for who wants to see. */
-export interface MemberView {
-  readonly card: NodeCard;
-  readonly state: MemberState;
-  /** Why it is not asked first, if it is not. */
-  readonly doubt: Doubt | undefined;
-  /** Ms since the epoch: since when the ring says what it says of it, as this node heard. */
-  readonly since: number;
-  readonly rttMs: number | undefined;
 }
 
 export class Membership {
