@@ -34,6 +34,8 @@ export type ErrorCode =
   | "peer-refused"
   | "wrong-ring"
   | "wrong-node"
+  /** Another node lives under the ID. */
+  | "id-taken"
   | "wrong-protocol"
   /** The other end goes by a newer layout. */
   | "wrong-layout"

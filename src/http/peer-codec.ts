@@ -228,6 +228,7 @@ const CODES = {
   "peer-refused": true,
   "wrong-ring": true,
   "wrong-node": true,
+  "id-taken": true,
   "wrong-protocol": true,
   "wrong-layout": true,
   damaged: true,

@@ -8,12 +8,13 @@
  * a dead node stays in the layout, counts for every majority, and is alive again as soon as it answers.
  */
 import { UsualWait } from "../core/failure-detector.ts";
-import { type Member, MemberList, type MemberState } from "../core/member-list.ts";
+import { MemberList, type MemberState } from "../core/member-list.ts";
 import { isAtollError } from "../errors.ts";
 import type { Clock, Log, NodeCard, Peers, Random, Rumour } from "../ports.ts";
 import type { Counter, Metrics } from "./metrics.ts";
-import { type Doubt, PeerView } from "./peer-view.ts";
-import { Probing } from "./probing.ts";
+import { Namesakes } from "./namesakes.ts";
+import { type MemberView, PeerView } from "./peer-view.ts";
+import { isOver, Probing } from "./probing.ts";
 
 const PING_TIMEOUT_MS = 2_000;
 /** Of one peer, under way. */
@@ -48,23 +49,13 @@ export interface MembershipOptions {
   onCards: (cards: readonly NodeCard[]) => void;
 }
 
-/** One member, for who wants to see. */
-export interface MemberView {
-  readonly card: NodeCard;
-  readonly state: MemberState;
-  /** Why it is not asked first, if it is not. */
-  readonly doubt: Doubt | undefined;
-  /** Ms since the epoch: since when the ring says what it says of it, as this node heard. */
-  readonly since: number;
-  readonly rttMs: number | undefined;
-}
-
 export class Membership {
   readonly #options: MembershipOptions;
   readonly #list: MemberList<NodeCard>;
   readonly #views = new Map<string, PeerView>();
   readonly #usual = new UsualWait();
   readonly #probing: Probing;
+  readonly #namesakes: Namesakes;
   readonly #suspicions: Counter;
   readonly #deaths: Counter;
   #ownCard: { readonly text: string; readonly sinceMs: number };
@@ -78,6 +69,7 @@ export class Membership {
     const self = options.self();
     // The time is as good as any number to begin with, and mostly above that of a former life: see MemberList.
     this.#list = new MemberList(self.id, Math.max(1, Math.floor(clock.wallMs() / 1_000)), CARDS_MAX);
+    this.#namesakes = new Namesakes(options);
     this.#ownCard = { text: newsworthy(self), sinceMs: clock.monotonicMs() };
     if (self.ringId !== undefined) this.#list.become("alive", self);
     this.#probing = new Probing({
@@ -168,7 +160,10 @@ export class Membership {
     return [...this.#list.all()].map(({ card }) => card);
   }
 
-  /** Somebody pinged us: that is a sign of life, and news of others. `known`: as nodes without `news` tell of others. */
+  /**
+   * Somebody pinged us: that is a sign of life, and news of others. `known`: as nodes without `news` tell of others.
+   * Throws `id-taken`.
+   */
   heard(card: NodeCard, known: readonly NodeCard[], news: readonly Rumour[] = []): void {
     this.#met(card, known, news);
   }
@@ -240,8 +235,15 @@ export class Membership {
 
   /** True when the sender holds something of this node that it had to deny. */
   #met(card: NodeCard, known: readonly NodeCard[], news: readonly Rumour[]): boolean {
-    if (card.id === this.#options.self().id || !this.#isOfOurRing(card)) return false;
+    if (!this.#isOfOurRing(card)) return false;
     const before = this.card(card.id);
+    // Whether that one still is there is looked at now: if it is not, the next to come under its ID is let in.
+    this.#namesakes.refuse(
+      card,
+      this.isAlive(card.id) ? before : undefined,
+      () => this.#probing.ask(card.id),
+    );
+    if (card.id === this.#options.self().id) return false;
     const nowMs = this.#nowMs();
     if (!this.#list.meet(card.id, card, nowMs)) return false;
     const isNews = before === undefined || newsworthy(before) !== newsworthy(card);
@@ -351,7 +353,7 @@ export class Membership {
       type: "ping",
       card: this.#options.self(),
       news: this.newsFor(expect),
-    }, { timeoutMs, expect });
+    }, { timeoutMs, expect }).catch((error: unknown) => this.#namesakes.pinged(error));
     if (this.#stopped) return false;
     return this.#met(reply.card, reply.known ?? [], reply.news ?? []);
   }
@@ -387,10 +389,6 @@ export class Membership {
     }
     view.toldState = state;
   }
-}
-
-function isOver(member: Member<NodeCard> | undefined): boolean {
-  return member?.state === "dead" || member?.state === "gone" || member?.state === "leaving";
 }
 
 /** What of a card others must know of; the layout's number changes at all of them together. */

@@ -12,6 +12,17 @@ const LATE_MAX_MS = 1_000;
 /** Why a peer is not asked first. `unknown`: it was never heard of but from others; `rumour`: the ring suspects it. */
 export type Doubt = Exclude<Verdict, "answers"> | "unknown" | "rumour" | "leaving" | "gone";
 
+/** One member, for who wants to see. */
+export interface MemberView {
+  readonly card: NodeCard;
+  readonly state: MemberState;
+  /** Why it is not asked first, if it is not. */
+  readonly doubt: Doubt | undefined;
+  /** Ms since the epoch: since when the ring says what it says of it, as this node heard. */
+  readonly since: number;
+  readonly rttMs: number | undefined;
+}
+
 export class PeerView {
   readonly id: string;
   readonly detector: FailureDetector;

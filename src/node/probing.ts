@@ -312,6 +312,6 @@ export class Probing {
 }
 
 /** Not looked after any more. */
-function isOver(member: Member<NodeCard> | undefined): boolean {
+export function isOver(member: Member<NodeCard> | undefined): boolean {
   return member === undefined || member.state === "dead" || member.state === "gone";
 }

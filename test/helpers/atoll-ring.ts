@@ -13,6 +13,8 @@ export interface RingOptions {
   /** Default a, b, c … */
   readonly regions?: readonly string[];
   readonly entry?: string;
+  /** A node that is started anew has its public address again: for clients that try again where they were. */
+  readonly keepsPublicPorts?: boolean;
   /** With it all that the nodes say to each other goes through a relay; the seed is of what gets lost there. */
   readonly relaySeed?: number;
 }
@@ -23,12 +25,13 @@ export interface AtollRing extends AsyncDisposable {
   readonly relay: Relay | undefined;
   /** Where a node keeps its data. */
   dataDir(index: number): string;
-  /** Starts a node that was killed anew: same data, same peer address; its public address is new. */
+  /** Starts a node that was killed anew: same data, same peer address; its public address is new unless it was to be kept. */
   restart(index: number): Promise<AtollProcess>;
 }
 
 export async function startRing(options: RingOptions): Promise<AtollRing> {
   const ports = await freePorts(options.runtimes.length);
+  const publicPorts = options.keepsPublicPorts === true ? await freePorts(ports.length) : undefined;
   const relayPorts = options.relaySeed === undefined ? undefined : await freePorts(ports.length);
   const relay = relayPorts &&
     await Relay.open({ targetPorts: ports, ports: relayPorts, seed: options.relaySeed! });
@@ -51,6 +54,7 @@ export async function startRing(options: RingOptions): Promise<AtollRing> {
         ATOLL_PEER_URL: urls[index]!,
         ATOLL_SEEDS: seeds,
         ATOLL_BOOTSTRAP_EXPECT: String(ports.length),
+        ...(publicPorts && { PORT: String(publicPorts[index]) }),
         ...options.env,
       },
     });

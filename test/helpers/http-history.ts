@@ -6,7 +6,6 @@ import { createHash } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { type Body, bodyOf, drawSize } from "../simulation/bodies.ts";
 import { type Input, OBJECT_MODEL, type Output } from "../simulation/model.ts";
-import type { AtollRing } from "./atoll-ring.ts";
 import type { SeededRandom } from "./fake-random.ts";
 import { linearize, type Operation } from "./linearizability.ts";
 import { codeOf, RawHttp, type Reply } from "./raw-http.ts";
@@ -30,8 +29,20 @@ interface History {
 
 type Outcome = Output | "unknown" | "not-done";
 
+/** Where the clients find nodes; who comes and goes meanwhile is looked up each time. */
+export interface Playground {
+  readonly nodes: readonly { readonly publicUrl: string }[];
+}
+
+/** An operation that was not done, or of which nobody knows. */
+export interface Failed {
+  readonly publicUrl: string;
+  /** What was asked and what came. */
+  readonly told: string;
+}
+
 export class HttpHistory {
-  readonly #ring: AtollRing;
+  readonly #ring: Playground;
   readonly #random: SeededRandom;
   readonly #all: History[] = [];
   #open: History[] = [];
@@ -41,9 +52,11 @@ export class HttpHistory {
   #bodies = 0;
   /** How operations ended, for whoever reads the log: a run in which nothing succeeded proves nothing. */
   readonly ends = new Map<string, number>();
+  /** Of those, all that did not go well. */
+  readonly failed: Failed[] = [];
   longestMs = 0;
 
-  constructor(ring: AtollRing, random: SeededRandom) {
+  constructor(ring: Playground, random: SeededRandom) {
     this.#ring = ring;
     this.#random = random;
   }
@@ -128,8 +141,16 @@ export class HttpHistory {
       ? { kind, sha256: body.sha256, ifVersion }
       : { kind, sha256: body.sha256 };
     const calledAt = performance.now();
-    const outcome = await outcomeAt(this.#ring.nodes[index]!.publicUrl, history.target, input, body);
+    const { publicUrl } = this.#ring.nodes[index]!;
+    let answer = "no answer";
+    const outcome = await outcomeAt(publicUrl, history.target, input, body, (reply) => {
+      answer = `${reply.status} ${reply.body.toString("utf8", 0, 300)}`;
+    });
     const returnedAt = performance.now();
+    if (outcome === "unknown" || outcome === "not-done") {
+      const ms = (returnedAt - calledAt).toFixed();
+      this.failed.push({ publicUrl, told: `${kind} ${history.target} after ${ms} ms: ${answer}` });
+    }
     this.longestMs = Math.max(this.longestMs, returnedAt - calledAt);
     const end = typeof outcome === "string" ? outcome : outcome.kind;
     this.ends.set(end, (this.ends.get(end) ?? 0) + 1);
@@ -140,7 +161,13 @@ export class HttpHistory {
   }
 }
 
-async function outcomeAt(url: string, target: string, input: Input, body: Body): Promise<Outcome> {
+async function outcomeAt(
+  url: string,
+  target: string,
+  input: Input,
+  body: Body,
+  onReply: (reply: Reply) => void,
+): Promise<Outcome> {
   const connection = await RawHttp.open(url).catch(() => undefined);
   if (!connection) return "not-done"; // nobody is there to do it
   const begunMs = performance.now();
@@ -148,7 +175,9 @@ async function outcomeAt(url: string, target: string, input: Input, body: Body):
     const { method, headers, bytes } = requestOf(input, body);
     connection.head(method, target, { Connection: "close", ...headers });
     if (bytes) connection.write(bytes);
-    return outcomeOf(await connection.reply(method, STUCK_MS), input, target);
+    const reply = await connection.reply(method, STUCK_MS);
+    onReply(reply);
+    return outcomeOf(reply, input, target);
   } catch (error) {
     if (error instanceof Violation) throw error;
     if (performance.now() - begunMs >= STUCK_MS) {

@@ -1,0 +1,213 @@
+/**
+ * A ring of three becomes one of five, four and three while clients do all there is to do, and whoever was told to change it
+ * is killed over it: what the clients saw has an order, and no request failed but those at nodes that were killed.
+ */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { after, before, test, type TestContext } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { type AtollProcess, startNode } from "../helpers/atoll-process.ts";
+import { until } from "../helpers/deadline.ts";
+import { createSeededRandom } from "../helpers/fake-random.ts";
+import { HttpHistory } from "../helpers/http-history.ts";
+import { freePorts } from "../helpers/ports.ts";
+import { ask } from "../helpers/raw-http.ts";
+import { HERE, THERE } from "../helpers/raw-start.ts";
+import { temporaryDirectory } from "../helpers/temporary-directory.ts";
+
+const IDS = ["a", "b", "c", "d", "e"] as const;
+type Id = (typeof IDS)[number];
+
+const SETTLE_MS = 60_000;
+/** What a change takes that nobody was killed over, about. */
+const CALL_MS = 60;
+/** After that long without a new layout the change is asked for again. */
+const CARRIED_MS = 4_000;
+const CLIENTS = 6;
+const SEED = Number(process.env["ATOLL_HISTORY_SEED"] ?? Math.floor(Math.random() * 1e9));
+
+const directory = temporaryDirectory();
+const random = createSeededRandom(SEED);
+let ports: number[];
+const running = new Map<Id, AtollProcess>();
+/** Whom the clients ask. */
+let playing: readonly Id[] = [];
+/** Where requests may fail: addresses of processes that were killed. */
+const killed = new Set<string>();
+
+before(async () => {
+  ports = await freePorts(IDS.length);
+});
+after(async () => {
+  await Promise.all([...running.values()].map((node) => node.kill("SIGKILL")));
+  directory[Symbol.dispose]();
+});
+
+async function start(id: Id): Promise<void> {
+  const index = IDS.indexOf(id);
+  running.set(
+    id,
+    await startNode({
+      runtime: index % 2 === 0 ? HERE : THERE,
+      dataDir: join(directory.path, id),
+      until: "listening", // who is not taken in yet is not ready
+      env: {
+        ATOLL_NODE_ID: id,
+        ATOLL_REGION: id,
+        ATOLL_PEER_PORT: String(ports[index]),
+        ATOLL_SEEDS: ports.map((port) => `http://127.0.0.1:${port}`).join(","),
+        ATOLL_BOOTSTRAP_EXPECT: "3",
+        ATOLL_JOIN_AFTER: "never",
+        ATOLL_COMPARE_INTERVAL: "2s",
+      },
+    }),
+  );
+}
+
+function at(id: Id): AtollProcess {
+  return running.get(id)!;
+}
+
+interface Status {
+  readonly layout: { readonly number: number; readonly state: string };
+  readonly nodes: readonly { readonly id: string; readonly member: boolean; readonly state: string }[];
+}
+
+async function statusAt(id: Id): Promise<Status> {
+  const { status, body } = await ask(`${at(id).publicUrl}/_/ring`);
+  assert.equal(status, 200, body.toString());
+  return JSON.parse(body.toString()) as Status;
+}
+
+async function post(id: Id, path: string, document: object): Promise<{ status: number; text: string }> {
+  const { status, body } = await ask(`${at(id).publicUrl}${path}`, {
+    method: "POST",
+    body: JSON.stringify(document),
+  });
+  return { status, text: body.toString() };
+}
+
+/** Every node of them goes by a settled layout of them that comes after that one. */
+async function settled(ids: readonly Id[], after: number): Promise<void> {
+  for (const id of ids) {
+    await until(`${id} goes by a settled layout of ${ids.join()}`, SETTLE_MS, async () => {
+      const { layout, nodes } = await statusAt(id);
+      const members = nodes.filter(({ member }) => member).map((node) => node.id);
+      return layout.state === "settled" && layout.number > after && members.join() === ids.join();
+    }, at(id).lines);
+  }
+}
+
+async function hasHeardOf(id: Id, wanted: readonly Id[], state: RegExp): Promise<void> {
+  await until(`${id} has heard of ${wanted.join()} as ${state}`, SETTLE_MS, async () => {
+    const { nodes } = await statusAt(id);
+    return wanted.every((one) => nodes.some((node) => node.id === one && state.test(node.state)));
+  }, at(id).lines);
+}
+
+async function apply(by: Id, change: object): Promise<number> {
+  const { layout } = await statusAt(by);
+  const { status, text } = await post(by, "/_/ring/apply", { base: layout.number, change });
+  assert.equal(status, 200, text);
+  return layout.number;
+}
+
+/**
+ * Kills the proposer over it: after its answer, or `afterMs` from its call. What it began the others carry through, or know
+ * nothing of; then one of them is told. Resolves with how it went.
+ */
+async function applyKilling(
+  by: Id,
+  other: Id,
+  change: object,
+  afterMs: number | undefined,
+): Promise<string> {
+  const node = at(by);
+  const { number: base } = (await statusAt(by)).layout;
+  const call = post(by, "/_/ring/apply", { base, change }).then(
+    ({ status }) => String(status),
+    () => "broken",
+  );
+  await (afterMs === undefined ? call : delay(afterMs));
+  killed.add(node.publicUrl);
+  await node.kill("SIGKILL");
+  const answer = await call;
+  const began = performance.now();
+  while (performance.now() - began < CARRIED_MS) {
+    if ((await statusAt(other)).layout.number > base) return `${answer}, and carried through`;
+    // A decree that nobody brings to its end needs somebody who proposes: that is what the next operator does.
+    if (answer !== "200") {
+      const again = await post(other, "/_/ring/apply", { base, change });
+      if (again.status === 200) return `${answer}, and applied again`;
+      // Somebody has it now.
+      assert.equal(again.status, 409, again.text);
+    }
+    await delay(20);
+  }
+  throw new Error(`waited ${CARRIED_MS} ms in vain for the change, which was answered ${answer}`);
+}
+
+test("3 nodes become 5, 4 and 3 under load, two changes without who proposed them", async (t) => {
+  const history = new HttpHistory(
+    {
+      get nodes() {
+        return playing.map((id) => at(id));
+      },
+    },
+    createSeededRandom(SEED + 1),
+  );
+  await Promise.all((["a", "b", "c"] as const).map((id) => start(id)));
+  await settled(["a", "b", "c"], 0);
+  playing = ["a", "b", "c"];
+  const clients = history.play(CLIENTS);
+  try {
+    await Promise.race([changes(t), clients]);
+  } finally {
+    history.end();
+  }
+  await clients;
+  const { objects, operations } = await history.check();
+  const ends = [...history.ends].map(([end, count]) => `${end} ${count}`).join(", ");
+  t.diagnostic(
+    `seed ${SEED}: ${operations} operations on ${objects} objects (${ends}), longest ${history.longestMs.toFixed()} ms`,
+  );
+  const inexcusable = history.failed.filter(({ publicUrl }) => !killed.has(publicUrl));
+  assert.deepEqual(inexcusable.map(({ told }) => told), [], `seed ${SEED}: what a living node did not do`);
+  const done = (end: string) => history.ends.get(end) ?? 0;
+  assert.ok(done("stored") > 30 && done("found") > 30, `wanted clients that get something done, got ${ends}`);
+});
+
+async function changes(t: TestContext): Promise<void> {
+  await Promise.all([start("d"), start("e")]);
+  await hasHeardOf("a", ["d", "e"], /^joining$/);
+  await hasHeardOf("b", ["d", "e"], /^joining$/);
+  const before = (await statusAt("a")).layout.number;
+  t.diagnostic(
+    `a, told to take in d and e: ${await applyKilling("a", "b", { join: ["d", "e"] }, undefined)}`,
+  );
+  playing = ["b", "c", "d", "e"];
+  await start("a");
+  await settled(["a", "b", "c", "d", "e"], before + 1);
+  playing = IDS;
+
+  const drainBase = (await statusAt("c")).layout.number;
+  const afterMs = random.below(CALL_MS);
+  const how = await applyKilling("c", "d", { drain: ["b"] }, afterMs);
+  t.diagnostic(`c, killed ${afterMs} ms after it was told to drain b: ${how}`);
+  playing = ["a", "b", "d", "e"];
+  await start("c");
+  await settled(["a", "b", "c", "d", "e"], drainBase + 1);
+  playing = ["a", "c", "d", "e"];
+  await at("b").kill("SIGTERM");
+  running.delete("b");
+  await apply("e", { remove: ["b"] });
+  await settled(["a", "c", "d", "e"], drainBase + 2);
+
+  killed.add(at("e").publicUrl);
+  await at("e").kill("SIGKILL");
+  playing = ["a", "c", "d"];
+  running.delete("e");
+  await hasHeardOf("d", ["e"], /^(suspect|dead)$/);
+  const removeBase = await apply("d", { remove: ["e"] });
+  await settled(["a", "c", "d"], removeBase);
+}
