@@ -80,6 +80,8 @@ export class MemberList<C> {
   readonly #membersMax: number;
   readonly #entries = new Map<string, Entry<C>>();
   readonly #suspects = new Set<Entry<C>>();
+  /** Dead, or gone. */
+  readonly #lost = new Set<string>();
   readonly #rumours = new Rumours<MemberRumour<C>>();
   #own: { number: number; state: ToldState };
   #turn: Iterator<Entry<C>> | undefined;
@@ -105,6 +107,11 @@ export class MemberList<C> {
 
   all(): IterableIterator<Member<C>> {
     return this.#entries.values();
+  }
+
+  /** Who is dead, or gone. */
+  lost(): string[] {
+    return [...this.#lost];
   }
 
   /** The node itself, as it says now; `card` only while that may be new to somebody. */
@@ -201,6 +208,7 @@ export class MemberList<C> {
     }
     for (const id of forgotten) {
       this.#entries.delete(id);
+      this.#lost.delete(id);
       this.#rumours.drop(id);
     }
     return forgotten;
@@ -257,6 +265,8 @@ export class MemberList<C> {
   #set(entry: Entry<C>, state: MemberState, nowMs: number): void {
     if (entry.state !== state) entry.sinceMs = nowMs;
     entry.state = state;
+    if (GRAVITY[state] >= GRAVITY.dead) this.#lost.add(entry.id);
+    else this.#lost.delete(entry.id);
     if (state === "suspect") this.#suspects.add(entry);
     else {
       this.#suspects.delete(entry);

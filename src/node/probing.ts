@@ -256,15 +256,20 @@ export class Probing {
     if (this.#isSmall) return new Set(ids());
     const whom = new Set(this.#order.take(ROUND, ids, (id) => !isOver(list.get(id))));
     for (const [id, exchangedMs] of this.#partners) if (nowMs - exchangedMs < PARTNER_MS) whom.add(id);
-    for (const id of this.#lost.take(1, ids, (id) => isOver(list.get(id)))) whom.add(id);
+    for (const id of this.#lost.take(1, () => list.lost(), (id) => isOver(list.get(id)))) whom.add(id);
     return whom;
   }
 
   /** Addresses at which nobody is known yet. */
   #askSeeds(): void {
     const { list, self, seeds, pingUrl } = this.#deps;
-    const known = new Set([...list.all()].map(({ card }) => card.peerUrl));
-    const unknown = seeds().filter((seed) => !known.has(seed) && seed !== self().peerUrl);
+    const missing = new Set(seeds());
+    missing.delete(self().peerUrl);
+    for (const { card } of list.all()) {
+      if (missing.size === 0) return;
+      missing.delete(card.peerUrl);
+    }
+    const unknown = [...missing];
     for (let asked = 0; asked < Math.min(SEEDS_MAX, unknown.length); asked++) {
       pingUrl(unknown[this.#seed++ % unknown.length]!, undefined, SEED_TIMEOUT_MS).catch(() => {
         // Not there yet: the next period asks again.
