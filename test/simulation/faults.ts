@@ -20,6 +20,9 @@ import type { PeerRequest } from "../../src/ports.ts";
 /** Of 1, how often a fault is part of a run. */
 const OFTEN = 0.4;
 const SLOWEST_MS = 5_000;
+const AMBUSHES_MAX = 8;
+/** Back before messages that were under way have arrived. */
+const AT_ONCE_MS = 2;
 const PAUSE_MAX_MS = 5_000;
 /** No message takes longer: sent late by a paused node, slow, a copy that came after it, met late by another. */
 export const LATEST_MS = 2 * SLOWEST_MS + 2 * PAUSE_MAX_MS;
@@ -39,8 +42,8 @@ export class Faults {
   /** Ways from one node to another that are cut, by how many troubles. */
   readonly #cuts = new Map<string, number>();
   readonly #slow = new Set<string>();
-  /** Nodes that crash as soon as they have answered a message of that kind. */
-  readonly #ambushes = new Map<string, PeerRequest["type"]>();
+  /** Nodes that crash as soon as they have answered a message of that kind, so many times. */
+  readonly #ambushes = new Map<string, { readonly type: PeerRequest["type"]; times: number }>();
   readonly happened: string[] = [];
   /** Not there yet, or not any more: nobody starts them. */
   readonly gone = new Set<string>();
@@ -169,21 +172,22 @@ export class Faults {
   }
 
   ambush(id: string, type: PeerRequest["type"]): void {
-    this.#ambushes.set(id, type);
+    this.#ambushes.set(id, { type, times: 1 + this.#random.below(AMBUSHES_MAX) });
   }
 
-  async blip(id: string): Promise<void> {
+  async blip(id: string, mostMs: number): Promise<void> {
     if (this.#over || !this.#ring.isUp(id)) return;
     this.#ring.crash(id);
-    await this.pause(50);
+    await this.pause(mostMs);
     await this.restart(id);
   }
 
   #fateOf({ from, to, reply }: Message): Fate {
     const random = this.#random;
-    if (reply && this.#ambushes.get(from) === reply.type) {
-      this.#ambushes.delete(from);
-      this.#ring.clock.after(0, () => void this.blip(from));
+    const ambush = this.#ambushes.get(from);
+    if (ambush && ambush.times > 0 && reply?.type === ambush.type) {
+      ambush.times--;
+      this.#ring.clock.after(0, () => void this.blip(from, AT_ONCE_MS));
     }
     if (this.#over) return { delayMs: 1 + random.fraction() * 3 };
     const slow = this.#slow.has(from) || this.#slow.has(to);
@@ -224,7 +228,7 @@ const TROUBLES: readonly Trouble[] = [
   },
   {
     name: "blip",
-    strike: (faults, id) => faults.blip(id),
+    strike: (faults, id) => faults.blip(id, 50),
   },
   {
     // What was promised or accepted is forgotten, if it can be, at the very moment at which somebody counts on it.
