@@ -81,7 +81,10 @@ async function readsAll(): Promise<void> {
 }
 
 function ring(id: string, words: readonly string[], options: CommandOptions = {}): Promise<CommandRun> {
-  return command(["ring", ...words], { ...options, env: { ATOLL_URL: at(id).publicUrl } });
+  return command(["ring", ...words, ...(words.includes("--watch") ? ["--interval", "0.1"] : [])], {
+    ...options,
+    env: { ATOLL_URL: at(id).publicUrl },
+  });
 }
 
 async function succeeds(id: string, words: readonly string[]): Promise<string> {

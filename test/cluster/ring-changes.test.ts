@@ -1,8 +1,10 @@
 /**
  * A ring of three becomes one of five, four and three while clients do all there is to do, and whoever was told to change it
- * is killed over it: what the clients saw has an order, and no request failed but those at nodes that were killed.
+ * is killed over it: what clients saw that are in each other's way has an order, and of those that are not no request failed
+ * but at a node that was killed.
  */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { after, before, test, type TestContext } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
@@ -11,7 +13,7 @@ import { until } from "../helpers/deadline.ts";
 import { createSeededRandom } from "../helpers/fake-random.ts";
 import { HttpHistory } from "../helpers/http-history.ts";
 import { freePorts } from "../helpers/ports.ts";
-import { ask } from "../helpers/raw-http.ts";
+import { ask, type Asking, type Reply } from "../helpers/raw-http.ts";
 import { HERE, THERE } from "../helpers/raw-start.ts";
 import { temporaryDirectory } from "../helpers/temporary-directory.ts";
 
@@ -23,7 +25,11 @@ const SETTLE_MS = 60_000;
 const CALL_MS = 60;
 /** After that long without a new layout the change is asked for again. */
 const CARRIED_MS = 4_000;
-const CLIENTS = 6;
+/** That do everything to the same few objects. */
+const CLIENTS = 4;
+/** That write and read each its own. */
+const OWNERS = 3;
+const OWN_KEYS = 12;
 const SEED = Number(process.env["ATOLL_HISTORY_SEED"] ?? Math.floor(Math.random() * 1e9));
 
 const directory = temporaryDirectory();
@@ -147,6 +153,42 @@ async function applyKilling(
   throw new Error(`waited ${CARRIED_MS} ms in vain for the change, which was answered ${answer}`);
 }
 
+/** Asks that node, and others for as long as it is one that was killed; anything else than those statuses fails. */
+async function served(n: number, target: string, wanted: readonly number[], asking: Asking): Promise<Reply> {
+  for (let tries = 0; tries < IDS.length; tries++) {
+    const { publicUrl } = at(playing[(n + tries) % playing.length]!);
+    const reply = await ask(publicUrl + target, asking).catch((error: unknown) => {
+      if (killed.has(publicUrl)) return undefined;
+      throw new Error(`${asking.method} ${target} at ${publicUrl}`, { cause: error });
+    });
+    if (!reply) continue;
+    assert.ok(
+      wanted.includes(reply.status),
+      `${asking.method} ${target}: ${reply.status} ${reply.body.toString()}`,
+    );
+    return reply;
+  }
+  throw new Error(`${asking.method} ${target} failed at every node`);
+}
+
+/** Writes its own objects at one node and reads them at the next, on and on. Resolves with what was acknowledged. */
+async function own(name: string, over: AbortSignal): Promise<Map<string, Buffer>> {
+  const acknowledged = new Map<string, Buffer>();
+  for (let n = 0; !over.aborted; n++) {
+    const target = `/changes/${name}-${n % OWN_KEYS}`;
+    const content = randomBytes(n % 10 === 0 ? 1_200_000 : 300);
+    await served(n, target, [200, 201], { method: "PUT", body: content });
+    acknowledged.set(target, content);
+    for (const wanted of [target, `/changes/${name}-${(n + 5) % OWN_KEYS}`]) {
+      const newest = acknowledged.get(wanted);
+      if (!newest) continue;
+      const { body } = await served(n + 1, wanted, [200], { method: "GET" });
+      assert.ok(body.equals(newest), `${wanted}: wanted what was acknowledged last`);
+    }
+  }
+  return acknowledged;
+}
+
 test("3 nodes become 5, 4 and 3 under load, two changes without who proposed them", async (t) => {
   const history = new HttpHistory(
     {
@@ -159,22 +201,35 @@ test("3 nodes become 5, 4 and 3 under load, two changes without who proposed the
   await Promise.all((["a", "b", "c"] as const).map((id) => start(id)));
   await settled(["a", "b", "c"], 0);
   playing = ["a", "b", "c"];
+  const over = new AbortController();
   const clients = history.play(CLIENTS);
+  const owners = Promise.all(Array.from({ length: OWNERS }, (_, i) => own(`owner-${i}`, over.signal)));
   try {
-    await Promise.race([changes(t), clients]);
+    // Whoever saw what may not be ends it at once.
+    await Promise.race([changes(t), clients, owners]);
   } finally {
     history.end();
+    over.abort();
   }
   await clients;
+  const acknowledged = (await owners).flatMap((one) => [...one]);
   const { objects, operations } = await history.check();
+  for (const id of playing) {
+    for (const [target, content] of acknowledged) {
+      const { status, body } = await ask(at(id).publicUrl + target);
+      assert.ok(status === 200 && body.equals(content), `${target} at ${id}: ${status}`);
+    }
+  }
   const ends = [...history.ends].map(([end, count]) => `${end} ${count}`).join(", ");
+  const longest = history.longestMs.toFixed();
   t.diagnostic(
-    `seed ${SEED}: ${operations} operations on ${objects} objects (${ends}), longest ${history.longestMs.toFixed()} ms`,
+    `seed ${SEED}: ${operations} operations on ${objects} objects (${ends}), longest ${longest} ms`,
   );
-  const inexcusable = history.failed.filter(({ publicUrl }) => !killed.has(publicUrl));
-  assert.deepEqual(inexcusable.map(({ told }) => told), [], `seed ${SEED}: what a living node did not do`);
+  // In each other's way they may be out of luck.
+  for (const { publicUrl, told } of history.failed) if (!killed.has(publicUrl)) t.diagnostic(told);
   const done = (end: string) => history.ends.get(end) ?? 0;
-  assert.ok(done("stored") > 30 && done("found") > 30, `wanted clients that get something done, got ${ends}`);
+  assert.ok(done("stored") > 10 && done("found") > 10, `wanted clients that get something done, got ${ends}`);
+  assert.ok(acknowledged.length > OWNERS, "wanted owners that get something done");
 });
 
 async function changes(t: TestContext): Promise<void> {

@@ -40,6 +40,11 @@ export class DecreeAcceptor {
     return this.#at(this.#layoutNumber() + 1).promised;
   }
 
+  /** The next layout, where this node has accepted one: whoever proposed it tells what came of it, if it still can. */
+  get accepted(): Layout | null {
+    return this.#at(this.#layoutNumber() + 1).layout;
+  }
+
   get hasForgotten(): boolean {
     return this.#kept.lost === true;
   }

@@ -1,9 +1,10 @@
 /**
  * Who sees to it that a layout is brought to its end: the first of the voters that seems alive. It settles what has been
  * taken over, and takes in nodes that have been there steadily for a while. Two that both think it is them hinder each
- * other and break nothing: every layout is a decree.
+ * other and break nothing: every layout is a decree. A decree whose proposer died over it is brought to its end by the voters
+ * that accepted it, each waiting for the one before.
  */
-import type { LayoutNode } from "../../core/layout.ts";
+import type { Layout, LayoutNode } from "../../core/layout.ts";
 import { changedLayout, settledLayout } from "../../core/layout-change.ts";
 import { Tally } from "../../core/quorum.ts";
 import { messageOf } from "../../errors.ts";
@@ -12,16 +13,20 @@ import { Background } from "../background.ts";
 import type { Membership } from "../membership.ts";
 import type { PeerGate } from "../peer-gate.ts";
 import type { Ring } from "../ring.ts";
+import type { DecreeAcceptor } from "./decree-acceptor.ts";
 import type { Decrees } from "./decrees.ts";
 
 const LOOK_MS = 1_000;
 const ASK_TIMEOUT_MS = 2_500;
 /** How long a new replica that is there, and not done, is waited for beyond the majority that is. */
 const STRAGGLERS_MS = 60_000;
+/** How long a voter waits for each before it to bring an accepted layout to its end. */
+const UNFINISHED_MS = 2_000;
 
 export interface StewardDeps {
   ring: Ring;
   decrees: Decrees;
+  decree: DecreeAcceptor;
   gate: PeerGate;
   membership: Membership;
   clock: Clock;
@@ -39,6 +44,8 @@ export class Steward {
   readonly #strangers = new Map<string, number>();
   /** Since when a majority has had everything. */
   #enough: { readonly number: number; readonly sinceMs: number } | undefined;
+  /** Accepted here and not heard of again since. */
+  #unfinished: { readonly layout: Layout; readonly sinceMs: number } | undefined;
 
   constructor(deps: StewardDeps) {
     this.#deps = deps;
@@ -77,8 +84,10 @@ export class Steward {
     const { ring, membership, log } = this.#deps;
     const { layout } = ring;
     if (!layout) return LOOK_MS;
-    const steward = layout.voters.find((id) => id === ring.self || membership.isAlive(id));
+    const voters = layout.voters.filter((id) => id === ring.self || membership.isAlive(id));
+    const [steward] = voters;
     try {
+      await this.#finish((1 + voters.indexOf(ring.self)) * UNFINISHED_MS);
       if (steward !== ring.self) this.#strangers.clear();
       else if (layout.from) await this.#settle();
       else await this.#takeIn();
@@ -86,6 +95,22 @@ export class Steward {
       log.warn("the layout could not be changed yet", { layout: layout.number, reason: messageOf(error) });
     }
     return LOOK_MS;
+  }
+
+  /** It may have been decided, and be known to nobody who lives. */
+  async #finish(patienceMs: number): Promise<void> {
+    const { decree, decrees, clock, log } = this.#deps;
+    const layout = decree.accepted;
+    if (!layout) return void (this.#unfinished = undefined);
+    const now = clock.monotonicMs();
+    if (this.#unfinished?.layout !== layout) this.#unfinished = { layout, sinceMs: now };
+    if (now - this.#unfinished.sinceMs < patienceMs) return;
+    const decided = await decrees.propose((current) =>
+      current.number + 1 === layout.number ? { kind: "planned", layout } : { kind: "nothing" }
+    );
+    if (decided.kind === "decided") {
+      log.info("another node's layout was brought to its end", { layout: layout.number });
+    }
   }
 
   /** Once a majority of each new set has everything, and those who are there but not done have had their time. */

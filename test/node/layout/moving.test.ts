@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { replicasOf } from "../../../src/core/layout.ts";
+import { changedLayout } from "../../../src/core/layout-change.ts";
 import { objectName } from "../../../src/core/names.ts";
 import type { RingChange } from "../../../src/node/layout/administration.ts";
 import { MemoryRing } from "../../helpers/memory-ring.ts";
@@ -140,3 +141,27 @@ test("a dead node is removed, and what it held has all its copies again", async 
   await readAll(ring, "c", 1);
   ring.close();
 });
+
+for (const voters of [["b", "c"], ["c"]]) {
+  test(`a layout accepted by ${voters.join(" and ")} whose proposer died is brought to its end`, async () => {
+    const ring = await MemoryRing.open({ ids: ["a", "b", "c"] });
+    const current = ring.node("a").layout()!;
+    const planned = changedLayout(current, { weight: { c: 2 } });
+    assert.ok(planned.kind === "planned");
+    const { layout } = planned;
+    const ballot = { counter: 7, node: "a" };
+    for (const id of voters) {
+      const { handlePeer } = ring.node(id);
+      const from = { node: "a", layout: current.number };
+      await ring.run(handlePeer(from, { type: "decree-prepare", number: layout.number, ballot }));
+      await ring.run(handlePeer(from, { type: "decree-accept", ballot, layout }));
+    }
+    ring.crash("a");
+    await ring.clock.until("those who are left go by it", () =>
+      ["b", "c"].every((id) => {
+        const { number, nodes } = ring.node(id).layout()!;
+        return number >= layout.number && nodes.some(({ weight }) => weight === 2);
+      }), 30_000);
+    ring.close();
+  });
+}
