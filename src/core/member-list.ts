@@ -147,7 +147,12 @@ export class MemberList<C> {
     if (rumour.id === this.#self) return this.#aboutSelf(rumour, ownCard);
     const entry = this.#entries.get(rumour.id);
     if (!entry) return this.#ofStranger(rumour, nowMs, isNews);
-    if (!outranks(rumour, entry)) return "old";
+    if (!outranks(rumour, entry)) {
+      if (rumour.number === entry.number && rumour.state === entry.state) {
+        this.#rumours.echo(entry.id, this.size);
+      }
+      return "old";
+    }
     // A suspicion under a new number is another one.
     if (rumour.number > entry.number && rumour.state !== "alive") entry.sinceMs = nowMs;
     entry.number = rumour.number;

@@ -1,6 +1,7 @@
 /**
  * News on its way: each rumour travels with so many messages and then rests (Das et al. 2002, "SWIM", section 4.1). Those
- * that travelled least go first, so that what is new is not held up by what everybody has heard.
+ * that travelled least go first, so that what is new is not held up by what everybody has heard. One that comes back from
+others has travelled as well (Demers et al. 1987: feedback), so that a thousand rumours at once are soon no news any more.
  */
 
 /** Times a rumour is passed on by one node, per doubling of the ring: 3, as in SWIM's evaluation. */
@@ -30,6 +31,15 @@ export class Rumours<R extends { readonly id: string }> {
     if (spread === undefined) return;
     this.#bySpread[spread]?.delete(id);
     this.#spread.delete(id);
+  }
+
+  /** Somebody else told it, too. */
+  echo(id: string, members: number): void {
+    const spread = this.#spread.get(id);
+    if (spread === undefined) return;
+    const rumour = this.#bySpread[spread]!.get(id)!;
+    this.drop(id);
+    if (spread + 1 < spreadMax(members)) this.#place(rumour, spread + 1);
   }
 
   /** For one message, to a node of a ring of so many members. */

@@ -11,6 +11,7 @@ const DEATHS = 5;
 const LOSS = 0.3;
 /** By then cards are no news any more. */
 const SETTLED_MS = 35_000;
+const NEWS_MS_PER_MEMBER = 200;
 const STEADY_MS = 20_000;
 const KNOWN_LIMIT_MS = 120_000;
 
@@ -46,12 +47,14 @@ async function measure(members: number): Promise<string[]> {
   const joinedMs = await fleet.start();
   note(`all know all after ${seconds(joinedMs)}`);
   await fleet.clock.advance(SETTLED_MS);
-  const steady = await traffic(fleet, STEADY_MS);
-  note(`${Math.round(steady.bytes)} bytes, ${steady.messages.toFixed(1)} messages a node and second`);
   const calm = await deaths(fleet, DEATHS);
   note(
     `deaths suspected by all after ${seconds(calm.suspectMs)}, known to all after ${seconds(calm.knownMs)}`,
   );
+  // That so many came at once is news for a while.
+  await fleet.clock.advance(NEWS_MS_PER_MEMBER * members);
+  const steady = await traffic(fleet, STEADY_MS);
+  note(`${Math.round(steady.bytes)} bytes, ${steady.messages.toFixed(1)} messages a node and second`);
   const [a, b] = fleet.up as [string, string];
   fleet.isLost = (from, to) => {
     return ((from === a && to === b) || (from === b && to === a)) && fleet.random.chance(LOSS);

@@ -41,3 +41,13 @@ test("Rumours has of each member the newest only, and that afresh", () => {
   assert.deepEqual(rumours.take(9, 10).map(({ id }) => id), ["b"]);
   rumours.drop("nobody");
 });
+
+test("Rumours takes what others tell as well for travelled", () => {
+  const rumours = new Rumours<{ id: string; text: string }>();
+  for (const id of ["a", "b"]) rumours.put(rumour(id));
+  rumours.echo("a", 10);
+  assert.deepEqual(rumours.take(1, 10).map(({ id }) => id), ["b"]);
+  for (let n = 0; n < spreadMax(10); n++) rumours.echo("a", 10);
+  rumours.echo("nobody", 10);
+  assert.deepEqual(rumours.take(9, 10).map(({ id }) => id), ["b"]);
+});
