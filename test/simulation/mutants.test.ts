@@ -50,6 +50,7 @@ const MUTANTS: readonly Mutant[] = [
     file: "src/node/replica.ts",
     from: "if (state !== before || chunk) {",
     to: "if (state !== before && !chunk) this.#states.set(name, state);\n      else if (chunk) {",
+    firstSeed: 2_040,
   },
   {
     name: "vote with a wiped disk as if it knew",
