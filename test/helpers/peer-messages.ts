@@ -51,9 +51,20 @@ const value = object<RegisterValue>({
   ancestors: fc.array(text, { maxLength: 16 }),
   content: fc.oneof(object({ kind: is("object"), manifest }), object({ kind: is("tombstone") })),
 });
-const layout: fc.Arbitrary<Layout> = fc.uniqueArray(id, { minLength: 1, maxLength: 5 }).map((ids) =>
-  foundingLayout("ring", 3, ids.map((one) => ({ id: one, region: "r", zone: `zone ${one}`, weight: 1.5 })))
-);
+/** With everything that a layout can hold: what a schema forgets would stop a ring from changing. */
+const layout: fc.Arbitrary<Layout> = fc.tuple(
+  fc.uniqueArray(id, { minLength: 1, maxLength: 5 }),
+  fc.boolean(),
+).map(([ids, isMoving]) => {
+  const founded = foundingLayout(
+    "ring",
+    3,
+    ids.map((one) => ({ id: one, region: "r", zone: `zone ${one}`, weight: 1.5 })),
+  );
+  if (!isMoving) return founded;
+  const nodes = founded.nodes.map((node) => ({ ...node, since: 7 }));
+  return { ...founded, nodes, number: 8, from: founded.table.toReversed(), leaving: [ids[0]!] };
+});
 const card = object<NodeCard>({
   id,
   region: text,
