@@ -190,12 +190,9 @@ for (const { name, file, from, to, and, isOfChanges = false, firstSeed = 1 } of 
     await writeFile(path, mutate(mutate(code, { from, to }), and));
     const simulate = join(directory.path, "test/simulation/simulate.ts");
     const { code: exit, output } = await run(
-      [
-        "node",
-        simulate,
-        ...["--seeds", String(SEEDS_MAX), "--seed", String(firstSeed)],
-        ...(isOfChanges ? ["--changing"] : []),
-      ],
+      ["node", simulate, "--seeds", String(SEEDS_MAX), "--seed", String(firstSeed)].concat(
+        isOfChanges ? ["--changing"] : [],
+      ),
       { show: false },
     );
     assert.equal(exit, 1, `nothing was noticed: ${output}`);
