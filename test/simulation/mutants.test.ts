@@ -159,8 +159,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "bring back what it held before it was no replica",
     file: "src/core/layout-continuity.ts",
-    from: "if (!held.has(partition) || (isNew && hasSkipped)) fresh.push(partition);",
-    to: "if (held.size < 0) fresh.push(partition);",
+    from: "!held.has(partition) || replicaSince(after, partition, id)! > before.number",
+    to: "held.size < 0 && replicaSince(after, partition, id)! > before.number",
     isOfChanges: true,
   },
   {
