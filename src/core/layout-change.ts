@@ -2,7 +2,7 @@
  * What a layout becomes by a change of its members: moving, until the new replicas have what the old ones had, then
  * settled. Whoever proposes a layout computes it by this, and the document is what all go by.
  */
-import { sameMembers, setsOfPartition } from "./layout.ts";
+import { replicaSince, sameMembers, setsOfPartition } from "./layout.ts";
 import { type Layout, LAYOUT_FORMAT, type LayoutNode, type Table } from "./layout.ts";
 import { computeTable } from "./layout-table.ts";
 import { chooseVoters } from "./layout-voters.ts";
@@ -56,15 +56,20 @@ export function changedLayout(current: Layout, change: LayoutChange): Planned {
   const leaving = [...new Set([...current.leaving ?? [], ...gone])].filter((id) =>
     !table.some((row) => row.some((index) => all[index]!.id === id))
   );
+  const number = current.number + 1;
   const next = pruned({
     format: LAYOUT_FORMAT,
     ringId: current.ringId,
-    number: current.number + 1,
+    number,
     replicas,
     nodes: all,
     voters: chooseVoters(all, current.voters),
     table,
     from: reindexed(current.from ?? current.table, current.nodes, all),
+    since: table.map((row, partition) =>
+      row.map((index) => replicaSince(current, partition, all[index]!.id) ?? number)
+    ),
+    fromSince: current.from ? current.fromSince : current.since,
     leaving,
   });
   return isAlike(current, next) ? { kind: "nothing" } : { kind: "planned", layout: next };
@@ -72,11 +77,8 @@ export function changedLayout(current: Layout, change: LayoutChange): Planned {
 
 /** After the new replicas have everything. */
 export function settledLayout(moving: Layout): Layout {
-  const { from = moving.table, ...rest } = moving;
-  const number = moving.number + 1;
-  const gained = new Set(moving.table.flatMap((row, p) => row.filter((index) => !from[p]!.includes(index))));
-  const nodes = moving.nodes.map((node, index) => gained.has(index) ? { ...node, since: number } : node);
-  return pruned({ ...rest, nodes, number });
+  const { from: _, ...rest } = moving;
+  return pruned({ ...rest, number: moving.number + 1 });
 }
 
 /** Of the sets that are left behind: those of which no majority is reachable can hand over nothing. */
@@ -125,10 +127,10 @@ function problemOf(current: Layout, change: LayoutChange): string | undefined {
 
 /** Nothing moves: then it is settled. Nodes that hold nothing and are to go, go. */
 function pruned(layout: Layout): Layout {
-  const { from, leaving = [], ...settled } = layout;
+  const { from, fromSince, leaving = [], ...settled } = layout;
   const isMoving = from !== undefined &&
     layout.table.some((row, partition) => !sameMembers(row, from[partition]!));
-  if (isMoving) return leaving.length > 0 ? layout : { ...settled, from };
+  if (isMoving) return leaving.length > 0 ? layout : { ...settled, from, fromSince };
   const nodes = layout.nodes.filter((node) => !leaving.includes(node.id));
   return {
     ...settled,
@@ -148,8 +150,9 @@ function sorted(nodes: LayoutNode[]): LayoutNode[] {
 }
 
 function isAlike(a: Layout, b: Layout): boolean {
-  return JSON.stringify({ ...a, number: 0, format: 0 }, keysInOrder) ===
-    JSON.stringify({ ...b, number: 0, format: 0 }, keysInOrder);
+  const what = ({ number: _, format: __, since: ___, fromSince: ____, ...rest }: Layout): string =>
+    JSON.stringify(rest, keysInOrder);
+  return what(a) === what(b);
 }
 
 function keysInOrder(_: string, value: unknown): unknown {

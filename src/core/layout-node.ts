@@ -6,8 +6,6 @@ export interface LayoutNode {
   readonly zone: string;
   /** Share of the data relative to other nodes. 0: the node is being drained, and holds nothing as long as others can. */
   readonly weight: number;
-  /** The last layout that settled after it had given the node a partition that it did not hold; undefined: none has. */
-  readonly since?: number | undefined;
 }
 
 /** Per node its weight as it counts, 0 for those that hold nothing; a ring of which all are being drained drains none. */

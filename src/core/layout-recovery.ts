@@ -2,7 +2,7 @@
  * A layout for those who are left when a majority of the voters is gone for good: nobody can decide on it, an operator
  * does. What the survivors hold is kept: each old set shrinks to its survivors, and the new replicas take over from them.
  */
-import { type Layout, LAYOUT_FORMAT, type LayoutNode } from "./layout.ts";
+import { type Layout, LAYOUT_FORMAT, type LayoutNode, replicaSince, type Table } from "./layout.ts";
 import { computeTable } from "./layout-table.ts";
 import { chooseVoters } from "./layout-voters.ts";
 
@@ -26,15 +26,22 @@ export function recoveredLayout(
     lost++;
     return table[partition]!;
   });
+  const number = layout.number + NUMBERS_SKIPPED;
+  const sinceOf = (rows: Table): Table =>
+    rows.map((row, partition) =>
+      row.map((index) => replicaSince(layout, partition, nodes[index]!.id) ?? number)
+    );
   const next: Layout = {
     format: LAYOUT_FORMAT,
     ringId: layout.ringId,
-    number: layout.number + NUMBERS_SKIPPED,
+    number,
     replicas: layout.replicas,
     nodes,
     voters: chooseVoters(nodes),
     table,
     from,
+    since: sinceOf(table),
+    fromSince: sinceOf(from),
   };
   return { next, lost };
 }

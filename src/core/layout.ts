@@ -33,6 +33,12 @@ export interface Layout {
    * one had, a register needs a majority of both.
    */
   readonly from?: Table | undefined;
+  /**
+   * Along with `table` and `from`: the number of the layout since which each of them is a replica of that partition without
+   * a break. None: since the ring was founded.
+   */
+  readonly since?: Table | undefined;
+  readonly fromSince?: Table | undefined;
   /** Nodes that are no longer named once it has settled. */
   readonly leaving?: readonly string[] | undefined;
 }
@@ -70,6 +76,17 @@ export function setsOfPartition(layout: Layout, partition: number): string[][] {
   const set = replicasOfPartition(layout, partition);
   const old = layout.from?.[partition]?.map((index) => layout.nodes[index]!.id);
   return old && !sameMembers(old, set) ? [old, set] : [set];
+}
+
+/** Since which layout the node is a replica of the partition, in either table; undefined where it is none. */
+export function replicaSince(layout: Layout, partition: number, id: string): number | undefined {
+  const { nodes, table, from, since, fromSince } = layout;
+  const place = (rows: Table | undefined): number =>
+    rows ? rows[partition]!.findIndex((index) => nodes[index]!.id === id) : -1;
+  const at = place(table);
+  if (at !== -1) return since?.[partition]?.[at] ?? 0;
+  const before = place(from);
+  return before === -1 ? undefined : fromSince?.[partition]?.[before] ?? 0;
 }
 
 export function sameMembers<T>(a: readonly T[], b: readonly T[]): boolean {

@@ -209,6 +209,22 @@ test("what a node held before it was drained does not come back with it after it
   }
 });
 
+test("a node that does not know the ring yet is not taken in: it would take itself for one that lost its disk", async () => {
+  const ring = await settled({ ids: ["a"], repair: IDLE, joinAfterMs: undefined });
+  const name = ring.nameOn(["a"]);
+  await put(ring, "a", name, "a body");
+  const undo = ring.network.rule(({ request }) => request.type === "layout" ? { lost: true } : undefined);
+  await ring.run(ring.start("b"));
+  const { administration, membership } = ring.node("a");
+  await ring.clock.until("a has heard of b", () => membership.card("b") !== undefined);
+  assert.equal((await ring.run(administration.apply(1, { join: ["b"] }))).kind, "refused");
+  undo();
+  await ring.clock.until("b knows the ring", () => membership.card("b")!.ringId !== undefined, 30_000);
+  await change(ring, "a", { join: ["b"] });
+  assert.equal(await sizeAt(ring, "b", name), bytesOf("a body").length);
+  ring.close();
+});
+
 /** Until it has settled. */
 async function change(ring: MemoryRing, id: string, wanted: RingChange): Promise<void> {
   const { administration, layout } = ring.node(id);

@@ -93,6 +93,7 @@ export class RingChanges {
 
   async #bring(id: string): Promise<void> {
     await this.#faults.pause(10_000);
+    if (this.#isDead && id === this.#faults.victim) return;
     this.#faults.gone.delete(id);
     await this.#faults.restart(id);
   }

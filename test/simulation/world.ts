@@ -15,6 +15,8 @@ import { OBJECT_MODEL } from "./model.ts";
 import { drawRingMix, RingChanges } from "./ring-changes.ts";
 
 const OBJECTS = 3;
+/** Where the ring changes: a change moves some of them, and costs the same for many. */
+const OBJECTS_CHANGING = 8;
 const OPERATIONS_PER_OBJECT_MAX = 40;
 /** Of simulated time. */
 const TROUBLE_MS = 30_000;
@@ -100,7 +102,7 @@ export async function play(seed: number): Promise<Run> {
     });
     const endMs = ring.clock.monotonicMs() + TROUBLE_MS;
     const objects = Array.from(
-      { length: OBJECTS },
+      { length: mix ? OBJECTS_CHANGING : OBJECTS },
       (_, n) =>
         new ObjectClients(ring, all, createSeededRandom(random.below(2 ** 32)), `bucket\0${seed}-${n}`),
     );

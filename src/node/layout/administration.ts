@@ -183,10 +183,19 @@ export class Administration {
 
   #planned(layout: Layout, change: RingChange): Planned {
     const { membership } = this.#deps;
-    const unknown = [...change.join ?? [], ...(change.replace ?? []).map(({ to }) => to)]
-      .find((id) => !membership.card(id));
+    const joining = [...change.join ?? [], ...(change.replace ?? []).map(({ to }) => to)];
+    const unknown = joining.find((id) => !membership.card(id));
     if (unknown !== undefined) {
       return { kind: "refused", reason: `wanted nodes that this one has heard of, got ${unknown}` };
+    }
+    // The first layout of its life must not name it: by that it is told from a member that has lost its disk, and would
+    // wait for others to tell it what it never knew, in a ring of two for ever.
+    const stranger = joining.find((id) => membership.card(id)!.ringId !== layout.ringId);
+    if (stranger !== undefined) {
+      return {
+        kind: "refused",
+        reason: `wanted nodes that know this ring, got ${stranger}, which does not yet`,
+      };
     }
     const node = (id: string): LayoutNode => layoutNode(membership.card(id)!);
     return changedLayout(layout, {

@@ -2,7 +2,7 @@
  * Which layout this node goes by: adopted only when it is decided, durable before it is used, never an older one again.
  * Who is behind fetches the newer one from whoever told of it.
  */
-import { continuityOf } from "../../core/layout-continuity.ts";
+import { freshPartitions } from "../../core/layout-continuity.ts";
 import { type Layout, layoutProblem, partitionsOf } from "../../core/layout.ts";
 import { AtollError, messageOf } from "../../errors.ts";
 import type { Catalog, Log, NodeCard, Peers } from "../../ports.ts";
@@ -57,7 +57,7 @@ export class Layouts {
       const isMember = layout.nodes.some((node) => node.id === ring.self);
       const isLost = !ring.layout && isMember && layout.nodes.length > 1 && !decree.hasAccepted(layout);
       await recovery.relearning(async () => {
-        const lost = isLost ? partitionsOf(layout, ring.self) : await this.#doubtful(layout);
+        const lost = isLost ? partitionsOf(layout, ring.self) : await this.#stillLost(layout);
         await catalog.commit({
           documents: [
             { key: DOCUMENT, text: JSON.stringify(layout) },
@@ -81,14 +81,14 @@ export class Layouts {
   }
 
   /**
-   * Throws away what lies here of partitions that the layout makes this node a new replica of. Resolves with those it is
-   * to have no vote in until it has learned anew what the others hold.
+   * Throws away what lies here of partitions that the layout makes this node a new replica of. Resolves with those it has
+   * no vote in until it has learned anew what the others hold.
    */
-  async #doubtful(layout: Layout): Promise<number[]> {
+  async #stillLost(layout: Layout): Promise<number[]> {
     const { ring, catalog, decree } = this.#deps;
     const [recovery, replica] = [this.#deps.recovery(), this.#deps.replica()];
     if (!ring.layout) return [];
-    const { fresh, doubtful } = continuityOf(ring.layout, layout, ring.self);
+    const fresh = freshPartitions(ring.layout, layout, ring.self);
     // By the layout that goes it may still have a vote on some of them.
     const voting = fresh.filter((partition) => ring.replicasOfPartition(partition).includes(ring.self));
     if (voting.length > 0) await recovery.suspend(voting);
@@ -96,9 +96,9 @@ export class Layouts {
       for await (const name of partitionNames(catalog, partition)) await replica.discard(name);
     }
     const isFresh = new Set(fresh);
-    const lost = [...doubtful, ...recovery.lost.filter((partition) => !isFresh.has(partition))];
+    const lost = recovery.lost.filter((partition) => !isFresh.has(partition));
     // Its lost disk may have known this layout, and voted by it.
-    return [...new Set(decree.hasForgotten || lost.length > doubtful.length ? [...lost, ...fresh] : lost)];
+    return decree.hasForgotten || lost.length > 0 ? [...lost, ...fresh] : lost;
   }
 
   /** Resolves when all votes that were given by earlier layouts are durable. */
