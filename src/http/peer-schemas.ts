@@ -79,7 +79,13 @@ const layout: z.ZodType<Layout> = z.strictObject({
   number: positive,
   replicas: positive.max(REPLICAS_MAX),
   nodes: z.array(
-    z.strictObject({ id: text.min(1), region: text, zone: text, weight: z.number().nonnegative() }),
+    z.strictObject({
+      id: text.min(1),
+      region: text,
+      zone: text,
+      weight: z.number().nonnegative(),
+      since: positive.optional(),
+    }),
   )
     .max(NODES_MAX),
   voters: z.array(text).max(NODES_MAX),

@@ -52,7 +52,17 @@ const value = object<RegisterValue>({
   content: fc.oneof(object({ kind: is("object"), manifest }), object({ kind: is("tombstone") })),
 });
 const layout: fc.Arbitrary<Layout> = fc.uniqueArray(id, { minLength: 1, maxLength: 5 }).map((ids) =>
-  foundingLayout("ring", 3, ids.map((one) => ({ id: one, region: "r", zone: `zone ${one}`, weight: 1.5 })))
+  foundingLayout(
+    "ring",
+    3,
+    ids.map((one, index) => ({
+      id: one,
+      region: "r",
+      zone: `zone ${one}`,
+      weight: 1.5,
+      ...(index > 0 && { since: index }),
+    })),
+  )
 );
 const card = object<NodeCard>({
   id,
