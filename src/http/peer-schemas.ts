@@ -6,7 +6,7 @@
  * Bytes do not travel in JSON: where the ports have `bytes`, the wire has them behind the header (see peer-codec.ts).
  */
 import { z } from "zod";
-import { type Layout, LAYOUT_FORMAT, layoutProblem } from "../core/layout.ts";
+import { type Layout, LAYOUT_FORMAT, type LayoutNode, layoutProblem } from "../core/layout.ts";
 import { isChunkId, type Manifest, MANIFEST_FORMAT, manifestProblem } from "../core/manifest.ts";
 import { NUMBER_MAX } from "../core/member-list.ts";
 import { PARTITIONS, SLOTS, SLOTS_PER_PARTITION } from "../core/partitions.ts";
@@ -73,26 +73,28 @@ export const registerValueSchema: z.ZodType<RegisterValue> = z.strictObject({
 });
 
 const table = z.array(z.array(count).max(REPLICAS_MAX)).max(65_536);
-const layout: z.ZodType<Layout> = z.strictObject({
-  format: z.union([z.literal(1), z.literal(LAYOUT_FORMAT)]),
-  ringId: text.min(1),
-  number: positive,
-  replicas: positive.max(REPLICAS_MAX),
-  nodes: z.array(
-    z.strictObject({
-      id: text.min(1),
-      region: text,
-      zone: text,
-      weight: z.number().nonnegative(),
-      since: positive.optional(),
-    }),
-  )
-    .max(NODES_MAX),
-  voters: z.array(text).max(NODES_MAX),
-  table,
-  from: table.optional(),
-  leaving: z.array(text).max(NODES_MAX).optional(),
-}).superRefine((document, context) => {
+const layoutNode: z.ZodType<LayoutNode> = z.strictObject({
+  id: text.min(1),
+  region: text,
+  zone: text,
+  weight: z.number().nonnegative(),
+});
+const layout: z.ZodType<Layout> = z.strictObject(
+  {
+    format: z.union([z.literal(1), z.literal(LAYOUT_FORMAT)]),
+    ringId: text.min(1),
+    number: positive,
+    replicas: positive.max(REPLICAS_MAX),
+    nodes: z.array(layoutNode).max(NODES_MAX),
+    voters: z.array(text).max(NODES_MAX),
+    table,
+    from: table.optional(),
+    since: table.optional(),
+    fromSince: table.optional(),
+    leaving: z.array(text).max(NODES_MAX).optional(),
+    // A field that the document has and this forgets would keep every ring from changing.
+  } satisfies Record<keyof Required<Layout>, z.ZodType>,
+).superRefine((document, context) => {
   const problem = layoutProblem(document);
   if (problem !== undefined) context.addIssue(problem);
 });

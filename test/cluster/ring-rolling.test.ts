@@ -180,7 +180,11 @@ async function beginTransfers(index: number): Promise<() => Promise<void>> {
     const { status, body } = await upload.reply("PUT", BACK_MS);
     upload.cut();
     assert.equal(status, 201, `an upload under way through node ${index}: ${body.toString()}`);
-    const other = ring.nodes[(index + 1) % ring.nodes.length]!.publicUrl;
-    assert.ok((await ask(other + target)).body.equals(content));
+    const other = ring.nodes[(index + 1) % ring.nodes.length]!;
+    const read = await ask(other.publicUrl + target).catch((cause: unknown) => {
+      const lines = other.lines.filter((line) => !line.includes('"status":20'));
+      throw new Error(`GET ${target} at ${other.publicUrl}\n${lines.slice(-20).join("\n")}`, { cause });
+    });
+    assert.ok(read.body.equals(content), `GET ${target} at ${other.publicUrl}: ${read.status}`);
   };
 }

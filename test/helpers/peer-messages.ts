@@ -62,8 +62,12 @@ const layout: fc.Arbitrary<Layout> = fc.tuple(
     ids.map((one) => ({ id: one, region: "r", zone: `zone ${one}`, weight: 1.5 })),
   );
   if (!isMoving) return founded;
-  const nodes = founded.nodes.map((node) => ({ ...node, since: 7 }));
-  return { ...founded, nodes, number: 8, from: founded.table.toReversed(), leaving: [ids[0]!] };
+  const from = founded.table.toReversed();
+  const [since, fromSince] = [
+    founded.table.map((row) => row.map(() => 7)),
+    from.map((row) => row.map(() => 0)),
+  ];
+  return { ...founded, number: 8, from, leaving: [ids[0]!], since, fromSince };
 });
 const card = object<NodeCard>({
   id,
