@@ -29,6 +29,9 @@ import { createSeededRandom, type SeededRandom } from "./fake-random.ts";
 
 const EPOCH_MS = Date.UTC(2026, 0, 15);
 
+/** The sender's own rumour, and whose turn it is. */
+const NO_NEWS = 2;
+
 export class FleetClock implements Clock {
   #nowMs = 0;
   readonly #due = new Map<number, { run: (() => void) | undefined }[]>();
@@ -112,6 +115,17 @@ export class GossipFleet {
 
   get up(): string[] {
     return this.ids.filter((id) => this.#sites.get(id)!.isUp);
+  }
+
+  /** All have heard of all, and it is no news any more. Before they start. */
+  acquaint(): void {
+    for (const id of this.ids) {
+      const membership = this.at(id);
+      for (const other of this.ids) {
+        membership.heard(this.card(other), [], [this.at(other).newsFor(undefined)[0]!]);
+      }
+      while (membership.newsFor(undefined).length > NO_NEWS);
+    }
   }
 
   /** Within a second of each other, as after an outage; resolves with the ms until all know of all, give or take a half second. */
