@@ -152,6 +152,9 @@ test("replace: a new node under a new ID takes the place of one that lost its di
   await start("node-d");
   await sees("node-a", "node-d", /^joining$/);
   await sees("node-a", "node-c", /^(suspect|dead)$/);
+  await until("node-a has heard that node-d knows the ring", WAIT_MS, async () => {
+    return (await ring("node-a", ["plan", "--replace", "node-c=node-d", "--json"])).code === 0;
+  }, at("node-d").lines);
   const said = await succeeds("node-a", ["replace", "node-c", "node-d", "--yes", "--watch"]);
   assert.match(said, /layout \d+ is decided/);
   assert.deepEqual(await held("node-a"), { "node-a": 1024, "node-b": 1024, "node-d": 1024 });
@@ -214,6 +217,9 @@ test("force-recover of a ring of single copies: how much is lost stands in the w
   await start("node-e");
   await start("node-f");
   for (const id of ["node-e", "node-f"]) await sees("node-a", id, /^joining$/);
+  await until("it has heard that they know the ring", WAIT_MS, async () => {
+    return (await ring("node-a", ["plan", "--join", "node-e", "node-f", "--json"])).code === 0;
+  }, at("node-f").lines);
   await succeeds("node-a", ["join", "node-e", "node-f", "--yes", "--watch"]);
   await succeeds("node-a", ["replicas", "1", "--yes", "--watch"]);
   const { "node-a": kept = 0 } = await held("node-a");
