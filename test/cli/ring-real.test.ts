@@ -218,7 +218,7 @@ test("force-recover of a ring of single copies: how much is lost stands in the w
   await start("node-f");
   for (const id of ["node-e", "node-f"]) await sees("node-a", id, /^joining$/);
   await until("it has heard that they know the ring", WAIT_MS, async () => {
-    return (await ring("node-a", ["plan", "--join", "node-e", "node-f", "--json"])).code === 0;
+    return (await ring("node-a", ["plan", "--join", "node-e,node-f", "--json"])).code === 0;
   }, at("node-f").lines);
   await succeeds("node-a", ["join", "node-e", "node-f", "--yes", "--watch"]);
   await succeeds("node-a", ["replicas", "1", "--yes", "--watch"]);
