@@ -85,6 +85,7 @@ async function serve(config: Config): Promise<void> {
     directory: directory.cacheDirectory,
     maxBytes: config.diskCacheBytes,
   });
+  outliveSockets(log);
   const metrics = new Metrics();
   metrics.gauge("atoll_log_lines_dropped", "Log lines that nobody read in time", () => log.droppedLines);
   metrics.gauge("process_resident_memory_bytes", "Resident memory", () => process.memoryUsage.rss());
@@ -262,6 +263,19 @@ function listenerUrl(host: string, port: number): string {
     ? `[${host}]`
     : host;
   return `http://${reachable}:${port}`;
+}
+
+/**
+ * On Deno (2.9) the end of a connection to a peer that was killed can reach undici's socket when nobody listens for its
+ * errors any more; that would end this node as well. The calls on it have failed by then. Anything else does end it.
+ */
+function outliveSockets(log: JsonLog): void {
+  if (!("Deno" in globalThis)) return;
+  process.on("uncaughtException", (error: Error & { code?: string }) => {
+    if (error.code === "UND_ERR_SOCKET") return log.warn("a connection ended", { reason: error.message });
+    process.stderr.write(`atoll: ${error.stack ?? error.message}\n`);
+    process.exit(1);
+  });
 }
 
 /** The first signal drains, the second ends at once. */
