@@ -233,10 +233,14 @@ export type PeerRequest =
   /** What the receiver has accepted in a slot, names greater than `after`. */
   | { readonly type: "slot-entries"; readonly slot: number; readonly after: Name }
   /**
-   * The acceptor's whole states, promises too, from a slot on to the end of its partition, in that slot only names greater
-   * than `after`: for a replica that lost its own.
+   * The acceptor's whole states, promises too, of these partitions in this order; with `from` from that slot on, and in it
+   * only names greater than `after`. For a replica that has yet to know them.
    */
-  | { readonly type: "slot-states"; readonly slot: number; readonly after: Name }
+  | {
+    readonly type: "slot-states";
+    readonly partitions: readonly number[];
+    readonly from?: { readonly slot: number; readonly after: Name } | undefined;
+  }
   | { readonly type: "state"; readonly name: Name }
   /** The sender speaks from a new disk: votes that came from an older one are void from now on. */
   | { readonly type: "remember"; readonly memory: Ballot }

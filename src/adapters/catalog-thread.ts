@@ -1,4 +1,5 @@
 /** The near end of a catalog thread: it packs questions, hands out answers, and says so when the thread is gone. */
+import { setImmediate } from "node:timers";
 import type { Worker } from "node:worker_threads";
 import { AtollError, DamagedRegister, messageOf } from "../errors.ts";
 import type {
@@ -103,8 +104,8 @@ export class CatalogThread {
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve: (value) => resolve(value as Gets<T>), reject });
-      // All that is asked in one go crosses in one message: messages are what costs.
-      if (this.#outbox.length === 0) queueMicrotask(() => this.#send());
+      // All that is asked in one turn of the event loop crosses in one message: messages, which wake a thread, are what costs.
+      if (this.#outbox.length === 0) setImmediate(() => this.#send());
       this.#outbox.push({ id, type, ...asks as object } as Question);
       this.#transfers.push(...transfers);
     });

@@ -49,6 +49,7 @@ function readIncoming(incoming: IncomingBody, take: (part: Uint8Array) => void):
   return new Promise((resolve, reject) => {
     let ended = false;
     const cut = () => {
+      if (ended) return; // every stream closes in the end, and an error costs its stack
       // A part that is delivered late must not be taken: by then the buffer may hold somebody else's chunk.
       ended = true;
       reject(new AtollError("incomplete-body", "wanted the whole body, got a stream that was reset"));
@@ -62,7 +63,10 @@ function readIncoming(incoming: IncomingBody, take: (part: Uint8Array) => void):
         reject(error); // the stream is reset once this is answered
       }
     });
-    incoming.on("end", resolve);
+    incoming.on("end", () => {
+      ended = true;
+      resolve();
+    });
     incoming.on("aborted", cut);
     incoming.on("error", cut);
     incoming.on("close", cut);

@@ -170,7 +170,11 @@ export const requestSchema = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("digests"), partitions: z.array(partition).max(PARTITIONS) }),
   z.strictObject({ type: z.literal("slot-digests"), partition }),
   z.strictObject({ type: z.literal("slot-entries"), slot, after: name }),
-  z.strictObject({ type: z.literal("slot-states"), slot, after: name }),
+  z.strictObject({
+    type: z.literal("slot-states"),
+    partitions: z.array(partition).min(1).max(PARTITIONS),
+    from: z.strictObject({ slot, after: name }).optional(),
+  }),
   z.strictObject({ type: z.literal("state"), name }),
   z.strictObject({ type: z.literal("remember"), memory: ballot }),
   z.strictObject({ type: z.literal("forget"), name, ballot }),
@@ -268,7 +272,7 @@ export const replySchema = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("slot-states"),
     rows: z.array(z.strictObject({ name, state: acceptorState })).max(SLOT_ROWS_MAX),
-    floors: z.array(z.strictObject({ slot, floor })).max(SLOTS_PER_PARTITION),
+    floors: z.array(z.strictObject({ slot, floor })).max(SLOT_ROWS_MAX),
     next: z.strictObject({ slot, after: name }).optional(),
   }),
   z.strictObject({ type: z.literal("state"), state: acceptorState }),

@@ -15,11 +15,13 @@ export interface Quorum {
 }
 
 const NOBODY: Quorum = { number: 0, sets: [], replicas: [] };
+const ALL = Array.from({ length: PARTITIONS }, (_, partition) => partition);
 
 export class Ring {
   readonly self: string;
   #layout: Layout | undefined;
-  #quorums: Quorum[] = [];
+  /** By partition, as far as they were asked for. */
+  #quorums: (Quorum | undefined)[] = [];
   /** By peer, as far as they were asked for. */
   readonly #shared = new Map<string, readonly number[]>();
 
@@ -40,12 +42,7 @@ export class Ring {
   /** The caller has made it durable. */
   adopt(layout: Layout): void {
     this.#layout = layout;
-    this.#quorums = Array.from({ length: PARTITIONS }, (_, partition) => {
-      const sets = setsOfPartition(layout, partition);
-      // The new home first, and after the new replicas those that are left.
-      const replicas = [...new Set([...replicasOfPartition(layout, partition), ...sets.flat()])];
-      return { number: layout.number, sets, replicas };
-    });
+    this.#quorums = [];
     this.#shared.clear();
   }
 
@@ -54,7 +51,9 @@ export class Ring {
   }
 
   quorumOfPartition(partition: number): Quorum {
-    return this.#quorums[partition] ?? NOBODY;
+    const layout = this.#layout;
+    if (!layout) return NOBODY;
+    return this.#quorums[partition] ??= quorumBy(layout, partition);
   }
 
   /** All that vote on a name, home first; none while there is no layout. */
@@ -70,8 +69,8 @@ export class Ring {
   partitionsSharedWith(peer: string): readonly number[] {
     let shared = this.#shared.get(peer);
     if (!shared) {
-      shared = [...this.#quorums.keys()].filter((partition) => {
-        const { replicas } = this.#quorums[partition]!;
+      shared = ALL.filter((partition) => {
+        const { replicas } = this.quorumOfPartition(partition);
         return replicas.includes(peer) && replicas.includes(this.self);
       });
       this.#shared.set(peer, shared);
@@ -96,9 +95,7 @@ export class Ring {
   }
 
   movingPartitions(): number[] {
-    return this.#layout?.from
-      ? [...this.#quorums.keys()].filter((partition) => this.isMoving(partition))
-      : [];
+    return this.#layout?.from ? ALL.filter((partition) => this.isMoving(partition)) : [];
   }
 
   /** Whether this node alone is a majority for the name. */
@@ -116,4 +113,11 @@ export class Ring {
     if (number === this.number) return;
     throw new AtollError("wrong-layout", `wanted layout ${this.number}, got one that goes by ${number}`);
   }
+}
+
+function quorumBy(layout: Layout, partition: number): Quorum {
+  const sets = setsOfPartition(layout, partition);
+  // The new home first, and after the new replicas those that are left.
+  const replicas = [...new Set([...replicasOfPartition(layout, partition), ...sets.flat()])];
+  return { number: layout.number, sets, replicas };
 }

@@ -184,7 +184,10 @@ export const exchanges: Readonly<Record<PeerRequest["type"], fc.Arbitrary<MadeUp
     { entries: fc.array(object({ name, accepted: ballot }), { maxLength: 5 }) },
     { next: name },
   ]),
-  "slot-states": exchange("slot-states", [{ slot, after: name }], [
+  "slot-states": exchange("slot-states", [
+    { partitions: fc.array(partition, { minLength: 1, maxLength: 5 }) },
+    { from: object({ slot, after: name }) },
+  ], [
     {
       rows: fc.array(object({ name, state }), { maxLength: 5 }),
       floors: fc.array(object({ slot, floor }), { maxLength: 5 }),

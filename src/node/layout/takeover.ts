@@ -19,13 +19,14 @@ import { partitionOf, SLOTS_PER_PARTITION } from "../../core/partitions.ts";
 import { majorityOf } from "../../core/quorum.ts";
 import { type Floor, higherFloor, NO_FLOOR, type RegisterValue } from "../../core/register.ts";
 import { AtollError, messageOf } from "../../errors.ts";
-import type { Catalog, Clock, Log, MoveProgress, PeerRequest, ReplyTo } from "../../ports.ts";
-import { Background, forEach } from "../background.ts";
+import type { Catalog, Clock, Log, MoveProgress } from "../../ports.ts";
+import { Background, forEach, slices } from "../background.ts";
 import { byDistance } from "../fanout.ts";
 import type { Membership } from "../membership.ts";
 import type { Counter, Metrics } from "../metrics.ts";
 import type { PeerGate } from "../peer-gate.ts";
 import type { Registers } from "../registers.ts";
+import { statesPages } from "../repair/slot-rows.ts";
 import type { Replica } from "../replica.ts";
 import type { Ring } from "../ring.ts";
 import type { Layouts } from "./layouts.ts";
@@ -38,14 +39,13 @@ const RETRY_MAX_MS = 10_000;
 const LOOK_MS = 500;
 /** Partitions after which it is noted how far this got. */
 const BATCH = 64;
-const PARTITIONS_AT_ONCE = 8;
+/** Partitions of one question: most often there is little in each. */
+const PARTITIONS_TOGETHER = 8;
+const QUESTIONS_AT_ONCE = 8;
 const REGISTERS_AT_ONCE = 32;
 const ROUNDS_MAX = 8;
-const PAGES_MAX = 10_000;
 /** Incomplete objects looked at. */
 const INCOMPLETE_MAX = 1_024;
-
-type SlotStates = Extract<PeerRequest, { type: "slot-states" }>;
 
 export interface TakeoverDeps {
   ring: Ring;
@@ -189,8 +189,8 @@ export class Takeover {
     const { catalog, log } = this.#deps;
     const number = this.#number;
     const some = [...this.#left].slice(0, BATCH);
-    await forEach(some, PARTITIONS_AT_ONCE, async (partition) => {
-      if (!this.#work.stopped) await this.#take(partition, number);
+    await forEach(this.#together(some), QUESTIONS_AT_ONCE, async (partitions) => {
+      if (!this.#work.stopped) await this.#take(partitions, number);
     });
     if (this.#work.stopped) return;
     const left = [...this.#left].slice(some.length);
@@ -199,10 +199,17 @@ export class Takeover {
     log.info("taking over", { layout: number, partitionsLeft: left.length, partitions: this.#partitions });
   }
 
-  /** From a majority of the old set, the nearest that answer. */
-  async #take(partition: number, number: number): Promise<void> {
+  /** Those of the same old replicas are asked for together. */
+  #together(partitions: readonly number[]): number[][] {
+    const { ring } = this.#deps;
+    const groups = Map.groupBy(partitions, (partition) => ring.quorumOfPartition(partition).sets[0]!.join());
+    return [...groups.values()].flatMap((group) => slices(group, PARTITIONS_TOGETHER));
+  }
+
+  /** Of the same old set: from a majority of it, the nearest that answer. */
+  async #take(partitions: readonly number[], number: number): Promise<void> {
     const { ring, layouts, membership } = this.#deps;
-    const { sets } = ring.quorumOfPartition(partition);
+    const { sets } = ring.quorumOfPartition(partitions[0]!);
     if (ring.number !== number) throw new AtollError("wrong-layout", "another layout has come");
     const old = sets[0]!;
     const { order } = byDistance(old, ring.self, membership);
@@ -214,7 +221,7 @@ export class Takeover {
       try {
         // What lies here is accepted here already.
         if (source === ring.self) await layouts.drained();
-        else await this.#takeFrom(source, partition, number, floors);
+        else await this.#takeFrom(source, partitions, number, floors);
         asked++;
       } catch (error) {
         reason = error;
@@ -223,10 +230,8 @@ export class Takeover {
     if (asked < majorityOf(old.length)) {
       throw new AtollError(
         "no-quorum",
-        `wanted ${
-          majorityOf(old.length)
-        } of ${old.length} earlier replicas of partition ${partition} to answer, ` +
-          `got ${asked}: ${messageOf(reason)}`,
+        `wanted ${majorityOf(old.length)} of ${old.length} earlier replicas of partition ${partitions[0]} ` +
+          `to answer, got ${asked}: ${messageOf(reason)}`,
         { cause: reason },
       );
     }
@@ -236,28 +241,23 @@ export class Takeover {
 
   async #takeFrom(
     source: string,
-    partition: number,
+    partitions: readonly number[],
     number: number,
     floors: Map<number, Floor>,
   ): Promise<void> {
-    let from: ReplyTo<SlotStates>["next"] = { slot: partition * SLOTS_PER_PARTITION, after: "" };
-    for (let pages = 0; from !== undefined; pages++) {
-      if (pages === PAGES_MAX) throw new AtollError("peer-garbage", `wanted ${source} to come to an end`);
-      const page: ReplyTo<SlotStates> = await this.#deps.gate.call(source, { type: "slot-states", ...from }, {
-        timeoutMs: CALL_TIMEOUT_MS,
-        layout: number,
-      });
+    const { gate, replica } = this.#deps;
+    const options = { timeoutMs: CALL_TIMEOUT_MS, layout: number };
+    for await (const page of statesPages((request) => gate.call(source, request, options), partitions)) {
       await forEach(page.rows, REGISTERS_AT_ONCE, async ({ name, state: { promised, accepted, value } }) => {
-        if (partitionOf(name) !== partition) return;
+        if (!partitions.includes(partitionOf(name))) return;
         if (value !== null) await this.#learn(name, accepted, value, number);
         // Refused where as much is promised already.
-        if (compareBallots(promised, accepted) > 0) await this.#deps.replica.prepare(name, promised, number);
+        if (compareBallots(promised, accepted) > 0) await replica.prepare(name, promised, number);
       });
       for (const { slot, floor } of page.floors) {
-        if (Math.floor(slot / SLOTS_PER_PARTITION) !== partition) continue;
+        if (!partitions.includes(Math.floor(slot / SLOTS_PER_PARTITION))) continue;
         floors.set(slot, higherFloor(floors.get(slot) ?? NO_FLOOR, floor));
       }
-      from = page.next;
     }
   }
 

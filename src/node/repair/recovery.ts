@@ -9,34 +9,17 @@
  *    greatest promise and the greatest acceptance of each register. Every majority its old memory ever voted in shares a
  *    member with them: that member knew the ballot before it was asked, or voids the old vote.
  *
- * What was accepted in a ballot below the greatest promise is hearsay: the lost memory may have given that promise, and
- * whoever holds it may yet commit something else, past the ballot that this node would vouch for. So a round of its own,
- * among the others, has such a register accepted anew first; after it nothing below can be committed any more.
+ * Not all that they tell may be vouched for as it is: see others-states.ts.
  *
  * With fewer than a majority of others there is no safe way back, and it waits.
  */
 import { type Ballot, compareBallots, NO_BALLOT, sameBallot } from "../../core/ballot.ts";
 import type { Name } from "../../core/names.ts";
-import { partitionOf, slotOf, SLOTS_PER_PARTITION } from "../../core/partitions.ts";
+import { partitionOf, slotOf } from "../../core/partitions.ts";
 import { majorityOf } from "../../core/quorum.ts";
-import {
-  type AcceptorState,
-  EMPTY_ACCEPTOR,
-  type Floor,
-  higherFloor,
-  NO_FLOOR,
-} from "../../core/register.ts";
+import { EMPTY_ACCEPTOR, NO_FLOOR } from "../../core/register.ts";
 import { AtollError, messageOf } from "../../errors.ts";
-import type {
-  Catalog,
-  Clock,
-  DecreeState,
-  Log,
-  PeerRequest,
-  Random,
-  RegisterRow,
-  ReplyTo,
-} from "../../ports.ts";
+import type { Catalog, Clock, DecreeState, Log, Random, RegisterRow } from "../../ports.ts";
 import { Background, forEach } from "../background.ts";
 import { KeyedQueue } from "../keyed-queue.ts";
 import type { DecreeAcceptor } from "../layout/decree-acceptor.ts";
@@ -46,7 +29,8 @@ import type { Registers } from "../registers.ts";
 import type { Replica } from "../replica.ts";
 import type { Ring } from "../ring.ts";
 import type { Memories } from "./memories.ts";
-import { partitionNames } from "./slot-rows.ts";
+import { OthersStates } from "./others-states.ts";
+import { partitionNames, SLOT_PAGE_MAX } from "./slot-rows.ts";
 
 const DOCUMENT = "recovery";
 const CALL_TIMEOUT_MS = 5_000;
@@ -54,16 +38,12 @@ const RETRY_MS = 1_000;
 const RETRY_MAX_MS = 30_000;
 /** Partitions after which it is noted how far this got. */
 const BATCH = 64;
-const PARTITIONS_AT_ONCE = 8;
+/** Partitions of one question at most: what they hold is kept in memory until all sources have answered. */
+const TOGETHER_MAX = 8;
+const QUESTIONS_AT_ONCE = 8;
 const SLOTS_AT_ONCE = 32;
-const PAGES_MAX = 10_000;
-/** Rounds after which a register that others keep writing is left for the next try. */
-const REWRITES_MAX = 4;
-const REWRITES_AT_ONCE = 8;
 /** Damaged registers that are mended together; others are found again. */
 const DAMAGED_MAX = 1_024;
-
-type SlotStates = Extract<PeerRequest, { type: "slot-states" }>;
 
 export interface RecoveryDeps {
   ring: Ring;
@@ -86,15 +66,19 @@ export class Recovery {
   #lost = new Set<number>();
   /** Registers whose rows cannot be believed. */
   readonly #damaged = new Set<Name>();
+  readonly #others: OthersStates;
   readonly #work: Background;
   /** Whoever changes what is lost waits for the others, so that what is durable is the last word. */
   readonly #queue = new KeyedQueue();
   #turn = 0;
   #total = 0;
+  /** Partitions that are asked for together: more where they turn out to hold little. */
+  #togetherMax = 1;
   #retryMs = RETRY_MS;
 
   constructor(deps: RecoveryDeps) {
     this.#deps = deps;
+    this.#others = new OthersStates({ gate: deps.gate, registers: deps.registers });
     this.#work = new Background(deps.clock, () => this.#run());
     deps.metrics.gauge(
       "atoll_recovery_partitions_left",
@@ -292,11 +276,12 @@ export class Recovery {
     const turn = this.#turn;
     const restored = new Set<number>();
     const faults: unknown[] = [];
-    await forEach(some, PARTITIONS_AT_ONCE, async (partition) => {
+    await forEach(this.#together(some, noted, faults), QUESTIONS_AT_ONCE, async ({ partitions, sources }) => {
       if (this.#work.stopped) return;
       try {
-        await this.#restorePartition(partition, noted);
-        restored.add(partition);
+        const registers = await this.#restorePartitions(partitions, sources);
+        this.#togetherMax = registers > SLOT_PAGE_MAX ? 1 : Math.min(TOGETHER_MAX, 2 * partitions.length);
+        for (const partition of partitions) restored.add(partition);
       } catch (error) {
         faults.push(error);
       }
@@ -313,27 +298,54 @@ export class Recovery {
     return faults;
   }
 
-  async #restorePartition(partition: number, noted: ReadonlySet<string>): Promise<void> {
+  /** Partitions with the same sources, as many together as may be by now; those that have too few become faults. */
+  *#together(
+    some: readonly number[],
+    noted: ReadonlySet<string>,
+    faults: unknown[],
+  ): Generator<{ partitions: number[]; sources: readonly string[] }> {
+    const groups = new Map<string, { partitions: number[]; sources: readonly string[] }>();
+    for (const partition of some) {
+      try {
+        const sources = this.#sources(partition, noted);
+        const group = groups.get(sources.join());
+        if (group) group.partitions.push(partition);
+        else groups.set(sources.join(), { partitions: [partition], sources });
+      } catch (error) {
+        faults.push(error);
+      }
+    }
+    for (const { partitions, sources } of groups.values()) {
+      while (partitions.length > 0) {
+        yield { partitions: partitions.splice(0, this.#togetherMax), sources };
+      }
+    }
+  }
+
+  /** All of the same sources. Resolves with how many registers they hold. */
+  async #restorePartitions(partitions: readonly number[], sources: readonly string[]): Promise<number> {
     const { replica, catalog } = this.#deps;
-    const sources = this.#sources(partition, noted);
-    const first = partition * SLOTS_PER_PARTITION;
-    const { states, floors } = await this.#statesOf(first, first + SLOTS_PER_PARTITION, sources);
+    const { states, floors } = await this.#others.statesOf(sources, partitions);
     await forEach(Map.groupBy(states, ([name]) => slotOf(name)), SLOTS_AT_ONCE, async ([slot, group]) => {
       const rows = group.map(([name, state]): RegisterRow => ({ name, state }));
       await replica().restore(slot, rows, floors.get(slot) ?? NO_FLOOR);
     });
     // What none of the others knows was never committed, or was collected while this node was not asked.
     const known = new Set(states.keys());
-    for await (const name of partitionNames(catalog, partition)) {
-      if (!known.has(name)) await replica().discard(name);
+    for (const partition of partitions) {
+      for await (const name of partitionNames(catalog, partition)) {
+        if (!known.has(name)) await replica().discard(name);
+      }
     }
     for (const [slot, floor] of floors) await replica().restore(slot, [], floor);
+    return known.size;
   }
 
   async #restoreRegister(name: Name, noted: ReadonlySet<string>): Promise<void> {
-    const sources = this.#sources(partitionOf(name), noted);
     const slot = slotOf(name);
-    const { states, floors } = await this.#statesOf(slot, slot + 1, sources, (other) => other === name);
+    const partition = partitionOf(name);
+    const sources = this.#sources(partition, noted);
+    const { states, floors } = await this.#others.statesOf(sources, [partition], { slot, name });
     const floor = floors.get(slot) ?? NO_FLOOR;
     // Nobody else may have heard of it: then it is as if this node never had.
     const state = states.get(name) ?? { ...EMPTY_ACCEPTOR, promised: floor.promised };
@@ -341,78 +353,6 @@ export class Recovery {
     this.#damaged.delete(name);
     this.#deps.log.info("a damaged register was mended", { name: name.replace("\0", "/") });
   }
-
-  /**
-   * Step 3, for some slots of a partition: of each register the greatest that any source has promised and accepted, as
-   * far as `wanted`.
-   */
-  async #statesOf(
-    first: number,
-    end: number,
-    sources: readonly string[],
-    wanted: (name: Name) => boolean = () => true,
-  ): Promise<{ states: Map<Name, AcceptorState>; floors: Map<number, Floor> }> {
-    const states = new Map<Name, AcceptorState>();
-    const floors = new Map<number, Floor>();
-    await Promise.all(sources.map(async (source) => {
-      for await (const page of this.#pagesOf(source, first, end)) {
-        for (const { name, state } of page.rows) {
-          const isAsked = slotOf(name) >= first && slotOf(name) < end && wanted(name);
-          if (isAsked) states.set(name, higherState(states.get(name), state));
-        }
-        for (const { slot, floor } of page.floors) {
-          if (slot < first || slot >= end) continue;
-          floors.set(slot, higherFloor(floors.get(slot) ?? NO_FLOOR, floor));
-        }
-      }
-    }));
-    await forEach([...states], REWRITES_AT_ONCE, async ([name, state]) => {
-      if (isHearsay(state)) states.set(name, await this.#vouchedFor(name, state, sources));
-    });
-    return { states, floors };
-  }
-
-  async *#pagesOf(source: string, first: number, end: number): AsyncGenerator<ReplyTo<SlotStates>> {
-    let from: ReplyTo<SlotStates>["next"] = { slot: first, after: "" };
-    for (let pages = 0; from !== undefined && from.slot < end; pages++) {
-      if (pages === PAGES_MAX) {
-        throw new AtollError("peer-garbage", `wanted ${source} to come to an end within ${PAGES_MAX} pages`);
-      }
-      const page: ReplyTo<SlotStates> = await this.#deps.gate.call(source, {
-        type: "slot-states",
-        ...from,
-      }, { timeoutMs: CALL_TIMEOUT_MS });
-      yield page;
-      from = page.next;
-    }
-  }
-
-  /** The state after a round among the others, with nothing promised beyond what was accepted. */
-  async #vouchedFor(name: Name, state: AcceptorState, sources: readonly string[]): Promise<AcceptorState> {
-    let known = state;
-    for (let rounds = 0; rounds < REWRITES_MAX && isHearsay(known); rounds++) {
-      await this.#deps.registers().rewrite(name, known.promised);
-      const states = await Promise.all(sources.map(async (source) => {
-        const request = { type: "state", name } as const;
-        return (await this.#deps.gate.call(source, request, { timeoutMs: CALL_TIMEOUT_MS })).state;
-      }));
-      known = states.reduce(higherState);
-    }
-    if (!isHearsay(known)) return known;
-    const written = name.replace("\0", "/");
-    throw new AtollError("overloaded", `wanted ${written} to rest for a moment, others keep writing it`);
-  }
-}
-
-/** See the head of this file. */
-function isHearsay({ promised, accepted, value }: AcceptorState): boolean {
-  return value !== null && !sameBallot(promised, accepted);
-}
-
-function higherState(a: AcceptorState | undefined, b: AcceptorState): AcceptorState {
-  if (!a) return b;
-  const promised = compareBallots(a.promised, b.promised) < 0 ? b.promised : a.promised;
-  return { ...(compareBallots(a.accepted, b.accepted) < 0 ? b : a), promised };
 }
 
 function forgotten(): AtollError {

@@ -1,12 +1,15 @@
-/** The registers of one slot, page by page. */
+/** The registers of slots, page by page: here, and as another node tells of them. */
 import type { Name } from "../../core/names.ts";
 import { slotOf, SLOTS_PER_PARTITION } from "../../core/partitions.ts";
 import { type Floor, NO_FLOOR } from "../../core/register.ts";
-import { DamagedRegister } from "../../errors.ts";
-import type { Catalog, RegisterRow } from "../../ports.ts";
+import { AtollError, DamagedRegister } from "../../errors.ts";
+import type { Catalog, PeerRequest, RegisterRow, ReplyTo } from "../../ports.ts";
 
 /** Registers of one page: with the longest headers that one may have, an answer of 64 still is one that is read. */
 export const SLOT_PAGE_MAX = 64;
+const FLOORS_PAGE_MAX = 1_024;
+/** Of one peer in one go: more is a peer that never comes to an end. */
+const PAGES_MAX = 100_000;
 
 /** `next`: the name to go on after; undefined at the end. */
 export async function slotPage(
@@ -52,26 +55,57 @@ function damagedOf(error: unknown): Name {
   throw error;
 }
 
-/** What one node tells another that lost its own: as many slots as one page holds, to the end of the partition. */
+type SlotStates = Extract<PeerRequest, { type: "slot-states" }>;
+
+/** What one node tells another that lost its own: as much of these partitions, in this order, as one page holds. */
 export async function statesPage(
   catalog: Catalog,
   replica: { floorOf(slot: number): Floor },
-  from: { readonly slot: number; readonly after: Name },
-): Promise<{
-  rows: RegisterRow[];
-  floors: { slot: number; floor: Floor }[];
-  next?: { slot: number; after: Name };
-}> {
-  const end = from.slot - (from.slot % SLOTS_PER_PARTITION) + SLOTS_PER_PARTITION;
-  // In one go: most slots are empty, and to ask for each costs more than all that they hold.
-  const rows = await catalog.slotRows(from.slot, from.after, SLOT_PAGE_MAX, end);
-  const last = rows.length < SLOT_PAGE_MAX ? undefined : rows.at(-1)!;
-  const through = last ? slotOf(last.name) : end - 1;
-  // After the rows: a register that was forgotten meanwhile has left its floor.
+  { partitions, from }: Pick<SlotStates, "partitions" | "from">,
+): Promise<Omit<ReplyTo<SlotStates>, "type">> {
+  const rows: RegisterRow[] = [];
   const floors: { slot: number; floor: Floor }[] = [];
-  for (let slot = from.slot; slot <= through; slot++) {
-    const floor = replica.floorOf(slot);
-    if (floor !== NO_FLOOR) floors.push({ slot, floor });
+  const begun = from ? partitions.indexOf(Math.floor(from.slot / SLOTS_PER_PARTITION)) : 0;
+  if (begun === -1) {
+    throw new AtollError("peer-refused", "wanted a page from a slot of the partitions asked for");
   }
-  return { rows, floors, ...(last && { next: { slot: through, after: last.name } }) };
+  for (let at = begun; at < partitions.length; at++) {
+    const first = partitions[at]! * SLOTS_PER_PARTITION;
+    if (floors.length + SLOTS_PER_PARTITION > FLOORS_PAGE_MAX) {
+      return { rows, floors, next: { slot: first, after: "" } };
+    }
+    const start = at === begun && from ? from : { slot: first, after: "" };
+    const [end, limit] = [first + SLOTS_PER_PARTITION, SLOT_PAGE_MAX - rows.length];
+    // In one go: most slots are empty, and to ask for each costs more than all that they hold.
+    const some = await catalog.slotRows(start.slot, start.after, limit, end);
+    rows.push(...some);
+    const last = some.length < limit ? undefined : some.at(-1)!;
+    const through = last ? slotOf(last.name) : end - 1;
+    // After the rows: a register that was forgotten meanwhile has left its floor.
+    for (let slot = start.slot; slot <= through; slot++) {
+      const floor = replica.floorOf(slot);
+      if (floor !== NO_FLOOR) floors.push({ slot, floor });
+    }
+    if (last) return { rows, floors, next: { slot: through, after: last.name } };
+  }
+  return { rows, floors };
+}
+
+/** All that a node tells of these partitions, from there on, page by page. Fails as `ask` does. */
+export async function* statesPages(
+  ask: (request: SlotStates) => Promise<ReplyTo<SlotStates>>,
+  partitions: readonly number[],
+  from?: SlotStates["from"],
+): AsyncGenerator<ReplyTo<SlotStates>> {
+  let next = from;
+  for (let pages = 0; pages < PAGES_MAX; pages++) {
+    const page = await ask({ type: "slot-states", partitions, ...(next && { from: next }) });
+    yield page;
+    if (!page.next) return;
+    next = page.next;
+  }
+  throw new AtollError(
+    "peer-garbage",
+    `wanted ${partitions.length} partitions to end within ${PAGES_MAX} pages`,
+  );
 }
