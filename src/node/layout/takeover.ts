@@ -20,13 +20,13 @@ import { majorityOf } from "../../core/quorum.ts";
 import { type Floor, higherFloor, NO_FLOOR, type RegisterValue } from "../../core/register.ts";
 import { AtollError, messageOf } from "../../errors.ts";
 import type { Catalog, Clock, Log, MoveProgress } from "../../ports.ts";
-import { Background, forEach, slices } from "../background.ts";
+import { Background, forEach } from "../background.ts";
 import { byDistance } from "../fanout.ts";
 import type { Membership } from "../membership.ts";
 import type { Counter, Metrics } from "../metrics.ts";
 import type { PeerGate } from "../peer-gate.ts";
 import type { Registers } from "../registers.ts";
-import { statesPages } from "../repair/slot-rows.ts";
+import { QuestionSize, statesPages } from "../repair/slot-rows.ts";
 import type { Replica } from "../replica.ts";
 import type { Ring } from "../ring.ts";
 import type { Layouts } from "./layouts.ts";
@@ -39,8 +39,6 @@ const RETRY_MAX_MS = 10_000;
 const LOOK_MS = 500;
 /** Partitions after which it is noted how far this got. */
 const BATCH = 64;
-/** Partitions of one question: most often there is little in each. */
-const PARTITIONS_TOGETHER = 8;
 const QUESTIONS_AT_ONCE = 8;
 const REGISTERS_AT_ONCE = 32;
 const ROUNDS_MAX = 8;
@@ -76,6 +74,7 @@ export class Takeover {
   #isDone = false;
   #bytesBefore = 0;
   #retryMs = RETRY_MS;
+  readonly #size = new QuestionSize();
 
   constructor(deps: TakeoverDeps) {
     this.#deps = deps;
@@ -200,10 +199,10 @@ export class Takeover {
   }
 
   /** Those of the same old replicas are asked for together. */
-  #together(partitions: readonly number[]): number[][] {
+  *#together(partitions: readonly number[]): Generator<number[]> {
     const { ring } = this.#deps;
     const groups = Map.groupBy(partitions, (partition) => ring.quorumOfPartition(partition).sets[0]!.join());
-    return [...groups.values()].flatMap((group) => slices(group, PARTITIONS_TOGETHER));
+    for (const group of groups.values()) yield* this.#size.slices(group);
   }
 
   /** Of the same old set: from a majority of it, the nearest that answer. */
@@ -247,7 +246,9 @@ export class Takeover {
   ): Promise<void> {
     const { gate, replica } = this.#deps;
     const options = { timeoutMs: CALL_TIMEOUT_MS, layout: number };
+    let registers = 0;
     for await (const page of statesPages((request) => gate.call(source, request, options), partitions)) {
+      registers += page.rows.length;
       await forEach(page.rows, REGISTERS_AT_ONCE, async ({ name, state: { promised, accepted, value } }) => {
         if (!partitions.includes(partitionOf(name))) return;
         if (value !== null) await this.#learn(name, accepted, value, number);
@@ -259,6 +260,7 @@ export class Takeover {
         floors.set(slot, higherFloor(floors.get(slot) ?? NO_FLOOR, floor));
       }
     }
+    this.#size.answered(registers, partitions.length);
   }
 
   /** When it resolves this node has accepted that value, or a later one. */

@@ -30,7 +30,7 @@ import type { Replica } from "../replica.ts";
 import type { Ring } from "../ring.ts";
 import type { Memories } from "./memories.ts";
 import { OthersStates } from "./others-states.ts";
-import { partitionNames, SLOT_PAGE_MAX } from "./slot-rows.ts";
+import { partitionNames, QuestionSize } from "./slot-rows.ts";
 
 const DOCUMENT = "recovery";
 const CALL_TIMEOUT_MS = 5_000;
@@ -38,8 +38,6 @@ const RETRY_MS = 1_000;
 const RETRY_MAX_MS = 30_000;
 /** Partitions after which it is noted how far this got. */
 const BATCH = 64;
-/** Partitions of one question at most: what they hold is kept in memory until all sources have answered. */
-const TOGETHER_MAX = 8;
 const QUESTIONS_AT_ONCE = 8;
 const SLOTS_AT_ONCE = 32;
 /** Damaged registers that are mended together; others are found again. */
@@ -72,8 +70,8 @@ export class Recovery {
   readonly #queue = new KeyedQueue();
   #turn = 0;
   #total = 0;
-  /** Partitions that are asked for together: more where they turn out to hold little. */
-  #togetherMax = 1;
+  /** What the partitions of one question hold is kept in memory until all sources have answered. */
+  readonly #size = new QuestionSize();
   #retryMs = RETRY_MS;
 
   constructor(deps: RecoveryDeps) {
@@ -280,7 +278,7 @@ export class Recovery {
       if (this.#work.stopped) return;
       try {
         const registers = await this.#restorePartitions(partitions, sources);
-        this.#togetherMax = registers > SLOT_PAGE_MAX ? 1 : Math.min(TOGETHER_MAX, 2 * partitions.length);
+        this.#size.answered(registers, partitions.length);
         for (const partition of partitions) restored.add(partition);
       } catch (error) {
         faults.push(error);
@@ -316,9 +314,7 @@ export class Recovery {
       }
     }
     for (const { partitions, sources } of groups.values()) {
-      while (partitions.length > 0) {
-        yield { partitions: partitions.splice(0, this.#togetherMax), sources };
-      }
+      for (const slice of this.#size.slices(partitions)) yield { partitions: slice, sources };
     }
   }
 

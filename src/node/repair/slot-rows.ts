@@ -7,6 +7,7 @@ import type { Catalog, PeerRequest, RegisterRow, ReplyTo } from "../../ports.ts"
 
 /** Registers of one page: with the longest headers that one may have, an answer of 64 still is one that is read. */
 export const SLOT_PAGE_MAX = 64;
+const PARTITIONS_TOGETHER_MAX = 64;
 const FLOORS_PAGE_MAX = 1_024;
 /** Of one peer in one go: more is a peer that never comes to an end. */
 const PAGES_MAX = 100_000;
@@ -108,4 +109,23 @@ export async function* statesPages(
     "peer-garbage",
     `wanted ${partitions.length} partitions to end within ${PAGES_MAX} pages`,
   );
+}
+
+/** How many partitions are asked for in one question: more where they turn out to hold little, one where they hold much. */
+export class QuestionSize {
+  #partitions = 1;
+
+  /** In order, each as large as is right when its turn has come. */
+  *slices(partitions: readonly number[]): Generator<number[]> {
+    for (let at = 0; at < partitions.length;) {
+      const slice = partitions.slice(at, at + this.#partitions);
+      at += slice.length;
+      yield slice;
+    }
+  }
+
+  /** So many registers were in that many partitions. */
+  answered(registers: number, partitions: number): void {
+    this.#partitions = registers > SLOT_PAGE_MAX ? 1 : Math.min(PARTITIONS_TOGETHER_MAX, 2 * partitions);
+  }
 }
