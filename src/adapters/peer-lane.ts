@@ -5,7 +5,7 @@
  * socket's buffers nor, after a lost packet, in TCP.
  */
 import type { LookupFunction } from "node:net";
-import { H2CClient } from "undici";
+import { errors, H2CClient } from "undici";
 import type { Clock } from "../ports.ts";
 import { Exchange, type ExchangeAnswer, type ExchangeRequest } from "./peer-exchange.ts";
 
@@ -147,12 +147,13 @@ export class PeerLane {
     if (left > 0) this.#underWay.set(client, left);
     else this.#underWay.delete(client);
     if (RESETS_RETIRED || left > 0 || !this.#retired.delete(client)) return;
-    void client.destroy(new Error("the connection was silent for the whole of a call's time"));
+    void client.destroy(new errors.SocketError("the connection was silent for the whole of a call's time"));
   }
 
   /** Calls that are under way fail, and so does what waits. */
   async close(): Promise<void> {
-    const closing = new Error("this node closes its connections");
+    // A socket's error, as the runtime's own are: on Deno it may come up where nobody listens any more, see main.ts.
+    const closing = new errors.SocketError("this node closes its connections");
     await Promise.all([this.#client, ...this.#retired].map((client) => client.destroy(closing)));
   }
 }
