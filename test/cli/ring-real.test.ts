@@ -134,7 +134,7 @@ test("drain: nothing without a yes; with it the node holds nothing, and a weight
   assert.match(unasked.stderr, /wanted --yes/);
   assert.equal((await statusBy("node-a")).layout.number, 1);
   const said = await succeeds("node-a", ["drain", "node-c", "--yes", "--watch"]);
-  assert.match(said, /only 2 nodes hold data, for 3 replicas/);
+  assert.match(said, /wanted 3 copies, got 2/);
   assert.match(said, /layout 2 is decided/);
   assert.match(said, /layout 3, settled/);
   assert.deepEqual(await held("node-a"), { "node-a": 1024, "node-b": 1024, "node-c": 0 });
@@ -175,6 +175,9 @@ test("replicas: from three copies to one and back", async () => {
 });
 
 test("force-recover: two of three are gone for good, and the survivor serves everything again", async () => {
+  const needless = await ring("node-a", ["force-recover", "--survivors", "node-a"]);
+  assert.equal(needless.code, 1);
+  assert.match(needless.stderr, /wanted a ring whose voters cannot decide, got 3 of 3 that answer/);
   await loseForGood("node-b");
   await loseForGood("node-d");
   await sees("node-a", "node-b", /^(suspect|dead)$/);

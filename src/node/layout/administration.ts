@@ -2,6 +2,7 @@
 import { type Layout, type LayoutNode, type Table } from "../../core/layout.ts";
 import { changedLayout, type LayoutChange, lostPartitions, type Planned } from "../../core/layout-change.ts";
 import { compareTables, type TableChange } from "../../core/layout-comparison.ts";
+import { majorityOf } from "../../core/quorum.ts";
 import { AtollError } from "../../errors.ts";
 import type { Clock, Log } from "../../ports.ts";
 import type { Membership } from "../membership.ts";
@@ -150,6 +151,13 @@ export class Administration {
     const { ring, layouts, membership, log } = this.#deps;
     const layout = this.#layout();
     const alive = (id: string): boolean => id === ring.self || membership.isAlive(id);
+    const voting = layout.voters.filter(alive).length;
+    if (voting >= majorityOf(layout.voters.length)) {
+      const detail =
+        `wanted a ring whose voters cannot decide, got ${voting} of ${layout.voters.length} that ` +
+        "answer: it is changed in the usual way";
+      return { kind: "refused", detail };
+    }
     const left = layout.nodes.filter(({ id }) => survivors ? survivors.includes(id) : alive(id));
     const silent = survivors?.find((id) => !left.some((node) => node.id === id) || !alive(id));
     if (silent !== undefined) {
@@ -257,11 +265,9 @@ export class Administration {
       },
       warnings: [
         ...(copies < after.replicas
-          ? [`only ${copies} nodes hold data, for ${after.replicas} replicas`]
+          ? [`wanted ${after.replicas} copies, got ${copies}: no more nodes hold data`]
           : []),
-        ...(zones < copies
-          ? [`only ${zones} zones for ${copies} replicas: losing one loses several copies`]
-          : []),
+        ...(zones < copies ? [`wanted ${copies} zones, got ${zones}: losing one loses several copies`] : []),
         ...(before.from ? ["replicas are moving already: the move gets another aim"] : []),
         ...[this.#objection(change)?.detail ?? []].flat(),
       ],
