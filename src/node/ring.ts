@@ -117,6 +117,7 @@ export class Ring {
 
 function quorumBy(layout: Layout, partition: number): Quorum {
   const sets = setsOfPartition(layout, partition);
+  if (sets.length === 1) return { number: layout.number, sets, replicas: sets[0]! };
   // The new home first, and after the new replicas those that are left.
   const replicas = [...new Set([...replicasOfPartition(layout, partition), ...sets.flat()])];
   return { number: layout.number, sets, replicas };
