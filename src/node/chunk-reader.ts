@@ -112,9 +112,9 @@ export class ChunkReader {
       if (cached) found = { bytes: cached, tier: "disk-cache" };
       else {
         found = await this.#fromPeers(wanted);
-        // A replica that lacks it keeps it for good; anybody else may.
+        // A replica that lacks it keeps it for good; anybody else may, but not what is asked for once only.
         if (replica) await this.#repair(id, found.bytes);
-        else void cache.put(id, found.bytes);
+        else if (memory.isAskedAgain(id)) void cache.put(id, found.bytes);
       }
     }
     if (found.bytes.length !== sizeBytes) {

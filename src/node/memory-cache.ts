@@ -7,6 +7,7 @@ import type { Ballot } from "../core/ballot.ts";
 import type { ChunkId } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import type { RegisterValue } from "../core/register.ts";
+import { ChunkMemory } from "./chunk-memory.ts";
 
 export interface KnownValue {
   readonly ballot: Ballot;
@@ -23,7 +24,7 @@ const OBJECT_SHARE = 1 / 8;
 
 export class MemoryCache {
   readonly #values: LRUCache<Name, KnownValue>;
-  readonly #chunks: LRUCache<ChunkId, Uint8Array>;
+  readonly #chunks: ChunkMemory;
   readonly #objectBytesMax: number;
 
   constructor(maxBytes: number) {
@@ -36,11 +37,11 @@ export class MemoryCache {
         VALUE_BYTES + 2 * name.length +
         (value?.content.kind === "object" ? 90 * value.content.manifest.chunks.length : 0),
     });
-    this.#chunks = new LRUCache({ maxSize: chunkBytes, sizeCalculation: (bytes) => bytes.length + 128 });
+    this.#chunks = new ChunkMemory(chunkBytes);
   }
 
   get usedBytes(): number {
-    return this.#values.calculatedSize + this.#chunks.calculatedSize;
+    return this.#values.calculatedSize + this.#chunks.usedBytes;
   }
 
   value(name: Name): KnownValue | undefined {
@@ -78,6 +79,11 @@ export class MemoryCache {
   }
 
   keepChunk(id: ChunkId, bytes: Uint8Array): void {
-    this.#chunks.set(id, bytes);
+    this.#chunks.keep(id, bytes);
+  }
+
+  /** Whether it was asked for before, lately. */
+  isAskedAgain(id: ChunkId): boolean {
+    return this.#chunks.frequency(id) > 1;
   }
 }
