@@ -11,6 +11,7 @@ import { createFlyDiscovery } from "./adapters/discovery-fly.ts";
 import { createStaticDiscovery } from "./adapters/discovery-static.ts";
 import { openDiskCache } from "./adapters/disk-cache.ts";
 import { DnsClient } from "./adapters/dns-client.ts";
+import { createEtcdLayoutBoard } from "./adapters/etcd-layout-board.ts";
 import { createHashing } from "./adapters/hashing.ts";
 import { openHttpListener } from "./adapters/http-listener.ts";
 import { createJsonLog, type JsonLog } from "./adapters/json-log.ts";
@@ -129,6 +130,14 @@ async function serve(config: Config): Promise<void> {
   const peerUrl = config.peerUrl ?? listenerUrl(config.peerHost, peerListener.port);
   const publicUrl = config.publicUrl ?? listenerUrl(config.host, publicListener.port);
   const discovery = discoveryOf(config, { clock, log, dns, nodeId, peerUrl, peerPort: peerListener.port });
+  const layoutBoard = config.discovery.kind === "etcd"
+    ? createEtcdLayoutBoard({
+      clock,
+      log,
+      endpoints: config.discovery.endpoints,
+      prefix: config.etcdPrefix,
+    })
+    : undefined;
   node = await createNode({
     id: nodeId,
     region: config.region,
@@ -154,6 +163,7 @@ async function serve(config: Config): Promise<void> {
     chunkCache,
     peers,
     discovery,
+    layoutBoard,
     hashing: createHashing(),
     clock,
     random,
@@ -193,7 +203,7 @@ async function serve(config: Config): Promise<void> {
     await node.leave();
     await publicListener.close({ graceMs: config.drainTimeoutMs });
     node.stop();
-    await discovery?.stop();
+    await Promise.all([discovery?.stop(), layoutBoard?.stop()]);
     await peerListener.close({ graceMs: LAST_GRACE_MS });
     await peers.close();
     await catalog.close();

@@ -398,6 +398,25 @@ export interface Discovery {
   stop(): Promise<void>;
 }
 
+/**
+ * Where the layout that was decided is shown to whoever looks: a place beside the ring, which decides nothing, may be away,
+ * forget, or go back to what it showed before. Neither faults nor waits for what it does.
+ */
+export interface LayoutBoard {
+  /**
+   * Once. Tells what stands there, `undefined` for nothing: first as soon as that is known, then whenever it changed. What
+   * was told last goes on to hold while the board is away.
+   */
+  start(onShown: (shown: Layout | "unreadable" | undefined) => void): void;
+  /**
+   * From now on sees to it that the board shows this layout or a later one of its ring. Never goes back to a lower number,
+   * and leaves alone what is another ring's.
+   */
+  publish(layout: Layout): void;
+  /** Nothing is told or published from now on; resolves, never rejects, when nothing is left of it. */
+  stop(): Promise<void>;
+}
+
 /** Answers peers' requests; the other end of `Peers`. */
 export type PeerHandler = (
   from: {

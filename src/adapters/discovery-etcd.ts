@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { Clock, Discovered, Discovery, Log } from "../ports.ts";
 import { EtcdGateway } from "./etcd-gateway.ts";
+import { keysBelow } from "./etcd-messages.ts";
 import { EtcdRegistration } from "./etcd-registration.ts";
 import { EtcdWatch } from "./etcd-watch.ts";
 import { FOUND_MAX, FoundPeers } from "./found-peers.ts";
@@ -44,7 +45,8 @@ export function createEtcdDiscovery(options: EtcdDiscoveryOptions): Discovery {
     clock,
     log,
     gateway,
-    prefix,
+    what: "watch",
+    range: keysBelow(prefix),
     keysMax: FOUND_MAX + 2, // this node's own, and one by which too many are seen to be too many
     watchMs: options.watchMs,
     onState(values) {

@@ -44,7 +44,17 @@ export function encoded(text: string): string {
   return Buffer.from(text, "utf8").toString("base64");
 }
 
-/** The first key that no longer begins with `prefix`, which ends with a slash. */
-export function endOf(prefix: string): string {
-  return `${prefix.slice(0, -1)}0`;
+/** Which keys a question is about. */
+export interface KeyRange {
+  readonly key: string;
+  readonly range_end?: string;
+}
+
+export function oneKey(key: string): KeyRange {
+  return { key: encoded(key) };
+}
+
+/** All that begin with `prefix`, which ends with a slash. */
+export function keysBelow(prefix: string): KeyRange {
+  return { key: encoded(prefix), range_end: encoded(`${prefix.slice(0, -1)}0`) };
 }

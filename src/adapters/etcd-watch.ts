@@ -1,18 +1,20 @@
 /**
- * All keys below a prefix, kept up to date by a watch. It is resumed where it ended, on whichever endpoint is there; when
- * etcd has compacted what came in between, or is another one than before, everything is listed anew.
+ * A key, or all below a prefix, kept up to date by a watch. It is resumed where it ended, on whichever endpoint is there;
+ * when etcd has compacted what came in between, or is another one than before, everything is listed anew.
  */
-import { AtollError } from "../errors.ts";
+import { AtollError, isAtollError } from "../errors.ts";
 import type { EtcdGateway } from "./etcd-gateway.ts";
 import { EtcdLoop, type EtcdLoopDeps } from "./etcd-loop.ts";
-import { encoded, endOf, type KeyValue, rangeAnswer, watchMessage } from "./etcd-messages.ts";
+import { type KeyRange, type KeyValue, rangeAnswer, watchMessage } from "./etcd-messages.ts";
 
 /** A watch is begun anew after this: a connection that died silently says nothing of it. */
 const WATCH_MS = 60_000;
 
 export interface WatchOptions extends EtcdLoopDeps {
   readonly gateway: EtcdGateway;
-  readonly prefix: string;
+  /** In the log. */
+  readonly what: string;
+  readonly range: KeyRange;
   /** Keys that are listed or remembered at most. */
   readonly keysMax: number;
   /** Values by key; the map is the watch's own and changes. */
@@ -30,7 +32,7 @@ export class EtcdWatch {
 
   constructor(options: WatchOptions) {
     this.#options = options;
-    this.#loop = new EtcdLoop(options, "watch", (stopped) => this.#step(stopped));
+    this.#loop = new EtcdLoop(options, options.what, (stopped) => this.#step(stopped));
   }
 
   start(): void {
@@ -48,12 +50,12 @@ export class EtcdWatch {
   }
 
   async #list(): Promise<void> {
-    const { gateway, keysMax, onState, prefix } = this.#options;
-    const { header, kvs } = await gateway.call("/v3/kv/range", {
-      key: encoded(prefix),
-      range_end: encoded(endOf(prefix)),
-      limit: String(keysMax),
-    }, rangeAnswer);
+    const { gateway, keysMax, onState, range } = this.#options;
+    const { header, kvs } = await gateway.call(
+      "/v3/kv/range",
+      { ...range, limit: String(keysMax) },
+      rangeAnswer,
+    );
     this.#values.clear();
     for (const { key, value } of kvs) this.#values.set(key, value);
     this.#revision = header.revision;
@@ -61,20 +63,14 @@ export class EtcdWatch {
   }
 
   async #watch(revision: number, stopped: AbortSignal): Promise<void> {
-    const { clock, gateway, onState, prefix, watchMs = WATCH_MS } = this.#options;
+    const { clock, gateway, onState, range, watchMs = WATCH_MS } = this.#options;
     const over = new AbortController();
     let stopTimer = () => {};
     let fault: AtollError | undefined;
     try {
       await gateway.stream(
         "/v3/watch",
-        {
-          create_request: {
-            key: encoded(prefix),
-            range_end: encoded(endOf(prefix)),
-            start_revision: String(revision + 1),
-          },
-        },
+        { create_request: { ...range, start_revision: String(revision + 1) } },
         watchMessage,
         ({ result }) => {
           if (result.created) stopTimer = clock.after(watchMs, () => over.abort());
@@ -88,6 +84,10 @@ export class EtcdWatch {
         },
         AbortSignal.any([over.signal, stopped]),
       );
+    } catch (error) {
+      // What came in between may be more than one message may hold, and would be every time.
+      if (isAtollError(error, "peer-garbage")) this.#revision = undefined;
+      throw error;
     } finally {
       stopTimer();
     }

@@ -79,7 +79,8 @@ const layoutNode: z.ZodType<LayoutNode> = z.strictObject({
   zone: text,
   weight: z.number().nonnegative(),
 });
-const layout: z.ZodType<Layout> = z.strictObject(
+/** Also what stands on a board is held to it. */
+export const layoutSchema: z.ZodType<Layout> = z.strictObject(
   {
     format: z.union([z.literal(1), z.literal(LAYOUT_FORMAT)]),
     ringId: text.min(1),
@@ -149,7 +150,7 @@ export const requestSchema = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("members"), after: text }),
   z.strictObject({ type: z.literal("layout") }),
   z.strictObject({ type: z.literal("decree-prepare"), number: positive, ballot }),
-  z.strictObject({ type: z.literal("decree-accept"), ballot, layout }),
+  z.strictObject({ type: z.literal("decree-accept"), ballot, layout: layoutSchema }),
   z.strictObject({ type: z.literal("decree-state") }),
   z.strictObject({ type: z.literal("moved"), number: positive }),
   z.strictObject({
@@ -204,11 +205,11 @@ export const replySchema = z.discriminatedUnion("type", [
     entries: z.array(rumour).max(MEMBERS_MAX),
     next: text.optional(),
   }),
-  z.strictObject({ type: z.literal("layout"), layout: layout.optional() }),
+  z.strictObject({ type: z.literal("layout"), layout: layoutSchema.optional() }),
   z.strictObject({
     type: z.literal("decree-prepare"),
     reply: z.discriminatedUnion("kind", [
-      z.strictObject({ kind: z.literal("promised"), accepted: ballot, layout: layout.nullable() }),
+      z.strictObject({ kind: z.literal("promised"), accepted: ballot, layout: layoutSchema.nullable() }),
       refused,
     ]),
     testimony: testimony.optional(),
@@ -220,7 +221,7 @@ export const replySchema = z.discriminatedUnion("type", [
       number: count,
       promised: ballot,
       accepted: ballot,
-      layout: layout.nullable(),
+      layout: layoutSchema.nullable(),
     }),
   }),
   z.strictObject({

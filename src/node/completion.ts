@@ -1,6 +1,7 @@
 /**
  * Objects whose manifest this replica accepted before it had all their chunks: fetched from the other replicas, in the
- * background. The list is durable, written with the acceptance itself, so a crash forgets none.
+ * background. The list is durable, written with the acceptance itself, so a crash forgets none. The newest objects come
+ * first, as they are the likeliest to be asked for; the longest on the list have their turn in between.
  */
 import { NO_BALLOT } from "../core/ballot.ts";
 import type { ChunkId } from "../core/manifest.ts";
@@ -21,8 +22,10 @@ const RETRY_DELAY_MS = 2_000;
 const RETRY_DELAY_MAX_MS = 60_000;
 const BATCH = 64;
 const AT_ONCE = 8;
-/** Incomplete objects looked at to say what is wanted; with more, everything is. */
-const WANTS_MAX = 1_024;
+/** Incomplete objects looked at to say what is wanted, and which are the newest; with more, everything is wanted. */
+const LOOKED_AT_MAX = 1_024;
+/** Each of so many in a row is the one that is longest on the list. */
+const TURN_OF_OLDEST = 4;
 
 export interface CompletionDeps {
   catalog: Catalog;
@@ -89,8 +92,8 @@ export class Completion {
   /** Which of these an object that is incomplete here may need. */
   async wants(ids: readonly ChunkId[]): Promise<boolean[]> {
     const { catalog, replica } = this.#deps;
-    const rows = await catalog.incomplete(WANTS_MAX);
-    let perhapsAll = rows.length === WANTS_MAX;
+    const rows = await catalog.incomplete(LOOKED_AT_MAX);
+    let perhapsAll = rows.length === LOOKED_AT_MAX;
     const wanted = new Set<ChunkId>();
     for (const { name } of rows) {
       const { value } = await replica.state(name);
@@ -106,10 +109,11 @@ export class Completion {
     let failed = 0;
     let found = 0;
     try {
-      const rows = await this.#deps.catalog.incomplete(BATCH);
+      const rows = await this.#deps.catalog.incomplete(LOOKED_AT_MAX);
       found = rows.length;
       this.#owed = found;
-      await forEach(rows, AT_ONCE, async ({ name }) => {
+      const names = (await this.#newestFirst(rows.map(({ name }) => name))).slice(0, BATCH);
+      await forEach(names, AT_ONCE, async (name) => {
         if (!this.#work.stopped && !await this.#complete(name)) failed++;
       });
     } catch (error) {
@@ -118,7 +122,25 @@ export class Completion {
     }
     this.#delayMs = failed > 0 ? Math.min(RETRY_DELAY_MAX_MS, 2 * this.#delayMs) : RETRY_DELAY_MS;
     if (failed > 0) return this.#delayMs;
-    return found === BATCH ? 0 : undefined;
+    return found > BATCH ? 0 : undefined;
+  }
+
+  /** `waiting`: in the order of the list. */
+  async #newestFirst(waiting: readonly Name[]): Promise<Name[]> {
+    const aged: { name: Name; modifiedMs: number }[] = [];
+    for (const name of waiting) {
+      // Not all at once, which would keep every manifest in memory; one that is damaged waits for its turn.
+      const state = await this.#deps.replica.state(name).catch(() => undefined);
+      aged.push({ name, modifiedMs: state?.value?.modifiedMs ?? 0 });
+    }
+    aged.sort((a, b) => b.modifiedMs - a.modifiedMs);
+    const oldest = waiting.values();
+    const order = new Set<Name>();
+    for (const { name } of aged) {
+      if (order.size % TURN_OF_OLDEST === TURN_OF_OLDEST - 1) order.add(oldest.next().value ?? name);
+      order.add(name);
+    }
+    return [...order];
   }
 
   /** True when that version needs nothing any more. */

@@ -13,6 +13,7 @@ import type {
   Clock,
   Discovery,
   Hashing,
+  LayoutBoard,
   Log,
   NodeCard,
   PeerHandler,
@@ -20,6 +21,7 @@ import type {
   Random,
 } from "../ports.ts";
 import type { Administration } from "./layout/administration.ts";
+import { Board } from "./layout/board.ts";
 import { DecreeAcceptor } from "./layout/decree-acceptor.ts";
 import { Founder } from "./layout/founding.ts";
 import { loadLayout } from "./layout/layouts.ts";
@@ -57,6 +59,8 @@ export interface NodePorts {
   readonly peers: Peers;
   /** None and nothing on disk: a ring of one, at once. */
   readonly discovery: Discovery | undefined;
+  /** Where the ring's layout is shown, besides. */
+  readonly layoutBoard: LayoutBoard | undefined;
   readonly hashing: Hashing;
   readonly clock: Clock;
   readonly random: Random;
@@ -93,6 +97,12 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
   const catalog = measuredCatalog(ports.catalog, clock, metrics);
   const ring = new Ring(options.id, await loadLayout(catalog));
   const incarnation = random.hex(8);
+  const board = new Board({
+    board: ports.layoutBoard,
+    ring,
+    adopt: (layout) => layouts.adopt(layout),
+    log,
+  });
   const self = (): NodeCard => ({
     id: options.id,
     region: options.region,
@@ -103,7 +113,9 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     ringId: ring.layout?.ringId,
     layoutNumber: ring.layout?.number ?? 0,
     // Where others can be found a node founds nothing alone: who expects only itself waits for a ring to join.
-    bootstrapExpect: !ports.discovery || options.bootstrapExpect < 2 ? 0 : options.bootstrapExpect,
+    bootstrapExpect: !ports.discovery || options.bootstrapExpect < 2 || !board.mayFound
+      ? 0
+      : options.bootstrapExpect,
   });
   const decree = new DecreeAcceptor(catalog, () => ring.number);
   await decree.load();
@@ -116,6 +128,7 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     ring,
     self,
     decree,
+    board,
     seeds: () => seeds.next(),
     cards: await loadCards(catalog),
     memoryCacheBytes: options.memoryCacheBytes,
@@ -169,6 +182,7 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
         );
       }
       seeds.start();
+      board.start();
       membership.start();
       completion.start();
       await repair.start();
@@ -181,6 +195,7 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     stop() {
       stopped = true;
       seeds.stop();
+      board.stop();
       membership.stop();
       completion.stop();
       repair.stop();

@@ -6,6 +6,7 @@ import { ChunkStore } from "./chunk-store.ts";
 import { ChunkWriter } from "./chunk-writer.ts";
 import { Completion } from "./completion.ts";
 import { Content } from "./content.ts";
+import type { Board } from "./layout/board.ts";
 import type { DecreeAcceptor } from "./layout/decree-acceptor.ts";
 import { Administration } from "./layout/administration.ts";
 import { Decrees } from "./layout/decrees.ts";
@@ -34,6 +35,7 @@ export interface PartsDeps extends NodePorts {
   ring: Ring;
   self: () => NodeCard;
   decree: DecreeAcceptor;
+  board: Board;
   seeds: () => readonly string[];
   /** Of peers that were known before. */
   cards: readonly NodeCard[];
@@ -64,7 +66,8 @@ export function createParts(deps: PartsDeps) {
     cardOf: (id) => membership.card(id),
     replica: () => replica,
     recovery: () => recovery,
-    onAdopted: () => {
+    onAdopted: (layout) => {
+      deps.board.publish(layout);
       membership.announce();
       takeover.adopted();
       leavings.adopted();

@@ -11,6 +11,7 @@ import type {
 } from "../ports.ts";
 import type { ChunkStore } from "./chunk-store.ts";
 import type { Completion } from "./completion.ts";
+import type { Board } from "./layout/board.ts";
 import type { DecreeAcceptor } from "./layout/decree-acceptor.ts";
 import type { Layouts } from "./layout/layouts.ts";
 import { scanCatalog } from "./list-objects.ts";
@@ -34,6 +35,7 @@ export interface PeerServiceDeps {
   self: () => NodeCard;
   membership: Membership;
   decree: DecreeAcceptor;
+  board: Board;
   layouts: Layouts;
   /** How far this node is with taking over what that layout gives it. */
   moved: (number: number) => MoveProgress;
@@ -178,6 +180,9 @@ export function createPeerService(deps: PeerServiceDeps): PeerHandler {
   function refuseFounding(): void {
     if (ring.layout) {
       throw new AtollError("peer-refused", `this node belongs to ring ${ring.layout.ringId} already`);
+    }
+    if (!deps.board.mayFound) {
+      throw new AtollError("peer-refused", "there may be a ring already, or this node has yet to look");
     }
   }
 }

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { createClock } from "../../src/adapters/clock.ts";
 import { createEtcdDiscovery, type EtcdDiscoveryOptions } from "../../src/adapters/discovery-etcd.ts";
-import { anyAnswer, encoded, endOf, rangeAnswer } from "../../src/adapters/etcd-messages.ts";
+import { anyAnswer, encoded, keysBelow, rangeAnswer } from "../../src/adapters/etcd-messages.ts";
 import type { Discovered, Discovery } from "../../src/ports.ts";
 import { discoveryConformance, type DiscoveryWorld } from "../conformance/discovery.ts";
 import { until } from "../helpers/deadline.ts";
@@ -43,13 +43,11 @@ async function put(key: string, value: string): Promise<void> {
 }
 
 async function remove(prefix: string): Promise<void> {
-  const range = { key: encoded(prefix), range_end: encoded(endOf(prefix)) };
-  await etcd.gateway.call("/v3/kv/deleterange", range, anyAnswer);
+  await etcd.gateway.call("/v3/kv/deleterange", keysBelow(prefix), anyAnswer);
 }
 
 async function keysOf(prefix: string): Promise<string[]> {
-  const range = { key: encoded(prefix), range_end: encoded(endOf(prefix)) };
-  return (await etcd.gateway.call("/v3/kv/range", range, rangeAnswer)).kvs.map(({ key }) => key);
+  return (await etcd.gateway.call("/v3/kv/range", keysBelow(prefix), rangeAnswer)).kvs.map(({ key }) => key);
 }
 
 async function revision(): Promise<number> {

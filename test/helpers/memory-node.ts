@@ -55,6 +55,7 @@ export async function openMemoryNode(
     chunkCache: createMemoryChunkCache(1 << 20),
     peers: { call: () => Promise.reject(new AtollError("peer-unreachable", "there are no peers")) },
     discovery: undefined,
+    layoutBoard: undefined,
     hashing: createHashing(),
     clock,
     random,

@@ -1,4 +1,5 @@
 /** The parts of one node within a memory ring, each for itself: for tests of what `AtollNode` does not show. */
+import { Board } from "../../src/node/layout/board.ts";
 import { DecreeAcceptor } from "../../src/node/layout/decree-acceptor.ts";
 import type { Membership } from "../../src/node/membership.ts";
 import { createParts as createNodeParts, type Parts as NodeParts } from "../../src/node/parts.ts";
@@ -14,11 +15,13 @@ export type Parts = NodeParts & { readonly id: string };
 /** Begins a new life of the node and listens; nothing pings until the test says so, and nothing is repaired. */
 export function createParts(memoryRing: MemoryRing, id: string): Parts {
   const ports = memoryRing.portsOf(id);
+  const ring = new Ring(id, memoryRing.layout);
   const parts = createNodeParts({
     ...ports,
-    ring: new Ring(id, memoryRing.layout),
+    ring,
     self: () => memoryRing.card(id),
     decree: new DecreeAcceptor(ports.catalog, () => 1),
+    board: new Board({ board: undefined, ring, adopt: () => Promise.resolve(), log: ports.log }),
     seeds: () => [],
     cards: [],
     memoryCacheBytes: 8 << 20,

@@ -13,7 +13,7 @@ import { Metrics } from "../../src/node/metrics.ts";
 import { type AtollNode, createNode, type NodeOptions, type NodePorts } from "../../src/node/node.ts";
 import type { RepairTimings } from "../../src/node/repair/repair.ts";
 import { defer, type Deferred } from "../../src/node/waiting.ts";
-import type { Hashing, Log, NodeCard } from "../../src/ports.ts";
+import type { Hashing, LayoutBoard, Log, NodeCard } from "../../src/ports.ts";
 import { FakeClock } from "./fake-clock.ts";
 import { FakeDisk } from "./fake-disk.ts";
 import { FakeNetwork, type Message } from "./fake-network.ts";
@@ -131,9 +131,10 @@ export class MemoryRing {
   /** From whatever is on its disk; the first time that is the layout, if the ring is founded and the node one of its members. */
   async start(
     id: string,
-    { seeds = this.#options.ids.map(urlOf), ...overrides }: Partial<NodeOptions> & {
+    { seeds = this.#options.ids.map(urlOf), layoutBoard, ...overrides }: Partial<NodeOptions> & {
       /** None: nobody can be found. */
       readonly seeds?: readonly string[];
+      readonly layoutBoard?: LayoutBoard;
     } = {},
   ): Promise<AtollNode> {
     const site = this.site(id);
@@ -153,7 +154,11 @@ export class MemoryRing {
       repair: this.#options.repair,
       ...("joinAfterMs" in this.#options && { joinAfterMs: this.#options.joinAfterMs }),
       ...overrides,
-    }, { ...ports, discovery: seeds.length > 0 ? createStaticDiscovery(seeds, QUIET) : undefined });
+    }, {
+      ...ports,
+      discovery: seeds.length > 0 ? createStaticDiscovery(seeds, QUIET) : undefined,
+      layoutBoard,
+    });
     this.#nodes.set(id, node);
     this.network.listen(site.url, {
       id,
@@ -196,6 +201,7 @@ export class MemoryRing {
       chunkCache: site.disk.chunkCache,
       peers: this.network.peersOf(id, ringId, isAlive, heldUntilMs),
       discovery: undefined,
+      layoutBoard: undefined,
       hashing: HASHING,
       clock,
       random: this.random,

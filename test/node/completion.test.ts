@@ -167,39 +167,71 @@ test("Completion of one value does not strike another of the same version off th
   ring.close();
 });
 
+interface Lacked {
+  readonly name: string;
+  readonly modifiedMs: number;
+  /** Of its one chunk. */
+  readonly sha256: string;
+}
+
+/** c starts with a disk that has these objects' manifests, in this order on its list, and none of their chunks. */
+async function startLacking(ring: MemoryRing, objects: readonly Lacked[]): Promise<void> {
+  ring.crash("c");
+  const ballot = { counter: 1, node: "a" };
+  await ring.site("c").disk.catalog.commit({
+    registers: objects.map(({ name, modifiedMs, sha256 }) => {
+      const manifest: Manifest = {
+        format: 1,
+        size: 100_000,
+        sha256,
+        layout: "list",
+        chunks: [sha256],
+        headers: {},
+      };
+      const content = { kind: "object" as const, manifest };
+      const value = { version: 1, modifiedMs, changeId: name, ancestors: [], content };
+      return { name, state: { promised: ballot, accepted: ballot, value } };
+    }),
+    incomplete: objects.map(({ name }) => ({ name, version: 1 })),
+  });
+  await ring.start("c");
+}
+
 test("Completion reaches objects behind many that cannot be completed", async () => {
   const ring = await MemoryRing.open({ ids: IDS });
-  const { disk } = ring.site("c");
-  const hopeless = Array.from({ length: 80 }, (_, n) => `bucket\0hopeless ${n}`);
-  const manifestOf = (text: string): Manifest => {
-    const sha256 = HASHING.sha256(new TextEncoder().encode(text));
-    return { format: 1, size: 100_000, sha256, layout: "list", chunks: [sha256], headers: {} };
-  };
-  ring.crash("c");
+  const hopeless = Array.from({ length: 80 }, (_, n): Lacked => {
+    const name = `bucket\0hopeless ${n}`;
+    return { name, modifiedMs: 1_000 + n, sha256: HASHING.sha256(new TextEncoder().encode(name)) };
+  });
   const bytes = contentAt(0, 100_000);
   const good = HASHING.sha256(bytes);
   await ring.site("a").disk.chunkFiles.put(good, bytes);
-  const rows = [
-    ...hopeless.map((name) => ({ name, manifest: manifestOf(name) })),
-    { name: "bucket\0good", manifest: { ...manifestOf("good"), sha256: good, chunks: [good] } },
-  ];
-  await disk.catalog.commit({
-    registers: rows.map(({ name, manifest }) => {
-      const ballot = { counter: 1, node: "a" };
-      const value = {
-        version: 1,
-        modifiedMs: 0,
-        changeId: name,
-        ancestors: [],
-        content: { kind: "object" as const, manifest },
-      };
-      return { name, state: { promised: ballot, accepted: ballot, value } };
-    }),
-    incomplete: rows.map(({ name }) => ({ name, version: 1 })),
-  });
-  await ring.start("c");
+  await startLacking(ring, [...hopeless, { name: "bucket\0good", modifiedMs: 0, sha256: good }]);
   await ring.clock.advance(300_000);
-  assert.equal((await disk.chunkFiles.get(good)).kind, "found");
+  assert.equal((await ring.site("c").disk.chunkFiles.get(good)).kind, "found");
   assert.equal(await owed(ring, "c"), 80);
+  ring.close();
+});
+
+test("Completion fetches the newest first, and each fourth is the one that waits longest", async () => {
+  const ring = await MemoryRing.open({ ids: IDS });
+  const objects = await Promise.all(Array.from({ length: 100 }, async (_, n): Promise<Lacked> => {
+    const bytes = contentAt(n * CHUNK_BYTES, 100_000);
+    const sha256 = HASHING.sha256(bytes);
+    for (const id of ["a", "b"]) await ring.site(id).disk.chunkFiles.put(sha256, bytes);
+    return { name: `bucket\0${n}`, modifiedMs: n, sha256 };
+  }));
+  const asked: number[] = [];
+  ring.network.rule(({ request, from, reply }) => {
+    if (!reply && from === "c" && request.type === "chunk-get") {
+      asked.push(objects.findIndex(({ sha256 }) => sha256 === request.id));
+    }
+    return undefined;
+  });
+  await startLacking(ring, objects);
+  await ring.clock.advance(20_000);
+  assert.equal(await owed(ring, "c"), 0);
+  assert.deepEqual([...new Set(asked)].slice(0, 12), [99, 98, 97, 0, 96, 95, 94, 1, 93, 92, 91, 2]);
+  assert.equal(new Set(asked).size, 100);
   ring.close();
 });
