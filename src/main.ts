@@ -23,6 +23,7 @@ import { createPeers } from "./adapters/undici-peers.ts";
 import { type Config, helpText, parseConfig } from "./config.ts";
 import { AtollError, isAtollError, messageOf } from "./errors.ts";
 import { createPeerApp } from "./http/peer-app.ts";
+import { PROTOCOLS, type Protocols } from "./http/peer-protocol.ts";
 import { createPublicApp } from "./http/public-app.ts";
 import { Metrics } from "./node/metrics.ts";
 import { type AtollNode, createNode } from "./node/node.ts";
@@ -31,6 +32,15 @@ import type { Clock, Discovery, Log, PeerHandler } from "./ports.ts";
 /** For what cannot be waited for any longer once everything else has ended. */
 const GARBAGE_INTERVAL_MAX_MS = 3_600_000;
 const LAST_GRACE_MS = 2_000;
+
+/**
+ * Put in by a build that tests make and nobody deploys (test/tools/build.ts): a node as one of that version was, which
+ * knows of no other. A ring that is replaced node by node needs an old build; there must be no setting that makes one.
+ */
+declare const ATOLL_ONLY_PEER_PROTOCOL: number | undefined;
+const protocols: Protocols = typeof ATOLL_ONLY_PEER_PROTOCOL === "number"
+  ? { min: ATOLL_ONLY_PEER_PROTOCOL, max: ATOLL_ONLY_PEER_PROTOCOL }
+  : PROTOCOLS;
 
 await main();
 
@@ -102,6 +112,7 @@ async function serve(config: Config): Promise<void> {
   });
   const peerApp = createPeerApp({
     self,
+    protocols,
     secret: config.clusterSecret,
     handler: (from, request) => (node?.handlePeer ?? starting)(from, request),
     clock,
@@ -126,7 +137,7 @@ async function serve(config: Config): Promise<void> {
   // Elsewhere names are the system's to resolve, /etc/hosts included.
   const asksDns = config.discovery.kind === "fly" || config.dnsServer !== undefined;
   const lookup = asksDns ? createPeerLookup(dns) : undefined;
-  const peers = createPeers({ self, secret: config.clusterSecret, clock, random, lookup });
+  const peers = createPeers({ self, protocols, secret: config.clusterSecret, clock, random, lookup });
   const peerUrl = config.peerUrl ?? listenerUrl(config.peerHost, peerListener.port);
   const publicUrl = config.publicUrl ?? listenerUrl(config.host, publicListener.port);
   const discovery = discoveryOf(config, { clock, log, dns, nodeId, peerUrl, peerPort: peerListener.port });

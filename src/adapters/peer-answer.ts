@@ -1,13 +1,23 @@
 /** What an answer of a peer must be before anybody reads on: of this protocol, of the right node, ring and secret. */
 import { AtollError } from "../errors.ts";
-import { AUTH_HEADER, bodyDigest, NO_DIGEST, type PeerSigner } from "../http/peer-auth.ts";
-import { PEER_PROTOCOL, replyError } from "../http/peer-codec.ts";
-import { FROM_HEADER, NONE, PROTOCOL_HEADER, RING_HEADER } from "../http/peer-headers.ts";
+import { AUTH_HEADER, bodyDigest, NO_DIGEST, type PeerSigner, VOUCH_HEADER } from "../http/peer-auth.ts";
+import { replyError } from "../http/peer-codec.ts";
+import { FROM_HEADER, NONE, PROTOCOL_HEADER, RING_HEADER, UNDERSTANDS_HEADER } from "../http/peer-headers.ts";
+import {
+  commonProtocol,
+  type Protocols,
+  readProtocols,
+  readVersion,
+  showProtocols,
+} from "../http/peer-protocol.ts";
 import { faultSchema } from "../http/peer-schemas.ts";
 import type { ExchangeAnswer } from "./peer-exchange.ts";
 
 export interface Expected {
   readonly url: string;
+  /** What this node understands, and in which version of those it asked. */
+  readonly mine: Protocols;
+  readonly version: number;
   readonly expect: string | undefined;
   /** Of the caller when it asked. */
   readonly ringId: string | undefined;
@@ -17,9 +27,22 @@ export interface Expected {
   readonly byPath: boolean;
 }
 
-/** The body, or undefined for a 404. Throws what the peer named, or what is wrong with the answer. */
-export function checkAnswer(answer: ExchangeAnswer, expected: Expected): Uint8Array | undefined {
-  const { url, expect, ringId } = expected;
+export interface Checked {
+  /** Undefined for a 404. */
+  readonly body: Uint8Array | undefined;
+  /** What whoever answered understands. */
+  readonly theirs: Protocols;
+}
+
+/** The peer refused the version, surely before it did anything, and understands another one of this node's. */
+export interface AskAgain {
+  readonly theirs: Protocols;
+  readonly askAgainIn: number;
+}
+
+/** Throws what the peer named, or what is wrong with the answer. */
+export function checkAnswer(answer: ExchangeAnswer, expected: Expected): Checked | AskAgain {
+  const { url, mine, version, expect, ringId } = expected;
   const protocol = answer.header(PROTOCOL_HEADER);
   if (protocol === undefined) {
     throw new AtollError(
@@ -27,21 +50,32 @@ export function checkAnswer(answer: ExchangeAnswer, expected: Expected): Uint8Ar
       `wanted an answer of a node from ${url}, got status ${answer.status}`,
     );
   }
-  if (protocol !== String(PEER_PROTOCOL)) {
+  const said = readVersion(protocol);
+  const understands = answer.header(UNDERSTANDS_HEADER);
+  const theirs = said === undefined ? undefined : readProtocols(understands, said);
+  const common = theirs && commonProtocol(mine, theirs);
+  if (theirs && common !== undefined && common !== version && answer.status === 426) {
+    return { theirs, askAgainIn: common };
+  }
+  // A refusal need not be in the version of what it refuses, as long as it can be read.
+  const isRefusal = answer.status !== 200 && answer.status !== 404;
+  if (!theirs || common === undefined || (said !== version && !isRefusal)) {
     throw new AtollError(
       "wrong-protocol",
-      `wanted protocol ${PEER_PROTOCOL} from ${url}, got ${protocol.slice(0, 64)}`,
+      `wanted protocol ${showProtocols(mine)} from ${url}, got ${protocol.slice(0, 64)}`,
     );
   }
   const from = answer.header(FROM_HEADER) ?? NONE;
   const ring = answer.header(RING_HEADER) ?? NONE;
   const { status } = answer;
   // A refusal needs no signature: an impostor can say no, but then so could it by saying nothing.
-  if (status !== 200 && status !== 404) throw refusal(url, answer);
+  if (isRefusal) throw refusal(url, answer);
   if (expected.signed) {
     const digest = expected.byPath ? NO_DIGEST : bodyDigest(answer.body);
     const { signer, mac } = expected.signed;
-    signer.checkAnswer(mac, { status, from, ring }, digest, answer.header(AUTH_HEADER));
+    const sealed = { status, protocol, understands: understands ?? NONE, from, ring };
+    const seals = { header: answer.header(AUTH_HEADER), vouch: answer.header(VOUCH_HEADER) };
+    signer.checkAnswer(mac, sealed, digest, seals);
   }
   if (expect !== undefined && from !== expect) {
     throw new AtollError("wrong-node", `wanted node ${expect} at ${url}, got ${from}`);
@@ -52,7 +86,7 @@ export function checkAnswer(answer: ExchangeAnswer, expected: Expected): Uint8Ar
       `wanted a member of ring ${ringId} at ${url}, got one of ring ${ring}`,
     );
   }
-  return status === 404 ? undefined : answer.body;
+  return { body: status === 404 ? undefined : answer.body, theirs };
 }
 
 function refusal(url: string, { status, body }: ExchangeAnswer): AtollError {

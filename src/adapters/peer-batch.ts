@@ -4,13 +4,8 @@
  * turn, and nothing waits for a batch that is under way.
  */
 import { AtollError } from "../errors.ts";
-import {
-  type CallMessage,
-  type CallReply,
-  encodeRequest,
-  type Frame,
-  FRAMES_MAX,
-} from "../http/peer-codec.ts";
+import { type CallMessage, type CallReply, FRAMES_MAX } from "../http/peer-codec.ts";
+import type { EncodedCall } from "./peer-calls.ts";
 import type { Sending } from "./peer-lane.ts";
 
 /** A batch that has reached it is sent without what would come after. */
@@ -21,11 +16,11 @@ export interface BatchSending extends Omit<Sending, "answer"> {
   readonly replies: Promise<readonly (CallReply | AtollError)[]>;
 }
 
-export type SendBatch = (frames: readonly Frame[], expect: string | undefined) => BatchSending;
+export type SendBatch = (calls: readonly EncodedCall[], expect: string | undefined) => BatchSending;
 
 /** One message's part of a batch. */
 interface Entry {
-  readonly frame: Frame;
+  readonly call: EncodedCall;
   readonly resolve: (reply: CallReply) => void;
   readonly reject: (error: unknown) => void;
   sending?: BatchSending;
@@ -38,20 +33,23 @@ export interface BatchedCall extends Omit<Sending, "answer"> {
 }
 
 export class PeerBatcher {
+  readonly #encode: (message: CallMessage) => EncodedCall;
   readonly #send: SendBatch;
   /** By who is expected to answer, since that stands in the headers. */
   readonly #gathering = new Map<string | undefined, Entry[]>();
   #isScheduled = false;
 
-  constructor(send: SendBatch) {
-    this.#send = send;
+  /** `encode`: throws for what cannot be sent. */
+  constructor(deps: { encode: (message: CallMessage) => EncodedCall; send: SendBatch }) {
+    this.#encode = deps.encode;
+    this.#send = deps.send;
   }
 
   add(message: CallMessage, expect: string | undefined): BatchedCall {
-    const frame = encodeRequest(message);
+    const call = this.#encode(message);
     let entry!: Entry;
     const reply = new Promise<CallReply>((resolve, reject) => {
-      entry = { frame, resolve, reject, isWanted: true, leave: () => undefined };
+      entry = { call, resolve, reject, isWanted: true, leave: () => undefined };
     });
     const entries = this.#gathering.get(expect);
     if (entries) entries.push(entry);
@@ -85,7 +83,7 @@ export class PeerBatcher {
   #sendBatch(batch: readonly Entry[], expect: string | undefined): void {
     let sending: BatchSending;
     try {
-      sending = this.#send(batch.map((entry) => entry.frame), expect);
+      sending = this.#send(batch.map((entry) => entry.call), expect);
     } catch (error) {
       // Thrown from here it would end the process: nobody is on the stack above.
       for (const entry of batch) entry.reject(error);
@@ -119,14 +117,15 @@ function inBatches(entries: readonly Entry[]): Entry[][] {
   let sizeBytes = 0;
   for (const entry of entries) {
     if (
-      batch.length === FRAMES_MAX || (batch.length > 0 && sizeBytes + entry.frame.sizeBytes > BATCH_BYTES_MAX)
+      batch.length === FRAMES_MAX ||
+      (batch.length > 0 && sizeBytes + entry.call.frame.sizeBytes > BATCH_BYTES_MAX)
     ) {
       batches.push(batch);
       batch = [];
       sizeBytes = 0;
     }
     batch.push(entry);
-    sizeBytes += entry.frame.sizeBytes;
+    sizeBytes += entry.call.frame.sizeBytes;
   }
   if (batch.length > 0) batches.push(batch);
   return batches;

@@ -3,20 +3,15 @@ import { Buffer } from "node:buffer";
 import type { LookupFunction } from "node:net";
 import { CHUNK_BYTES } from "../core/manifest.ts";
 import { assert, AtollError } from "../errors.ts";
-import { AUTH_HEADER, bodyDigest, NO_DIGEST, PeerSigner } from "../http/peer-auth.ts";
-import {
-  ANSWER_BYTES_MAX,
-  type CallReply,
-  decodeReplies,
-  encodeRequest,
-  type Frame,
-  joinFrames,
-} from "../http/peer-codec.ts";
+import { AUTH_HEADER, bodyDigest, NO_DIGEST, PeerSigner, VOUCH_HEADER } from "../http/peer-auth.ts";
+import { ANSWER_BYTES_MAX, type CallReply } from "../http/peer-codec.ts";
 import { CALL_PATH, CHUNK_PATH, type OwedTo, type PeerSelf, requestHeaders } from "../http/peer-headers.ts";
-import { storedSchema } from "../http/peer-schemas.ts";
+import { commonProtocol, type Dialect, dialectOf, type Protocols } from "../http/peer-protocol.ts";
+import { storedSchema, storedSchemaAhead } from "../http/peer-schemas.ts";
 import type { Clock, PeerReply, PeerRequest, Random } from "../ports.ts";
-import { checkAnswer, type Expected, parseJson } from "./peer-answer.ts";
+import { type AskAgain, checkAnswer, type Checked, type Expected, parseJson } from "./peer-answer.ts";
 import { type BatchSending, PeerBatcher } from "./peer-batch.ts";
+import { callReplies, callsBody, encodeCall, type EncodedCall } from "./peer-calls.ts";
 import { PeerLane, type Sending } from "./peer-lane.ts";
 
 /** Requests under way at a time on each connection; what is beyond waits its turn. */
@@ -28,6 +23,8 @@ const STORED_BYTES_MAX = 64 << 10;
 
 export interface PeerLinkDeps {
   readonly self: () => PeerSelf;
+  /** What this node understands. */
+  readonly protocols: Protocols;
   readonly secret: string | undefined;
   readonly clock: Clock;
   readonly random: Random;
@@ -57,9 +54,21 @@ type PutRequest = Extract<PeerRequest, { type: "chunk-put" }>;
 interface Outgoing extends LinkOptions {
   readonly method: "GET" | "PUT" | "POST";
   readonly path: string;
-  readonly body?: Buffer | undefined;
+  /** In that version. */
+  readonly body?: ((version: number) => Buffer) | undefined;
   readonly owed?: OwedTo | undefined;
   readonly answerBytesMax: number;
+}
+
+/** One request, and what was in its answer. */
+interface Sent extends Omit<Sending, "answer"> {
+  readonly answer: Promise<Checked | AskAgain>;
+}
+
+/** What came in the end; undefined: a 404. */
+interface Received {
+  readonly body: Uint8Array | undefined;
+  readonly dialect: Dialect;
 }
 
 /** Their answers are long, or long in coming: they must not delay the others of a batch. */
@@ -73,6 +82,8 @@ export class PeerLink {
   readonly #reads: Lane;
   readonly #writes: Lane;
   readonly #batcher: PeerBatcher;
+  /** What the peer understands, as it last said; undefined: it has not been heard yet. */
+  #theirs: Protocols | undefined;
   #underWay = 0;
 
   constructor(url: string, deps: PeerLinkDeps) {
@@ -86,7 +97,15 @@ export class PeerLink {
     this.#calls = open(CALL_STREAMS_MAX);
     this.#reads = open(CHUNK_STREAMS_MAX);
     this.#writes = open(CHUNK_STREAMS_MAX);
-    this.#batcher = new PeerBatcher((frames, expect) => this.#sendFrames(this.#calls, frames, expect));
+    this.#batcher = new PeerBatcher({
+      encode: (message) => encodeCall(message, this.#version),
+      send: (calls, expect) => this.#sendCalls(this.#calls, calls, expect),
+    });
+  }
+
+  get #version(): number {
+    const { protocols } = this.#deps;
+    return (this.#theirs && commonProtocol(protocols, this.#theirs)) ?? protocols.min;
   }
 
   get isIdle(): boolean {
@@ -98,7 +117,8 @@ export class PeerLink {
     if (request.type === "chunk-get") return this.#getChunk(request.id, options);
     const message = { request, trace: options.trace, layout: options.layout };
     if (!ALONE.has(request.type)) return this.#batcher.add(message, options.expect);
-    const { replies, ...sending } = this.#sendFrames(this.#reads, [encodeRequest(message)], options.expect);
+    const call = encodeCall(message, this.#version);
+    const { replies, ...sending } = this.#sendCalls(this.#reads, [call], options.expect);
     return {
       ...sending,
       reply: replies.then(([reply]) => {
@@ -113,20 +133,19 @@ export class PeerLink {
     await Promise.all([this.#calls, this.#reads, this.#writes].map(({ lane }) => lane.close()));
   }
 
-  #sendFrames(lane: Lane, frames: readonly Frame[], expect: string | undefined): BatchSending {
-    const body = joinFrames(frames);
+  #sendCalls(lane: Lane, calls: readonly EncodedCall[], expect: string | undefined): BatchSending {
     const { answer, ...sending } = this.#send(lane, {
       method: "POST",
       path: CALL_PATH,
-      body,
+      body: (version) => callsBody(calls, version),
       expect,
       answerBytesMax: ANSWER_BYTES_MAX,
     });
     return {
       ...sending,
-      replies: answer.then((bytes): (CallReply | AtollError)[] => {
-        if (!bytes) throw new AtollError("peer-garbage", `wanted replies from ${this.#url}, got status 404`);
-        return decodeReplies(bytes, frames.length);
+      replies: answer.then(({ body, dialect }): (CallReply | AtollError)[] => {
+        if (!body) throw new AtollError("peer-garbage", `wanted replies from ${this.#url}, got status 404`);
+        return callReplies(body, calls, dialect);
       }),
     };
   }
@@ -145,14 +164,15 @@ export class PeerLink {
       ...options,
       method: "PUT",
       path,
-      body,
+      body: () => body,
       owed,
       answerBytesMax: STORED_BYTES_MAX,
     });
     return {
       ...sending,
-      reply: answer.then((found) => {
-        const parsed = storedSchema.safeParse(found && parseJson(found));
+      reply: answer.then(({ body: found, dialect }) => {
+        const schema = dialect.isAhead ? storedSchemaAhead : storedSchema;
+        const parsed = schema.safeParse(found && parseJson(found));
         if (parsed.success) return parsed.data;
         throw new AtollError("peer-garbage", `wanted what ${this.#url} stored, got something else`);
       }),
@@ -166,12 +186,47 @@ export class PeerLink {
       path: CHUNK_PATH + id,
       answerBytesMax: CHUNK_BYTES,
     });
-    return { ...sending, reply: answer.then((bytes) => ({ type: "chunk-get", bytes })) };
+    return { ...sending, reply: answer.then(({ body: bytes }) => ({ type: "chunk-get", bytes })) };
   }
 
-  #send(lane: Lane, { method, path, body, answerBytesMax, expect, trace, owed }: Outgoing) {
-    const { self, clock, onRoundTrip } = this.#deps;
+  /** In the version that is known to be understood; where the peer refuses that one, once more in one that it named. */
+  #send(lane: Lane, outgoing: Outgoing): Omit<Sending, "answer"> & { answer: Promise<Received> } {
+    const { protocols } = this.#deps;
+    const first = this.#version;
+    let current = this.#sendIn(first, lane, outgoing);
+    let isGivenUp = false;
+    const received = (version: number, answer: Checked | AskAgain): Received => {
+      if ("askAgainIn" in answer) {
+        throw new AtollError(
+          "wrong-protocol",
+          `wanted one version from ${this.#url}, it refused ${version}, too`,
+        );
+      }
+      this.#theirs = answer.theirs;
+      return { body: answer.body, dialect: dialectOf(version, protocols, answer.theirs) };
+    };
+    const answer = current.answer.then(async (found) => {
+      if (!("askAgainIn" in found)) return received(first, found);
+      if (isGivenUp) throw new AtollError("peer-unreachable", "given up"); // whoever gives up has an error of its own
+      current = this.#sendIn(found.askAgainIn, lane, outgoing);
+      return received(found.askAgainIn, await current.answer);
+    });
+    return {
+      answer,
+      sent: () => current.sent(),
+      late: () => current.late(),
+      cancel: () => {
+        isGivenUp = true;
+        current.cancel();
+      },
+    };
+  }
+
+  #sendIn(version: number, lane: Lane, { method, path, body: bodyIn, ...options }: Outgoing): Sent {
+    const { self, protocols, clock, onRoundTrip } = this.#deps;
+    const { expect, trace, owed, answerBytesMax } = options;
     const { signer } = lane;
+    const body = bodyIn?.(version);
     let ringId: string | undefined;
     let signed: Expected["signed"];
     let startedMs = 0;
@@ -180,11 +235,13 @@ export class PeerLink {
       const me = self();
       ringId = me.ringId;
       startedMs = clock.monotonicMs();
-      const request = requestHeaders(me, { method, path, expect, trace, owed });
+      const request = requestHeaders(me, { method, path, expect, trace, owed, version, protocols });
       if (signer) {
         const isChunk = path !== CALL_PATH;
-        const { header, mac } = signer.sign(request.signed, isChunk || !body ? NO_DIGEST : bodyDigest(body));
+        const digest = isChunk || !body ? NO_DIGEST : bodyDigest(body);
+        const { header, vouch, mac } = signer.sign(request.signed, digest);
         request.headers[AUTH_HEADER] = header;
+        if (vouch !== undefined) request.headers[VOUCH_HEADER] = vouch;
         signed = { signer, mac };
       }
       return { method, path, headers: request.headers, body, answerBytesMax };
@@ -196,7 +253,8 @@ export class PeerLink {
     this.#underWay++;
     const answer = sending.answer.finally(() => this.#underWay--).then((found) => {
       tellTrip(true);
-      return checkAnswer(found, { url: this.#url, expect, ringId, signed, byPath: method === "GET" });
+      const byPath = method === "GET";
+      return checkAnswer(found, { url: this.#url, mine: protocols, version, expect, ringId, signed, byPath });
     }, (error: unknown) => {
       tellTrip(false);
       throw error;

@@ -9,6 +9,7 @@ import type { LookupFunction } from "node:net";
 import { AtollError } from "../errors.ts";
 import { replyError } from "../http/peer-codec.ts";
 import type { PeerSelf } from "../http/peer-headers.ts";
+import { PROTOCOLS, type Protocols } from "../http/peer-protocol.ts";
 import type { CallOptions, Clock, PeerReply, PeerRequest, Peers, Random, ReplyTo } from "../ports.ts";
 import { type LinkCall, PeerLink } from "./peer-link.ts";
 
@@ -17,6 +18,8 @@ const LINKS_MAX = 1_024;
 
 export interface PeersDeps {
   readonly self: () => PeerSelf;
+  /** What this node understands; by default what this build does. */
+  readonly protocols?: Protocols | undefined;
   /** Signs what is sent, and what comes must be signed with it. */
   readonly secret: string | undefined;
   readonly clock: Clock;
@@ -96,8 +99,8 @@ class UndiciPeers implements Peers {
       throw new AtollError("peer-unreachable", `wanted ${url}, got it after this node said goodbye`);
     }
     if (this.#links.size >= LINKS_MAX) this.#closeOneIdle();
-    const { onRoundTrip = () => undefined } = this.#deps;
-    const link = new PeerLink(checkedUrl(url), { ...this.#deps, onRoundTrip });
+    const { onRoundTrip = () => undefined, protocols = PROTOCOLS } = this.#deps;
+    const link = new PeerLink(checkedUrl(url), { ...this.#deps, protocols, onRoundTrip });
     this.#links.set(url, link);
     return link;
   }

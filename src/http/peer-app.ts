@@ -21,6 +21,7 @@ import { IncomingChunks } from "./peer-chunks.ts";
 import { type PeerEnv, readBody } from "./peer-connection.ts";
 import { type Asker, PeerDoor } from "./peer-door.ts";
 import { CALL_PATH, CHUNK_PATH, FROM_HEADER, NONE, type PeerSelf, readOwed } from "./peer-headers.ts";
+import { PROTOCOLS, type Protocols } from "./peer-protocol.ts";
 import { RefusalLog } from "./peer-refusals.ts";
 
 export interface PeerAppDeps {
@@ -30,13 +31,15 @@ export interface PeerAppDeps {
   readonly handler: PeerHandler;
   readonly clock: Clock;
   readonly log: Log;
+  /** What this node understands; by default what this build does. */
+  readonly protocols?: Protocols | undefined;
 }
 
 type PeerContext = Context<{ Bindings: PeerEnv }>;
 
 export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
-  const { handler, log } = deps;
-  const door = new PeerDoor(deps);
+  const { handler, log, protocols = PROTOCOLS } = deps;
+  const door = new PeerDoor({ ...deps, protocols });
   const refusals = new RefusalLog(log);
   const incoming = new IncomingChunks();
   const app = new Hono<{ Bindings: PeerEnv }>();
@@ -69,10 +72,12 @@ export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
     const body = await readBody(c.req.raw, c.env ?? {}, CALL_BYTES_MAX);
     door.checkBody(asker, body);
     const replies = await Promise.all(
-      decodeRequests(body).map(async (message: CallMessage | AtollError): Promise<CallReply> => {
-        if (message instanceof AtollError) return errorReply(message);
-        return await handle(asker, message.request, message) as CallReply;
-      }),
+      decodeRequests(body, asker.dialect).map(
+        async (message: CallMessage | AtollError): Promise<CallReply> => {
+          if (message instanceof AtollError) return errorReply(message);
+          return await handle(asker, message.request, message) as CallReply;
+        },
+      ),
     );
     return door.answer(c.env ?? {}, asker, 200, joinFrames(replies.map(encodeReply)));
   });
@@ -84,14 +89,14 @@ export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
     const { bytes, computed, release } = await incoming.read(c.req.raw, c.env ?? {});
     const reply = await handle(asker, { type: "chunk-put", id, bytes, computed, owed }, traceOf(asker))
       .finally(release);
-    if (reply.type === "error") return door.fault(c.env ?? {}, reply, 500);
+    if (reply.type === "error") return door.fault(endsOf(c), reply, 500);
     return door.answer(c.env ?? {}, asker, 200, Buffer.from(JSON.stringify(reply)));
   });
 
   app.get(`${CHUNK_PATH}:id`, async (c) => {
     const { id, asker } = admitChunk(c);
     const reply = await handle(asker, { type: "chunk-get", id }, traceOf(asker));
-    if (reply.type === "error") return door.fault(c.env ?? {}, reply, 500);
+    if (reply.type === "error") return door.fault(endsOf(c), reply, 500);
     const bytes = reply.type === "chunk-get" ? reply.bytes : undefined;
     // No digest here either: the path says what the bytes must hash to, and who asked will look.
     return door.answer(c.env ?? {}, asker, bytes ? 200 : 404, bytes ?? new Uint8Array(0), NO_DIGEST);
@@ -106,7 +111,7 @@ export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
   app.notFound((c) => {
     const got = `${c.req.method} ${c.req.path.slice(0, 200)}`;
     return door.fault(
-      c.env ?? {},
+      endsOf(c),
       new AtollError("peer-garbage", `wanted a route between nodes, got ${got}`),
     );
   });
@@ -114,14 +119,19 @@ export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
   app.onError((error, c) => {
     const from = c.req.raw.headers.get(FROM_HEADER)?.slice(0, 256) ?? NONE;
     if (error instanceof AtollError) {
-      refusals.refused(from, error);
-      return door.fault(c.env ?? {}, error);
+      const asksAgain = error.code === "wrong-protocol" && door.isNeighbour(c.req.raw);
+      if (!asksAgain) refusals.refused(from, error);
+      return door.fault(endsOf(c), error);
     }
     log.error("a peer's request failed", { from, reason: messageOf(error) });
-    return door.fault(c.env ?? {}, new AtollError("internal", "see that node's log"));
+    return door.fault(endsOf(c), new AtollError("internal", "see that node's log"));
   });
 
   return app;
+}
+
+function endsOf(c: PeerContext): { env: PeerEnv; raw: Request } {
+  return { env: c.env ?? {}, raw: c.req.raw };
 }
 
 function traceOf({ request: { trace } }: Asker): { trace?: string } {

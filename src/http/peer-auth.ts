@@ -17,6 +17,8 @@ import { NonceMemory } from "./peer-nonces.ts";
 /** How far the clocks of two nodes may differ; ms. */
 export const CLOCK_WINDOW_MS = 5 * 60_000;
 export const AUTH_HEADER = "atoll-auth";
+/** Goes with version 1. */
+export const VOUCH_HEADER = "atoll-understands-auth";
 /** Stands where a body's digest would: nothing to sign, or the path says it. */
 export const NO_DIGEST = "-";
 
@@ -25,6 +27,8 @@ export interface SignedRequest {
   readonly method: string;
   readonly path: string;
   readonly protocol: string;
+  /** See peer-protocol.ts. */
+  readonly understands: string;
   readonly from: string;
   readonly to: string;
   readonly ring: string;
@@ -36,6 +40,8 @@ export interface SignedRequest {
 
 export interface SignedAnswer {
   readonly status: number;
+  readonly protocol: string;
+  readonly understands: string;
   readonly from: string;
   readonly ring: string;
 }
@@ -43,6 +49,8 @@ export interface SignedAnswer {
 /** `mac` ties the answer to its request. */
 export interface Signature {
   readonly header: string;
+  /** Of what the sender understands, where `header` does not speak for that. */
+  readonly vouch: string | undefined;
   readonly mac: string;
 }
 
@@ -68,13 +76,21 @@ export class PeerSigner {
     const nonce = this.#stream + (this.#count++).toString(16).padStart(16, "0");
     const timeMs = String(Math.round(this.#clock.wallMs()));
     const mac = requestMac(this.#secret, request, timeMs, nonce, digest);
-    return { header: `v1 ${timeMs} ${nonce} ${digest} ${mac}`, mac };
+    const vouch = vouchMac(this.#secret, mac, "request", request);
+    return { header: `v1 ${timeMs} ${nonce} ${digest} ${mac}`, vouch, mac };
   }
 
   /** Throws `peer-refused` unless the answer was made with the secret, for this very request. */
-  checkAnswer(mac: string, answer: SignedAnswer, digest: string, header: string | undefined): void {
+  checkAnswer(
+    mac: string,
+    answer: SignedAnswer,
+    digest: string,
+    { header, vouch }: { readonly header: string | undefined; readonly vouch: string | undefined },
+  ): void {
     if (header === undefined) throw refused("an answer signed with the cluster secret, got none");
-    if (!sameText(header, answerMac(this.#secret, mac, answer, digest))) {
+    const wanted = vouchMac(this.#secret, mac, "answer", answer);
+    const isVouched = wanted === undefined || sameText(vouch ?? "", wanted);
+    if (!isVouched || !sameText(header, answerMac(this.#secret, mac, answer, digest))) {
       throw refused("an answer signed with the cluster secret, got one signed with another");
     }
   }
@@ -97,13 +113,16 @@ export class PeerVerifier {
   check(
     request: SignedRequest,
     header: string | undefined,
+    vouch?: string,
   ): { readonly digest: string; readonly mac: string } {
     if (header === undefined) throw refused("a request signed with the cluster secret, got none");
     const [, timeMs, nonce, digest, mac] = AUTH.exec(header) ?? [];
     if (timeMs === undefined || nonce === undefined || digest === undefined || mac === undefined) {
       throw refused("a signature of version 1, got something else");
     }
-    if (!sameText(mac, requestMac(this.#secret, request, timeMs, nonce, digest))) {
+    const wanted = vouchMac(this.#secret, mac, "request", request);
+    const isVouched = wanted === undefined || sameText(vouch ?? "", wanted);
+    if (!isVouched || !sameText(mac, requestMac(this.#secret, request, timeMs, nonce, digest))) {
       throw refused("a request signed with the cluster secret, got one signed with another");
     }
     const nowMs = this.#clock.wallMs();
@@ -122,8 +141,11 @@ export class PeerVerifier {
     return { digest, mac };
   }
 
-  signAnswer(mac: string, answer: SignedAnswer, digest: string): string {
-    return answerMac(this.#secret, mac, answer, digest);
+  signAnswer(mac: string, answer: SignedAnswer, digest: string): Omit<Signature, "mac"> {
+    return {
+      header: answerMac(this.#secret, mac, answer, digest),
+      vouch: vouchMac(this.#secret, mac, "answer", answer),
+    };
   }
 }
 
@@ -134,18 +156,31 @@ function requestMac(
   nonce: string,
   digest: string,
 ): string {
-  const { method, path, protocol, from, to, ring, layout, trace, owed } = of;
+  const { method, path, protocol, understands, from, to, ring, layout, trace, owed } = of;
   const parts = ["request", method, path, protocol, from, to, ring, layout, trace, owed];
+  if (protocol !== "1") parts.push(understands);
   return createHmac("sha256", secret).update([...parts, timeMs, nonce, digest].join("\n")).digest("hex");
 }
 
-function answerMac(
+function answerMac(secret: string, mac: string, answer: SignedAnswer, digest: string): string {
+  const { status, protocol, understands, from, ring } = answer;
+  const parts = ["answer", mac, status, from, ring];
+  if (protocol !== "1") parts.push(protocol, understands);
+  return createHmac("sha256", secret).update([...parts, digest].join("\n")).digest("hex");
+}
+
+/**
+ * The signatures of version 1 know nothing of what their sender understands, and a node of version 1 would not take
+ * others: so there that has a signature beside, which ties it to the message's own.
+ */
+function vouchMac(
   secret: string,
   mac: string,
-  { status, from, ring }: SignedAnswer,
-  digest: string,
-): string {
-  return createHmac("sha256", secret).update(["answer", mac, status, from, ring, digest].join("\n")).digest(
+  kind: "request" | "answer",
+  { protocol, understands }: Pick<SignedRequest, "protocol" | "understands">,
+): string | undefined {
+  if (protocol !== "1" || understands === "-") return undefined;
+  return createHmac("sha256", secret).update(["understands", kind, mac, understands].join("\n")).digest(
     "hex",
   );
 }

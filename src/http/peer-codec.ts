@@ -10,9 +10,10 @@ import { Buffer } from "node:buffer";
 import { CHUNK_BYTES } from "../core/manifest.ts";
 import { AtollError, type ErrorCode } from "../errors.ts";
 import type { PeerReply, PeerRequest } from "../ports.ts";
-import { replySchema, requestSchema } from "./peer-schemas.ts";
+import { fromVersion1, toVersion1 } from "./peer-neighbour.ts";
+import { type Dialect, OWN_DIALECT } from "./peer-protocol.ts";
+import { replySchema, replySchemaAhead, requestSchema, requestSchemaAhead } from "./peer-schemas.ts";
 
-export const PEER_PROTOCOL = 1;
 /** Messages of one request. */
 export const FRAMES_MAX = 64;
 /** Bytes of a call's body; a notice of the longest names fits. */
@@ -43,10 +44,13 @@ const NO_BYTES = new Uint8Array(0);
 const TRACE_CHARS_MAX = 512;
 
 /** Throws `too-large` for what no peer would take. */
-export function encodeRequest({ request, trace, layout }: CallMessage): Frame {
+export function encodeRequest(
+  { request, trace, layout }: CallMessage,
+  { version }: Pick<Dialect, "version"> = OWN_DIALECT,
+): Frame {
   const encoded = request.type === "prepare" && request.chunk
     ? frame({ trace, layout, message: { ...request, chunk: { id: request.chunk.id } } }, request.chunk.bytes)
-    : frame({ trace, layout, message: request }, NO_BYTES);
+    : frame({ trace, layout, message: version === 1 ? toVersion1(request) : request }, NO_BYTES);
   if (encoded.sizeBytes + 4 > CALL_BYTES_MAX) {
     throw new AtollError(
       "too-large",
@@ -76,10 +80,10 @@ export function joinFrames(frames: readonly Frame[]): Buffer {
 }
 
 /** Throws `peer-garbage` for broken framing; for a message that makes no sense an error stands in its place. */
-export function decodeRequests(body: Uint8Array): (CallMessage | AtollError)[] {
+export function decodeRequests(body: Uint8Array, dialect = OWN_DIALECT): (CallMessage | AtollError)[] {
   return splitFrames(body).map(({ json, blob }) => {
     try {
-      return decodeRequest(parseJson(json), blob, body.length);
+      return decodeRequest(parseJson(json), { blob, bodyBytes: body.length, dialect });
     } catch (error) {
       if (error instanceof AtollError) return error;
       throw error;
@@ -87,7 +91,10 @@ export function decodeRequests(body: Uint8Array): (CallMessage | AtollError)[] {
   });
 }
 
-function decodeRequest(header: JsonHeader, blob: Uint8Array, bodyBytes: number): CallMessage {
+function decodeRequest(
+  header: JsonHeader,
+  { blob, bodyBytes, dialect }: { blob: Uint8Array; bodyBytes: number; dialect: Dialect },
+): CallMessage {
   const { trace, layout } = header;
   if (layout !== undefined && (typeof layout !== "number" || !Number.isSafeInteger(layout) || layout < 1)) {
     throw garbage("a layout's number");
@@ -95,7 +102,8 @@ function decodeRequest(header: JsonHeader, blob: Uint8Array, bodyBytes: number):
   if (trace !== undefined && (typeof trace !== "string" || trace.length > TRACE_CHARS_MAX)) {
     throw garbage("a traceparent");
   }
-  const parsed = requestSchema.safeParse(header.message);
+  const message = dialect.version === 1 ? fromVersion1(header.message) : header.message;
+  const parsed = (dialect.isAhead ? requestSchemaAhead : requestSchema).safeParse(message);
   if (!parsed.success) throw garbage("a request", parsed.error);
   const request = parsed.data;
   if (request.type !== "prepare") {
@@ -112,14 +120,19 @@ function decodeRequest(header: JsonHeader, blob: Uint8Array, bodyBytes: number):
 }
 
 /**
- * As above. `wanted`: how many replies there must be. An error reply is a reply: whoever called decides what it is.
+ * As above. `wanted`: how many replies there must be. An error reply is a reply: whoever called decides what it is. What
+ * they mean in another version depends on what was asked: see peer-neighbour.ts.
  */
-export function decodeReplies(body: Uint8Array, wanted: number): (CallReply | AtollError)[] {
+export function decodeReplies(
+  body: Uint8Array,
+  wanted: number,
+  { isAhead }: Pick<Dialect, "isAhead"> = OWN_DIALECT,
+): (CallReply | AtollError)[] {
   const frames = splitFrames(body);
   if (frames.length !== wanted) throw garbage(`${wanted} replies, got ${frames.length}`);
   return frames.map(({ json, blob }) => {
     try {
-      const parsed = replySchema.safeParse(parseJson(json).message);
+      const parsed = (isAhead ? replySchemaAhead : replySchema).safeParse(parseJson(json).message);
       if (!parsed.success) throw garbage("a reply", parsed.error);
       if (blob.length > 0) throw garbage("a reply without bytes");
       return parsed.data;

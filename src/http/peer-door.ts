@@ -2,21 +2,30 @@
 import { Buffer } from "node:buffer";
 import { AtollError, type ErrorCode } from "../errors.ts";
 import type { Clock, PeerRequest } from "../ports.ts";
-import { AUTH_HEADER, bodyDigest, type NO_DIGEST, PeerVerifier, type SignedRequest } from "./peer-auth.ts";
-import { PEER_PROTOCOL } from "./peer-codec.ts";
+import {
+  AUTH_HEADER,
+  bodyDigest,
+  type NO_DIGEST,
+  PeerVerifier,
+  type SignedRequest,
+  VOUCH_HEADER,
+} from "./peer-auth.ts";
 import { type PeerEnv, sendAnswer } from "./peer-connection.ts";
 import {
+  answerVersion,
   FROM_HEADER,
   NONE,
   type PeerSelf,
-  PROTOCOL_HEADER,
   readRequestHeaders,
   RING_HEADER,
+  versionHeaders,
 } from "./peer-headers.ts";
+import { type Dialect, dialectOf, type Protocols, protocolsText } from "./peer-protocol.ts";
 
 /** Who asks, checked. */
 export interface Asker {
   readonly request: SignedRequest;
+  readonly dialect: Dialect;
   /** Of its signature; undefined where no secret is asked for. */
   readonly mac: string | undefined;
   /** Of the body, as signed. */
@@ -45,18 +54,23 @@ const WITHOUT_RING: ReadonlySet<PeerRequest["type"]> = new Set([
 
 export class PeerDoor {
   readonly #self: () => PeerSelf;
+  readonly #protocols: Protocols;
   readonly #verifier: PeerVerifier | undefined;
 
-  constructor(deps: { self: () => PeerSelf; secret: string | undefined; clock: Clock }) {
-    const { self, secret, clock } = deps;
+  constructor(
+    deps: { self: () => PeerSelf; protocols: Protocols; secret: string | undefined; clock: Clock },
+  ) {
+    const { self, protocols, secret, clock } = deps;
     this.#self = self;
+    this.#protocols = protocols;
     this.#verifier = secret === undefined ? undefined : new PeerVerifier({ secret, clock });
   }
 
   /** Throws `wrong-protocol`, `peer-garbage`, `peer-refused`, `wrong-node` or `wrong-ring`, before the body is read. */
   admit(raw: Request, path: string): Asker {
-    const request = readRequestHeaders(raw, path);
-    const signature = this.#verifier?.check(request, raw.headers.get(AUTH_HEADER) ?? undefined);
+    const { signed: request, version, theirs } = readRequestHeaders(raw, path, this.#protocols);
+    const [seal, vouch] = [AUTH_HEADER, VOUCH_HEADER].map((name) => raw.headers.get(name) ?? undefined);
+    const signature = this.#verifier?.check(request, seal, vouch);
     const { nodeId, ringId } = this.#self();
     if (request.to !== NONE && request.to !== nodeId) {
       throw new AtollError("wrong-node", `wanted node ${request.to}, got ${nodeId}`);
@@ -65,7 +79,8 @@ export class PeerDoor {
       const wanted = `wanted a member of ring ${ringId}, got one of ring ${request.ring}`;
       throw new AtollError("wrong-ring", wanted);
     }
-    return { request, mac: signature?.mac, digest: signature?.digest };
+    const dialect = dialectOf(version, this.#protocols, theirs);
+    return { request, dialect, mac: signature?.mac, digest: signature?.digest };
   }
 
   /** Throws `peer-refused` unless the body is the one that was signed; none at all is not enough. */
@@ -92,34 +107,40 @@ export class PeerDoor {
     body: Uint8Array,
     digest?: typeof NO_DIGEST,
   ): Response {
-    const { nodeId, ringId } = this.#self();
-    const headers = answerHeaders(nodeId, ringId);
+    const { version } = asker.dialect;
+    const headers = this.#answerHeaders(version);
     if (this.#verifier && asker.mac !== undefined) {
-      const said = { status, from: nodeId, ring: ringId ?? NONE };
-      headers[AUTH_HEADER] = this.#verifier.signAnswer(asker.mac, said, digest ?? bodyDigest(body));
+      const { nodeId: from, ringId: ring = NONE } = this.#self();
+      const understands = protocolsText(this.#protocols) ?? NONE;
+      const said = { status, protocol: String(version), understands, from, ring };
+      const { header, vouch } = this.#verifier.signAnswer(asker.mac, said, digest ?? bodyDigest(body));
+      headers[AUTH_HEADER] = header;
+      if (vouch !== undefined) headers[VOUCH_HEADER] = vouch;
     }
     return sendAnswer(env, status, headers, body);
   }
 
   /** A refusal, or a fault of the node's own; not signed, since there may be nobody to sign it for. */
   fault(
-    env: PeerEnv,
+    { env, raw }: { env: PeerEnv; raw: Request },
     { code, message }: { code: string; message: string },
     status = STATUS[code as ErrorCode] ?? 500,
   ) {
-    const { nodeId, ringId } = this.#self();
+    const { version } = answerVersion(raw, this.#protocols);
     // Who could not show the secret learns nothing of the ring.
     const isStranger = status === 401 || status === 426;
-    const headers = isStranger ? { [PROTOCOL_HEADER]: String(PEER_PROTOCOL) } : answerHeaders(nodeId, ringId);
+    const headers = isStranger ? versionHeaders(version, this.#protocols) : this.#answerHeaders(version);
     headers["content-type"] = "application/json";
     return sendAnswer(env, status, headers, Buffer.from(JSON.stringify({ code, message })));
   }
-}
 
-function answerHeaders(nodeId: string, ringId: string | undefined): Record<string, string> {
-  return {
-    [PROTOCOL_HEADER]: String(PEER_PROTOCOL),
-    [FROM_HEADER]: nodeId,
-    [RING_HEADER]: ringId ?? NONE,
-  };
+  /** Whether there is a version in which whoever was refused can ask again. */
+  isNeighbour(raw: Request): boolean {
+    return answerVersion(raw, this.#protocols).isNeighbour;
+  }
+
+  #answerHeaders(version: number): Record<string, string> {
+    const { nodeId, ringId = NONE } = this.#self();
+    return { ...versionHeaders(version, this.#protocols), [FROM_HEADER]: nodeId, [RING_HEADER]: ringId };
+  }
 }

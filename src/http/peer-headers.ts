@@ -2,8 +2,17 @@
 import { Buffer } from "node:buffer";
 import type { Name } from "../core/names.ts";
 import { AtollError } from "../errors.ts";
-import { PEER_PROTOCOL } from "./peer-codec.ts";
 import type { SignedRequest } from "./peer-auth.ts";
+import {
+  commonProtocol,
+  PEER_PROTOCOL,
+  PROTOCOLS,
+  type Protocols,
+  protocolsText,
+  readProtocols,
+  readVersion,
+  showProtocols,
+} from "./peer-protocol.ts";
 
 /** What a node says of itself with every message; it may come to belong to a ring while it runs. */
 export interface PeerSelf {
@@ -16,7 +25,10 @@ export interface PeerSelf {
 export const NONE = "-";
 export const CALL_PATH = "/v1/call";
 export const CHUNK_PATH = "/v1/chunks/";
+/** The version of this very message. */
 export const PROTOCOL_HEADER = "atoll-protocol";
+/** All that its sender understands. */
+export const UNDERSTANDS_HEADER = "atoll-understands";
 export const FROM_HEADER = "atoll-from";
 export const TO_HEADER = "atoll-to";
 export const RING_HEADER = "atoll-ring";
@@ -44,15 +56,19 @@ export function requestHeaders(
     readonly expect?: string | undefined;
     readonly trace?: string | undefined;
     readonly owed?: OwedTo | undefined;
+    readonly version?: number;
+    readonly protocols?: Protocols;
   },
 ): { signed: SignedRequest; headers: Record<string, string> } {
   const ring = self.ringId ?? NONE;
   const layout = String(self.layoutNumber);
   const to = options.expect ?? NONE;
   const trace = options.trace !== undefined && TRACE.test(options.trace) ? options.trace : NONE;
-  const protocol = String(PEER_PROTOCOL);
+  const { version = PEER_PROTOCOL, protocols = PROTOCOLS } = options;
+  const protocol = String(version);
+  const understands = protocolsText(protocols) ?? NONE;
   const headers: Record<string, string> = {
-    [PROTOCOL_HEADER]: protocol,
+    ...versionHeaders(version, protocols),
     [FROM_HEADER]: self.nodeId,
     [RING_HEADER]: ring,
     [LAYOUT_HEADER]: layout,
@@ -62,7 +78,16 @@ export function requestHeaders(
   const owed = options.owed ? owedText(options.owed) : NONE;
   if (owed !== NONE) headers[OWED_HEADER] = owed;
   const { method, path } = options;
-  return { signed: { method, path, protocol, from: self.nodeId, to, ring, layout, trace, owed }, headers };
+  const signed = { method, path, protocol, understands, from: self.nodeId, to, ring, layout, trace, owed };
+  return { signed, headers };
+}
+
+export function versionHeaders(version: number, protocols: Protocols): Record<string, string> {
+  const understands = protocolsText(protocols);
+  return {
+    [PROTOCOL_HEADER]: String(version),
+    ...(understands !== undefined && { [UNDERSTANDS_HEADER]: understands }),
+  };
 }
 
 function owedText({ node, name }: OwedTo): string {
@@ -79,13 +104,27 @@ export function readOwed({ owed }: SignedRequest): OwedTo | undefined {
   return { node, name };
 }
 
+/** A request's headers; `version` and `theirs` as read from `protocol` and `understands`. */
+export interface ReadRequest {
+  readonly signed: SignedRequest;
+  readonly version: number;
+  readonly theirs: Protocols;
+}
+
 /** What a request says of its sender. Throws `wrong-protocol`, or `peer-garbage` for what no node sends. */
-export function readRequestHeaders(request: Request, path: string): SignedRequest {
+export function readRequestHeaders(request: Request, path: string, mine: Protocols): ReadRequest {
   const { headers, method } = request;
   const protocol = headers.get(PROTOCOL_HEADER) ?? NONE;
-  if (protocol !== String(PEER_PROTOCOL)) {
-    throw new AtollError("wrong-protocol", `wanted protocol ${PEER_PROTOCOL}, got ${protocol.slice(0, 64)}`);
+  const version = readVersion(protocol);
+  if (version === undefined || version < mine.min || version > mine.max) {
+    throw new AtollError(
+      "wrong-protocol",
+      `wanted protocol ${showProtocols(mine)}, got ${protocol.slice(0, 64)}`,
+    );
   }
+  const understands = headers.get(UNDERSTANDS_HEADER) ?? NONE;
+  const theirs = readProtocols(headers.get(UNDERSTANDS_HEADER) ?? undefined, version);
+  if (!theirs) throw missing(UNDERSTANDS_HEADER);
   const from = word(headers, FROM_HEADER);
   const ring = word(headers, RING_HEADER);
   const layout = headers.get(LAYOUT_HEADER) ?? "";
@@ -94,7 +133,25 @@ export function readRequestHeaders(request: Request, path: string): SignedReques
   const trace = headers.get("traceparent") ?? NONE;
   if (!TRACE.test(trace)) throw missing("traceparent");
   const owed = headers.get(OWED_HEADER) ?? NONE;
-  return { method, path, protocol, from, to, ring, layout, trace, owed };
+  const signed = { method, path, protocol, understands, from, to, ring, layout, trace, owed };
+  return { signed, version, theirs };
+}
+
+/**
+ * In which version a request that was not read is answered: its own where that is understood. `isNeighbour`: there is one
+ * in which both could have spoken.
+ */
+export function answerVersion(
+  { headers }: Request,
+  mine: Protocols,
+): { readonly version: number; readonly isNeighbour: boolean } {
+  const version = readVersion(headers.get(PROTOCOL_HEADER) ?? NONE) ?? 0;
+  const theirs = readProtocols(headers.get(UNDERSTANDS_HEADER) ?? undefined, version);
+  const isUnderstood = version >= mine.min && version <= mine.max;
+  return {
+    version: isUnderstood ? version : mine.max,
+    isNeighbour: theirs !== undefined && commonProtocol(mine, theirs) !== undefined,
+  };
 }
 
 function word(headers: Headers, name: string): string {

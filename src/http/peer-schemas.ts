@@ -1,7 +1,8 @@
 /**
  * What nodes may say to each other, as schemas: everything that comes from outside is held to them before anybody acts
- * on it. They are strict (an unknown field is a mistake, not a surprise for later) and bounded, generously: a bound is
- * there so that no peer can make this node hold more than a message's worth of memory.
+ * on it. They are strict (an unknown field is a mistake, not a surprise for later; only of a neighbour that is ahead a
+ * message may have more, see peer-protocol.ts) and bounded, generously: a bound is there so that no peer can make this
+ * node hold more than a message's worth of memory.
  *
  * Bytes do not travel in JSON: where the ports have `bytes`, the wire has them behind the header (see peer-codec.ts).
  */
@@ -132,6 +133,8 @@ const digest = z.string().regex(/^([0-9a-f]{64})?$/);
 const digests = (max: number) => z.array(digest).max(max);
 const partition = z.int().min(0).max(PARTITIONS - 1);
 const slot = z.int().min(0).max(SLOTS - 1);
+/** Where a page of states begins: in that slot, with names greater than `after`. */
+export const slotPlace = z.strictObject({ slot, after: name });
 const floor = z.strictObject({ version: count, promised: ballot });
 const acceptorState = z.strictObject({
   promised: ballot,
@@ -174,7 +177,7 @@ export const requestSchema = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("slot-states"),
     partitions: z.array(partition).min(1).max(PARTITIONS),
-    from: z.strictObject({ slot, after: name }).optional(),
+    from: slotPlace.optional(),
   }),
   z.strictObject({ type: z.literal("state"), name }),
   z.strictObject({ type: z.literal("remember"), memory: ballot }),
@@ -274,7 +277,7 @@ export const replySchema = z.discriminatedUnion("type", [
     type: z.literal("slot-states"),
     rows: z.array(z.strictObject({ name, state: acceptorState })).max(SLOT_ROWS_MAX),
     floors: z.array(z.strictObject({ slot, floor })).max(SLOT_ROWS_MAX),
-    next: z.strictObject({ slot, after: name }).optional(),
+    next: slotPlace.optional(),
   }),
   z.strictObject({ type: z.literal("state"), state: acceptorState }),
   z.strictObject({ type: z.literal("remember"), known: ballot }),
@@ -286,8 +289,18 @@ export const replySchema = z.discriminatedUnion("type", [
   }),
 ]);
 
+/** Of a neighbour that is ahead: the same, and what a message says besides is passed over; within it nothing is. */
+export const requestSchemaAhead = ahead(requestSchema);
+export const replySchemaAhead = ahead(replySchema);
+
+function ahead<M extends z.ZodDiscriminatedUnion<readonly z.ZodObject[], "type">>(messages: M): M {
+  const options = messages.options.map((message) => message.strip());
+  return z.discriminatedUnion("type", options as [z.ZodObject, ...z.ZodObject[]]) as unknown as M;
+}
+
 /** What answers the PUT of a chunk. */
 export const storedSchema = z.strictObject({ type: z.literal("chunk-put"), stored: chunkId });
+export const storedSchemaAhead = storedSchema.strip();
 /** What says why a request as a whole was not carried out. */
 export const faultSchema = z.object({ code: text, message: z.string().max(MESSAGE_CHARS_MAX) });
 

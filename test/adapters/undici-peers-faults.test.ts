@@ -143,7 +143,19 @@ const answers: readonly (readonly [string, (stream: ServerHttp2Stream) => void, 
     stream.end("hello");
   }, ["peer-garbage"]],
   ["an answer of another protocol", (stream) => {
-    stream.respond({ ":status": 200, ...ATOLL, "atoll-protocol": "2" });
+    stream.respond({ ":status": 200, ...ATOLL, "atoll-protocol": "3", "atoll-understands": "3-4" });
+    stream.end();
+  }, ["wrong-protocol"]],
+  ["an answer in another version than the question", (stream) => {
+    stream.respond({ ":status": 200, ...ATOLL, "atoll-protocol": "2", "atoll-understands": "1-2" });
+    stream.end();
+  }, ["wrong-protocol"]],
+  ["a refusal of the version, and of all there is to know", (stream) => {
+    stream.respond({ ":status": 426, "atoll-protocol": "4", "atoll-understands": "3-4" });
+    stream.end('{"code":"wrong-protocol","message":"m"}');
+  }, ["wrong-protocol"]],
+  ["versions that are none", (stream) => {
+    stream.respond({ ":status": 200, ...ATOLL, "atoll-understands": "2-1" });
     stream.end();
   }, ["wrong-protocol"]],
   ["an answer of another node", (stream) => {

@@ -13,6 +13,8 @@ export interface RingOptions {
   /** Default a, b, c … */
   readonly regions?: readonly string[];
   readonly entry?: string;
+  /** Asked at each start of a node; undefined: `entry`. */
+  readonly entryOf?: (index: number) => string | undefined;
   /** A node that is started anew has its public address again: for clients that try again where they were. */
   readonly keepsPublicPorts?: boolean;
   /** With it all that the nodes say to each other goes through a relay; the seed is of what gets lost there. */
@@ -41,11 +43,12 @@ export async function startRing(options: RingOptions): Promise<AtollRing> {
   const dataDir = (index: number) => join(options.directory, regionOf(index));
   const start = (index: number): Promise<AtollProcess> => {
     const region = regionOf(index);
+    const entry = options.entryOf?.(index) ?? options.entry;
     return startNode({
       runtime: options.runtimes[index]!,
       dataDir: dataDir(index),
       ...(relay && { onSpawn: (pid: number) => relay.runs(pid, index) }),
-      ...(options.entry === undefined ? {} : { entry: options.entry }),
+      ...(entry === undefined ? {} : { entry }),
       env: {
         ATOLL_REGION: region,
         // Its own, so that it comes back as itself when its directory was lost.

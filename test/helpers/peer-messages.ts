@@ -199,8 +199,6 @@ export const exchanges: Readonly<Record<PeerRequest["type"], fc.Arbitrary<MadeUp
   forget: exchange("forget", [{ name, ballot }], [{ forgotten: fc.boolean() }]),
 };
 
-export const anyExchange: fc.Arbitrary<MadeUpExchange> = fc.oneof(...Object.values(exchanges));
-
 /** Without the fields that are there but undefined: the wire knows no difference. */
 export function withoutUndefined<T>(whole: T): T {
   if (typeof whole !== "object" || whole === null || whole instanceof Uint8Array) return whole;

@@ -81,7 +81,7 @@ test("createPeerApp answers a batch in order, each failure for itself", async ()
   });
   assert.deepEqual(
     [response.status, ...["protocol", "from", "ring"].map((name) => response.headers.get(`atoll-${name}`))],
-    [200, "1", "server", "ring"],
+    [200, "2", "server", "ring"],
   );
   assert.deepEqual(decodeReplies(await response.bytes(), 3), [
     { type: "layout" },
@@ -131,7 +131,13 @@ test("createPeerApp hands a chunk's bytes to the handler, and serves them raw or
 });
 
 const refusals: readonly (readonly [string, Asking, number, string])[] = [
-  ["another protocol", { headers: { "atoll-protocol": "2" } }, 426, "wrong-protocol"],
+  ["another protocol", { headers: { "atoll-protocol": "0" } }, 426, "wrong-protocol"],
+  [
+    "a version that its sender does not understand",
+    { headers: { "atoll-understands": "3-4" } },
+    400,
+    "peer-garbage",
+  ],
   ["another ring", { self: { ...CALLER, ringId: "another" } }, 409, "wrong-ring"],
   ["a wish for another node", { expect: "other" }, 421, "wrong-node"],
   ["no name", { headers: { "atoll-from": "" } }, 400, "peer-garbage"],
@@ -206,7 +212,7 @@ test("createPeerApp refuses a stranger before it reads the body", async () => {
 test("createPeerApp logs a refused peer once for each reason, and no more than a bounded number of them", async () => {
   const { ask, lines } = openApp();
   for (let count = 0; count < 3; count++) await ask({ self: { ...CALLER, ringId: "another" } });
-  await ask({ headers: { "atoll-protocol": "2" } });
+  await ask({ headers: { "atoll-protocol": "4", "atoll-understands": "3-4" } });
   assert.deepEqual(lines.map(([message, fields]) => [message, fields?.["from"], fields?.["code"]]), [
     ["a peer was refused", "caller", "wrong-ring"],
     ["a peer was refused", "caller", "wrong-protocol"],

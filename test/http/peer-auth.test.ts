@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { test } from "node:test";
 import { createRandom } from "../../src/adapters/random.ts";
 import { isAtollError } from "../../src/errors.ts";
@@ -15,7 +16,8 @@ const SECRET = "correct horse battery staple";
 const REQUEST: SignedRequest = {
   method: "POST",
   path: "/v1/call",
-  protocol: "1",
+  protocol: "2",
+  understands: "1-2",
   from: "a",
   to: "b",
   ring: "ring",
@@ -131,7 +133,7 @@ test("PeerSigner.checkAnswer takes the answer to its own request only, unchanged
   const { signer, verifier } = setup();
   const { header, mac } = signer.sign(REQUEST, DIGEST);
   const other = signer.sign(REQUEST, DIGEST);
-  const answer = { status: 200, from: "b", ring: "ring" };
+  const answer = { status: 200, protocol: "2", understands: "1-2", from: "b", ring: "ring" };
   const seal = verifier.signAnswer(verifier.check(REQUEST, header).mac, answer, DIGEST);
   signer.checkAnswer(mac, answer, DIGEST, seal);
   const forged = isRefused(/signed with another/);
@@ -140,6 +142,49 @@ test("PeerSigner.checkAnswer takes the answer to its own request only, unchanged
   assert.throws(() => signer.checkAnswer(mac, { ...answer, from: "c" }, DIGEST, seal), forged);
   assert.throws(() => signer.checkAnswer(mac, { ...answer, ring: "r" }, DIGEST, seal), forged);
   assert.throws(() => signer.checkAnswer(mac, answer, bodyDigest(new Uint8Array(0)), seal), forged);
-  assert.throws(() => signer.checkAnswer(mac, answer, DIGEST, "short"), forged);
-  assert.throws(() => signer.checkAnswer(mac, answer, DIGEST, undefined), isRefused(/got none/));
+  for (const change of [{ protocol: "3" }, { understands: "1-3" }]) {
+    assert.throws(() => signer.checkAnswer(mac, { ...answer, ...change }, DIGEST, seal), forged);
+  }
+  assert.throws(() => signer.checkAnswer(mac, answer, DIGEST, { ...seal, header: "short" }), forged);
+  const none = { header: undefined, vouch: undefined };
+  assert.throws(() => signer.checkAnswer(mac, answer, DIGEST, none), isRefused(/got none/));
+});
+
+/** As a build of version 1 signs and checks: computed here anew, so that nobody changes it by accident. */
+function version1Mac(...parts: string[]): string {
+  return createHmac("sha256", SECRET).update(parts.join("\n")).digest("hex");
+}
+
+test("in version 1 signatures are what version 1 makes of them, and versions are vouched for beside", () => {
+  const { signer, verifier } = setup();
+  const request = { ...REQUEST, protocol: "1" };
+  const { header, vouch, mac } = signer.sign(request, DIGEST);
+  const [, timeMs, nonce] = header.split(" ");
+  const { method, path, from, to, ring, layout, trace, owed } = request;
+  const parts = ["request", method, path, "1", from, to, ring, layout, trace, owed, timeMs!, nonce!, DIGEST];
+  assert.equal(header, `v1 ${timeMs} ${nonce} ${DIGEST} ${version1Mac(...parts)}`);
+  const forged = isRefused(/signed with another/);
+  assert.throws(() => verifier.check(request, header), forged);
+  assert.throws(() => verifier.check({ ...request, understands: "1-3" }, header, vouch), forged);
+  assert.equal(verifier.check(request, header, vouch).mac, mac);
+
+  const answer = { status: 200, protocol: "1", understands: "1-2", from: "b", ring: "ring" };
+  const seal = verifier.signAnswer(mac, answer, DIGEST);
+  assert.equal(seal.header, version1Mac("answer", mac, "200", "b", "ring", DIGEST));
+  signer.checkAnswer(mac, answer, DIGEST, seal);
+  assert.throws(() => signer.checkAnswer(mac, answer, DIGEST, { ...seal, vouch: undefined }), forged);
+  assert.throws(() => signer.checkAnswer(mac, answer, DIGEST, { ...seal, vouch }), forged);
+  assert.throws(() => signer.checkAnswer(mac, { ...answer, understands: "1-3" }, DIGEST, seal), forged);
+});
+
+test("in version 1 a node that says nothing of versions needs no voucher", () => {
+  const { signer, verifier } = setup();
+  const silent = { protocol: "1", understands: "-" };
+  const { header, vouch, mac } = signer.sign({ ...REQUEST, ...silent }, DIGEST);
+  assert.equal(vouch, undefined);
+  assert.equal(verifier.check({ ...REQUEST, ...silent }, header).mac, mac);
+  const answer = { status: 200, ...silent, from: "b", ring: "ring" };
+  const { vouch: none, ...seal } = verifier.signAnswer(mac, answer, DIGEST);
+  assert.equal(none, undefined);
+  signer.checkAnswer(mac, answer, DIGEST, { ...seal, vouch: undefined });
 });

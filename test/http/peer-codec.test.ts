@@ -53,7 +53,7 @@ test("decodeRequests and decodeReplies give back what was encoded, in order", ()
         request: request as CallRequest,
         trace,
       }));
-      const requests = decodeRequests(joinFrames(messages.map(encodeRequest)));
+      const requests = decodeRequests(joinFrames(messages.map((message) => encodeRequest(message))));
       assert.deepEqual(requests.map(withoutUndefined), messages.map(withoutUndefined));
       const replies = made.map(([{ reply }]) => reply as CallReply);
       const decoded = decodeReplies(joinFrames(replies.map(encodeReply)), replies.length);

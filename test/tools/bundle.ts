@@ -7,7 +7,8 @@ import { PROJECT } from "./project.ts";
 const BANNER = 'import { createRequire as atollCreateRequire } from "node:module";\n' +
   "const require = atollCreateRequire(import.meta.url);";
 
-export async function bundle(outfile: string): Promise<{ sizeBytes: number }> {
+/** `version`: of the protocol between nodes; a build of it understands no other. By default what the source says. */
+export async function bundle(outfile: string, version?: number): Promise<{ sizeBytes: number }> {
   const common = {
     absWorkingDir: PROJECT,
     bundle: true,
@@ -27,7 +28,10 @@ export async function bundle(outfile: string): Promise<{ sizeBytes: number }> {
     ...common,
     entryPoints: [join("src", "main.ts")],
     outfile,
-    define: { ATOLL_CATALOG_WORKER: JSON.stringify(worker.outputFiles[0]!.text) },
+    define: {
+      ATOLL_CATALOG_WORKER: JSON.stringify(worker.outputFiles[0]!.text),
+      ...(version !== undefined && { ATOLL_ONLY_PEER_PROTOCOL: String(version) }),
+    },
     banner: { js: BANNER },
     minify: false,
     sourcemap: false,
