@@ -2,8 +2,16 @@
  * What a layout becomes by a change of its members: moving, until the new replicas have what the old ones had, then
  * settled. Whoever proposes a layout computes it by this, and the document is what all go by.
  */
-import { replicaSince, sameMembers, setsOfPartition } from "./layout.ts";
-import { type Layout, LAYOUT_FORMAT, type LayoutNode, type Table } from "./layout.ts";
+import {
+  type Layout,
+  LAYOUT_FORMAT,
+  type LayoutNode,
+  replicaSince,
+  sameLayout,
+  sameMembers,
+  setsOfPartition,
+  type Table,
+} from "./layout.ts";
 import { computeTable } from "./layout-table.ts";
 import { chooseVoters } from "./layout-voters.ts";
 import { majorityOf } from "./quorum.ts";
@@ -150,12 +158,12 @@ function sorted(nodes: LayoutNode[]): LayoutNode[] {
 }
 
 function isAlike(a: Layout, b: Layout): boolean {
-  const what = (layout: Layout): string =>
-    JSON.stringify({ ...layout, number: 0, format: 0, since: undefined, fromSince: undefined }, keysInOrder);
-  return what(a) === what(b);
-}
-
-function keysInOrder(_: string, value: unknown): unknown {
-  if (value === null || typeof value !== "object" || Array.isArray(value)) return value;
-  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+  const what = (layout: Layout): Layout => ({
+    ...layout,
+    number: 0,
+    format: 1,
+    since: undefined,
+    fromSince: undefined,
+  });
+  return sameLayout(what(a), what(b));
 }

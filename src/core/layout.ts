@@ -93,6 +93,11 @@ export function sameMembers<T>(a: readonly T[], b: readonly T[]): boolean {
   return a.length === b.length && a.every((one) => b.includes(one));
 }
 
+/** Whether they say the same, in whatever order their fields came: a layout that was away comes back in another. */
+export function sameLayout(a: Layout, b: Layout): boolean {
+  return JSON.stringify(a, keysInOrder) === JSON.stringify(b, keysInOrder);
+}
+
 /** The partitions a node is a replica of, in either table. */
 export function partitionsOf(layout: Layout, id: string): number[] {
   return [...layout.table.keys()].filter((partition) =>
@@ -139,4 +144,9 @@ function tableProblem({ nodes }: Layout, table: Table, copies?: number): string 
 /** Rows are short, and there are many of them: cheaper than a set of each. */
 function hasTwins(row: readonly number[]): boolean {
   return row.some((index, at) => row.indexOf(index) !== at);
+}
+
+function keysInOrder(_: string, value: unknown): unknown {
+  if (value === null || typeof value !== "object" || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
 }

@@ -8,6 +8,7 @@ import {
   layoutProblem,
   replicasOf,
   replicasOfPartition,
+  sameLayout,
 } from "../../src/core/layout.ts";
 import { partitionOf } from "../../src/core/partitions.ts";
 
@@ -18,6 +19,27 @@ function ring(count: number, zones: number): LayoutNode[] {
     return { id: `node${String(i).padStart(2, "0")}`, region: zone, zone, weight: 1 };
   });
 }
+
+test("sameLayout sees past the order of fields, and nothing else", () => {
+  const nodes = [{ id: "a", region: "r", zone: "z", weight: 1 }];
+  const layout = foundingLayout("ring", 1, nodes);
+  const { table, nodes: [node], ...rest } = layout;
+  const turned = {
+    table,
+    nodes: [Object.fromEntries(Object.entries(node!).toReversed())],
+    ...rest,
+  } as typeof layout;
+  assert.ok(sameLayout(layout, turned));
+  for (
+    const other of [
+      { ...layout, number: 2 },
+      { ...layout, from: table },
+      { ...layout, since: table },
+      { ...layout, leaving: ["a"] },
+      { ...layout, nodes: [{ ...nodes[0]!, weight: 2 }] },
+    ]
+  ) assert.equal(sameLayout(layout, other), false);
+});
 
 test("foundingLayout is the same in whatever order the members come", () => {
   const members = ring(7, 3);

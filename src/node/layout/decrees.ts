@@ -4,7 +4,7 @@
  * looks at its own change again.
  */
 import { type Ballot, compareBallots, nextBallot, NO_BALLOT } from "../../core/ballot.ts";
-import type { Layout } from "../../core/layout.ts";
+import { type Layout, sameLayout } from "../../core/layout.ts";
 import type { Planned } from "../../core/layout-change.ts";
 import { Tally, type Testimony, Witnesses } from "../../core/quorum.ts";
 import { AtollError, messageOf } from "../../errors.ts";
@@ -72,7 +72,7 @@ export class Decrees {
         const decided = await this.#decide(current, own, ballot);
         await layouts.adopt(decided);
         // Also one that an earlier try of ours had brought as far as some voter.
-        if (JSON.stringify(decided) === JSON.stringify(own)) return { kind: "decided", layout: own };
+        if (sameLayout(decided, own)) return { kind: "decided", layout: own };
         continue; // somebody else's: then on top of that
       } catch (error) {
         reason = error;
