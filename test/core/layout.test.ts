@@ -23,12 +23,8 @@ function ring(count: number, zones: number): LayoutNode[] {
 test("sameLayout sees past the order of fields, and nothing else", () => {
   const nodes = [{ id: "a", region: "r", zone: "z", weight: 1 }];
   const layout = foundingLayout("ring", 1, nodes);
-  const { table, nodes: [node], ...rest } = layout;
-  const turned = {
-    table,
-    nodes: [Object.fromEntries(Object.entries(node!).toReversed())],
-    ...rest,
-  } as typeof layout;
+  const { table, ...rest } = layout;
+  const turned = { table, ...rest, nodes: [{ weight: 1, zone: "z", region: "r", id: "a" }] };
   assert.ok(sameLayout(layout, turned));
   for (
     const other of [
