@@ -85,3 +85,14 @@ export function utf8Length(text: string): number {
 function quote(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 }
+
+/** A stretch of names in order of their UTF-8 bytes. */
+export interface ScanRange {
+  /** Only names that begin with it. */
+  readonly prefix: Name;
+  /** Only names greater than this; "" for all. */
+  readonly after: Name;
+  /** Names that begin with this are passed over too: for leaping past a common prefix. */
+  readonly afterPrefix?: Name;
+  readonly limit: number;
+}

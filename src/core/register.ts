@@ -6,6 +6,7 @@
  */
 import { type Ballot, compareBallots, NO_BALLOT, sameBallot } from "./ballot.ts";
 import type { Manifest } from "./manifest.ts";
+import type { Name } from "./names.ts";
 
 /** What a register can hold. A tombstone keeps the version, so that versions never repeat. */
 export type Content = { readonly kind: "object"; readonly manifest: Manifest } | {
@@ -31,6 +32,12 @@ export interface AcceptorState {
   readonly promised: Ballot;
   readonly accepted: Ballot;
   readonly value: RegisterValue | null;
+}
+
+/** An acceptor's state with the name it is of. */
+export interface RegisterRow {
+  readonly name: Name;
+  readonly state: AcceptorState;
 }
 
 /**
