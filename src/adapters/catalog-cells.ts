@@ -11,15 +11,26 @@ import { DamagedRegister } from "../errors.ts";
 /** Name, promised counter and node, accepted counter and node, value as JSON. */
 export type RegisterCells = readonly [string, number, string, number, string, string | null];
 
+/** No row's checksum, which is never negative: of a row made for a name whose own was lost. */
+export const LOST = -1;
+
 export function cellsChecksum(cells: RegisterCells): number {
   return crc32(cells.join("\n"));
 }
 
 export function damagedRow(name: string, what: string): DamagedRegister {
-  return new DamagedRegister(
-    name,
-    `wanted the catalog's row of register ${quoteName(name)}, got a damaged one: ${what}`,
-  );
+  return new DamagedRegister(name, damageOf(name, what));
+}
+
+/** A name cannot be believed, this one or another's: which register is damaged is known after `mendRegisters`. */
+export class Contradiction extends DamagedRegister {}
+
+export function contradiction(name: string, what: string): Contradiction {
+  return new Contradiction(name, damageOf(name, what));
+}
+
+function damageOf(name: string, what: string): string {
+  return `wanted the catalog's row of register ${quoteName(name)}, got a damaged one: ${what}`;
 }
 
 export function quoteName(name: string): string {

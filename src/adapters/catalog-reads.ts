@@ -2,32 +2,30 @@
 import { Buffer } from "node:buffer";
 import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
 import type { ChunkId } from "../core/manifest.ts";
-import type { Name } from "../core/names.ts";
-import { AtollError } from "../errors.ts";
-import type { ScanRange } from "../ports.ts";
-import { cellsChecksum, damagedRow, type RegisterCells } from "./catalog-cells.ts";
-import type { CatalogExchanges, FloorCells, Question } from "./catalog-messages.ts";
-import { stretchesOf } from "./catalog-ranges.ts";
+import type { FloorCells, Question } from "./catalog-messages.ts";
+import { RegisterReads } from "./catalog-registers.ts";
+import { bytesOf, type SqlRow, textOf } from "./catalog-values.ts";
 
-const ROW = "name, promised_counter, promised_node, accepted_counter, accepted_node, value, checksum";
-type SqlRow = Record<string, SQLOutputValue>;
+export type ReadQuestion = Exclude<Question, Question<"commit" | "mend" | "close">>;
 
 export class CatalogReads {
   readonly #sql: ReturnType<typeof statements>;
+  readonly #registers: RegisterReads;
 
   constructor(database: DatabaseSync) {
     this.#sql = statements(database);
+    this.#registers = new RegisterReads(database);
   }
 
   /** Throws what SQLite throws, and `damaged`. */
-  answer(question: Exclude<Question, Question<"commit" | "close">>): unknown {
+  answer(question: ReadQuestion): unknown {
     switch (question.type) {
       case "register":
-        return this.#register(question.name);
+        return this.#registers.register(question.name);
       case "scan":
-        return this.#scan(question.range);
+        return this.#registers.scan(question.range, question.thorough);
       case "slot-rows":
-        return this.#slotRows(question);
+        return this.#registers.slotRows(question);
       case "chunk":
         return this.#chunk(question.chunk);
       case "has-chunks":
@@ -61,26 +59,6 @@ export class CatalogReads {
     }
   }
 
-  #register(name: Name): RegisterCells | undefined {
-    const row = this.#sql.register.get(Buffer.from(name));
-    return row && cellsOf(row);
-  }
-
-  #scan(range: ScanRange): RegisterCells[] {
-    const rows: RegisterCells[] = [];
-    for (const { from, to } of stretchesOf(range)) {
-      const left = range.limit - rows.length;
-      if (left <= 0) break;
-      const found = to ? this.#sql.scanTo.all(from, to, left) : this.#sql.scanOn.all(from, left);
-      for (const row of found) rows.push(cellsOf(row));
-    }
-    return rows;
-  }
-
-  #slotRows({ slot, after, limit, end }: CatalogExchanges["slot-rows"]["asks"]): RegisterCells[] {
-    return this.#sql.slotRows.all(slot, Buffer.from(after), end, limit).map(cellsOf);
-  }
-
   #chunk(id: ChunkId): ArrayBuffer | undefined {
     const row = this.#sql.chunk.get(chunkKey(id));
     return row && bareBuffer(bytesOf(row["bytes"]));
@@ -89,18 +67,9 @@ export class CatalogReads {
 
 function statements(database: DatabaseSync) {
   const prepare = (sql: string): StatementSync => database.prepare(sql);
-  const scan = (upTo: string) =>
-    `SELECT ${ROW} FROM registers WHERE name >= ? ${upTo} AND value IS NOT NULL ORDER BY name LIMIT ?`;
   const owedTo = (length: string) =>
     `SELECT name, chunk FROM owed WHERE node = ? AND length(chunk) ${length} ORDER BY turn LIMIT ?`;
   return {
-    register: prepare(`SELECT ${ROW} FROM registers WHERE name = ?`),
-    scanTo: prepare(scan("AND name < ?")),
-    scanOn: prepare(scan("")),
-    slotRows: prepare(
-      `SELECT ${ROW} FROM registers INDEXED BY registers_slot
-        WHERE (slot, name) > (?, ?) AND slot < ? ORDER BY slot, name LIMIT ?`,
-    ),
     chunk: prepare("SELECT bytes FROM chunks WHERE id = ?"),
     hasChunk: prepare("SELECT 1 FROM chunks WHERE id = ?"),
     listChunks: prepare("SELECT id, length(bytes) AS size FROM chunks WHERE id > ? ORDER BY id LIMIT ?"),
@@ -118,21 +87,6 @@ function statements(database: DatabaseSync) {
   };
 }
 
-function cellsOf(row: SqlRow): RegisterCells {
-  const name = textOf(row["name"]);
-  const { value } = row;
-  const cells: RegisterCells = [
-    name,
-    Number(row["promised_counter"]),
-    String(row["promised_node"]),
-    Number(row["accepted_counter"]),
-    String(row["accepted_node"]),
-    value === null || value === undefined ? null : String(value),
-  ];
-  if (cellsChecksum(cells) !== row["checksum"]) throw damagedRow(name, "its checksum does not match");
-  return cells;
-}
-
 function floorOf(row: SqlRow): FloorCells {
   return [
     Number(row["slot"]),
@@ -148,18 +102,6 @@ export function chunkKey(id: ChunkId): Uint8Array {
 
 function idOf(value: SQLOutputValue | undefined): ChunkId {
   return Buffer.from(bytesOf(value)).toString("hex");
-}
-
-function bytesOf(value: SQLOutputValue | undefined): Uint8Array {
-  if (value instanceof Uint8Array) return value;
-  throw new AtollError(
-    "internal",
-    `wanted bytes in the catalog, got ${value === null ? "null" : typeof value}`,
-  );
-}
-
-function textOf(value: SQLOutputValue | undefined): string {
-  return Buffer.from(bytesOf(value)).toString();
 }
 
 function bareBuffer(bytes: Uint8Array): ArrayBuffer {

@@ -13,7 +13,7 @@ const PAGE_CACHE_BYTES = 16 << 20;
 /** The log is folded into the database at this size, and cut back to it after a burst. A larger one merges more writes. */
 const LOG_BYTES = 16 << 20;
 
-const TABLES = `
+export const REGISTERS_TABLE = `
   -- Clustered by name: a scan reads neighbours.
   CREATE TABLE registers (
     name BLOB PRIMARY KEY,
@@ -25,6 +25,16 @@ const TABLES = `
     checksum INTEGER NOT NULL,
     slot INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
+`;
+
+/** The second witness of every name: see catalog-registers.ts. */
+export const REGISTERS_INDEX = `
+  -- In order of name within a slot, since the table is clustered by name.
+  CREATE INDEX registers_slot ON registers (slot);
+`;
+
+const TABLES = `
+  ${REGISTERS_TABLE}
   -- Rows of many KiB would make a clustered key deep: the index stays apart.
   CREATE TABLE chunks (id BLOB PRIMARY KEY NOT NULL, bytes BLOB NOT NULL) STRICT;
   CREATE TABLE incomplete (turn INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, version INTEGER NOT NULL) STRICT;
@@ -33,8 +43,7 @@ const TABLES = `
 
 /** What version 2 added: who is owed what, and what replicas compare. */
 const TABLES_2 = `
-  -- In order of name within a slot, since the table is clustered by name.
-  CREATE INDEX registers_slot ON registers (slot);
+  ${REGISTERS_INDEX}
   -- chunk: empty for a change of the register itself.
   CREATE TABLE owed (
     turn INTEGER PRIMARY KEY,
