@@ -2,6 +2,7 @@
 import { Buffer } from "node:buffer";
 import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
 import type { ChunkId } from "../core/manifest.ts";
+import { damagedDocument, documentChecksum } from "./catalog-cells.ts";
 import type { FloorCells, Question } from "./catalog-messages.ts";
 import { RegisterReads } from "./catalog-registers.ts";
 import { bytesOf, type SqlRow, textOf } from "./catalog-values.ts";
@@ -52,11 +53,17 @@ export class CatalogReads {
         return this.#sql.digests.all().map((row) => [Number(row["slot"]), String(row["digest"])]);
       case "floors":
         return this.#sql.floors.all().map(floorOf);
-      case "document": {
-        const row = this.#sql.document.get(Buffer.from(question.key));
-        return row && textOf(row["text"]);
-      }
+      case "document":
+        return this.#document(question.key);
     }
+  }
+
+  /** One that is not found may lie there under a key that was damaged: there are few, so all are looked at. */
+  #document(key: string): string | undefined {
+    const row = this.#sql.document.get(Buffer.from(key));
+    if (row) return documentText(row);
+    for (const other of this.#sql.documents.all()) documentText(other);
+    return undefined;
   }
 
   #chunk(id: ChunkId): ArrayBuffer | undefined {
@@ -83,8 +90,16 @@ function statements(database: DatabaseSync) {
     changedSlots: prepare("SELECT slot, turn FROM slots WHERE digested IS NOT turn ORDER BY turn LIMIT ?"),
     digests: prepare("SELECT slot, digest FROM slots WHERE digest IS NOT NULL AND digest <> ''"),
     floors: prepare("SELECT slot, version, promised_counter, promised_node FROM floors"),
-    document: prepare("SELECT text FROM documents WHERE key = ?"),
+    document: prepare("SELECT key, text, checksum FROM documents WHERE key = ?"),
+    documents: prepare("SELECT key, text, checksum FROM documents"),
   };
+}
+
+function documentText(row: SqlRow): string {
+  const [key, text] = [bytesOf(row["key"]), bytesOf(row["text"])];
+  const checksum = row["checksum"];
+  if (checksum !== null && checksum !== documentChecksum(key, text)) throw damagedDocument(textOf(key));
+  return textOf(text);
 }
 
 function floorOf(row: SqlRow): FloorCells {

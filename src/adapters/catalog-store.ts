@@ -8,7 +8,7 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { Name } from "../core/names.ts";
 import { slotOf } from "../core/partitions.ts";
 import { AtollError, DamagedRegister, messageOf } from "../errors.ts";
-import { cellsChecksum, Contradiction } from "./catalog-cells.ts";
+import { cellsChecksum, Contradiction, documentChecksum } from "./catalog-cells.ts";
 import { mendRegisters } from "./catalog-mend.ts";
 import type { CatalogWorkerOptions, ChangeCells, Fault, Mended } from "./catalog-messages.ts";
 import { CatalogReads, chunkKey } from "./catalog-reads.ts";
@@ -134,8 +134,9 @@ export class CatalogStore {
       sql.run(node, Buffer.from(name), chunkKey(chunk));
     }
     for (const [slot, digest, turn] of change.digests) this.#sql.setDigest.run(digest, turn, slot);
-    for (const [key, text] of change.documents) {
-      this.#sql.putDocument.run(Buffer.from(key), Buffer.from(text));
+    for (const document of change.documents) {
+      const [key, text] = document.map((part) => Buffer.from(part)) as [Buffer, Buffer];
+      this.#sql.putDocument.run(key, text, documentChecksum(key, text));
     }
   }
 
@@ -181,7 +182,7 @@ function statements(database: DatabaseSync) {
     deleteIncomplete: prepare("DELETE FROM incomplete WHERE name = ?"),
     putOwed: prepare("INSERT INTO owed (node, name, chunk) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"),
     deleteOwed: prepare("DELETE FROM owed WHERE node = ? AND name = ? AND chunk = ?"),
-    putDocument: prepare("INSERT OR REPLACE INTO documents (key, text) VALUES (?, ?)"),
+    putDocument: prepare("INSERT OR REPLACE INTO documents (key, text, checksum) VALUES (?, ?, ?)"),
   };
 }
 
