@@ -222,6 +222,19 @@ test("of a register that was written anew while its row could not be found the l
   }
 });
 
+test("a row under a neighbour's name is not taken for the neighbour's, nor replaced in its stead", async () => {
+  for (const bits of [1, 2, 4, 8]) {
+    await using damaged = await opened((path) => flip(path, "registers", LEAF, LAST_DIGIT, bits));
+    const { catalog } = damaged;
+    const neighbour = LEAF.replace("061", `06${1 ^ bits}`);
+    await catalog.commit({ registers: [row(neighbour, 9)] });
+    await assert.rejects(catalog.scan(everything), isDamaged(LEAF));
+    assert.deepEqual(await catalog.register(neighbour), row(neighbour, 9).state);
+    await catalog.commit({ registers: [row(LEAF, 5)] });
+    assert.deepEqual(await all(catalog), rows.map((one) => one.name === neighbour ? row(neighbour, 9) : one));
+  }
+});
+
 test("where there is no room to make the registers anew, one is damaged and the others are served", async () => {
   await using damaged = await opened((path) => flip(path, "registers", LEAF, LAST_DIGIT, 8), 4096);
   const { catalog, mends } = damaged;
