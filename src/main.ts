@@ -90,7 +90,14 @@ async function serve(config: Config): Promise<void> {
   const log = createJsonLog(process.stdout, clock);
   const directory = await openDataDirectory({ path: config.dataDir });
   const nodeId = await identity(config, directory, random.hex(8));
-  const catalog = await openSqliteCatalog({ path: directory.catalogPath });
+  const catalog = await openSqliteCatalog({
+    path: directory.catalogPath,
+    onMended: ({ rows, damaged }) =>
+      log.warn("the catalog's registers and their index contradicted each other, and were made anew", {
+        rows,
+        damaged,
+      }),
+  });
   const chunkFiles = await openChunkFiles({ directory: directory.chunkDirectory });
   const chunkCache = await openDiskCache({
     directory: directory.cacheDirectory,

@@ -85,8 +85,11 @@ export interface StoredChunk {
 export interface Catalog {
   commit(change: CatalogChange): Promise<void>;
   register(name: Name): Promise<AcceptorState | undefined>;
-  /** Registers with an accepted value, tombstones too. Fewer than `limit` rows means that the range ended. */
-  scan(range: ScanRange): Promise<RegisterRow[]>;
+  /**
+   * Registers with an accepted value, tombstones too. Fewer than `limit` rows means that the range ended. `thorough`, and
+   * slower: damage that only other questions would meet is found as well.
+   */
+  scan(range: ScanRange, thorough?: boolean): Promise<RegisterRow[]>;
   /** A small chunk's bytes, unverified. */
   chunk(id: ChunkId): Promise<Uint8Array | undefined>;
   hasChunks(ids: readonly ChunkId[]): Promise<boolean[]>;

@@ -34,6 +34,12 @@ export interface ChangeCells {
   readonly digests: readonly (readonly [number, string, number])[];
 }
 
+/** What `mendRegisters` made anew: rows that were whole, and names whose rows were not. */
+export interface Mended {
+  readonly rows: number;
+  readonly damaged: number;
+}
+
 export type FloorCells = readonly [number, number, number, string];
 
 export const NO_CHANGE: ChangeCells = {
@@ -52,7 +58,7 @@ export const NO_CHANGE: ChangeCells = {
 export interface CatalogExchanges {
   commit: { asks: { readonly change: ChangeCells }; gets: undefined };
   register: { asks: { readonly name: Name }; gets: RegisterCells | undefined };
-  scan: { asks: { readonly range: ScanRange }; gets: RegisterCells[] };
+  scan: { asks: { readonly range: ScanRange; readonly thorough: boolean }; gets: RegisterCells[] };
   chunk: { asks: { readonly chunk: ChunkId }; gets: ArrayBuffer | undefined };
   "has-chunks": { asks: { readonly chunks: readonly ChunkId[] }; gets: boolean[] };
   incomplete: { asks: { readonly limit: number }; gets: [Name, number][] };
@@ -71,6 +77,7 @@ export interface CatalogExchanges {
   "changed-slots": { asks: { readonly limit: number }; gets: [number, number][] };
   digests: { asks: unknown; gets: [number, string][] };
   floors: { asks: unknown; gets: FloorCells[] };
+  mend: { asks: unknown; gets: undefined };
   close: { asks: unknown; gets: undefined };
 }
 
@@ -86,9 +93,16 @@ export interface Fault {
   readonly message: string;
   /** Of a damaged row. */
   readonly register?: Name | undefined;
+  /** A `Contradiction`. */
+  readonly contradicts?: boolean | undefined;
 }
 
 export type Answer = { readonly id: number; readonly value?: unknown; readonly fault?: Fault | undefined };
+
+/** Said unasked. */
+export interface Notice {
+  readonly mended: Mended;
+}
 
 /** The first thing a worker says, once: it is open, or why it is not. */
 export interface Opened {

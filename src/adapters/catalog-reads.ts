@@ -2,32 +2,31 @@
 import { Buffer } from "node:buffer";
 import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
 import type { ChunkId } from "../core/manifest.ts";
-import type { Name } from "../core/names.ts";
-import { AtollError } from "../errors.ts";
-import type { ScanRange } from "../ports.ts";
-import { cellsChecksum, damagedRow, type RegisterCells } from "./catalog-cells.ts";
-import type { CatalogExchanges, FloorCells, Question } from "./catalog-messages.ts";
-import { stretchesOf } from "./catalog-ranges.ts";
+import { damagedDocument, documentChecksum } from "./catalog-cells.ts";
+import type { FloorCells, Question } from "./catalog-messages.ts";
+import { RegisterReads } from "./catalog-registers.ts";
+import { bytesOf, type SqlRow, textOf } from "./catalog-values.ts";
 
-const ROW = "name, promised_counter, promised_node, accepted_counter, accepted_node, value, checksum";
-type SqlRow = Record<string, SQLOutputValue>;
+export type ReadQuestion = Exclude<Question, Question<"commit" | "mend" | "close">>;
 
 export class CatalogReads {
   readonly #sql: ReturnType<typeof statements>;
+  readonly #registers: RegisterReads;
 
   constructor(database: DatabaseSync) {
     this.#sql = statements(database);
+    this.#registers = new RegisterReads(database);
   }
 
   /** Throws what SQLite throws, and `damaged`. */
-  answer(question: Exclude<Question, Question<"commit" | "close">>): unknown {
+  answer(question: ReadQuestion): unknown {
     switch (question.type) {
       case "register":
-        return this.#register(question.name);
+        return this.#registers.register(question.name);
       case "scan":
-        return this.#scan(question.range);
+        return this.#registers.scan(question.range, question.thorough);
       case "slot-rows":
-        return this.#slotRows(question);
+        return this.#registers.slotRows(question);
       case "chunk":
         return this.#chunk(question.chunk);
       case "has-chunks":
@@ -54,31 +53,17 @@ export class CatalogReads {
         return this.#sql.digests.all().map((row) => [Number(row["slot"]), String(row["digest"])]);
       case "floors":
         return this.#sql.floors.all().map(floorOf);
-      case "document": {
-        const row = this.#sql.document.get(Buffer.from(question.key));
-        return row && textOf(row["text"]);
-      }
+      case "document":
+        return this.#document(question.key);
     }
   }
 
-  #register(name: Name): RegisterCells | undefined {
-    const row = this.#sql.register.get(Buffer.from(name));
-    return row && cellsOf(row);
-  }
-
-  #scan(range: ScanRange): RegisterCells[] {
-    const rows: RegisterCells[] = [];
-    for (const { from, to } of stretchesOf(range)) {
-      const left = range.limit - rows.length;
-      if (left <= 0) break;
-      const found = to ? this.#sql.scanTo.all(from, to, left) : this.#sql.scanOn.all(from, left);
-      for (const row of found) rows.push(cellsOf(row));
-    }
-    return rows;
-  }
-
-  #slotRows({ slot, after, limit, end }: CatalogExchanges["slot-rows"]["asks"]): RegisterCells[] {
-    return this.#sql.slotRows.all(slot, Buffer.from(after), end, limit).map(cellsOf);
+  /** One that is not found may lie there under a key that was damaged: there are few, so all are looked at. */
+  #document(key: string): string | undefined {
+    const row = this.#sql.document.get(Buffer.from(key));
+    if (row) return documentText(row);
+    for (const other of this.#sql.documents.all()) documentText(other);
+    return undefined;
   }
 
   #chunk(id: ChunkId): ArrayBuffer | undefined {
@@ -89,18 +74,9 @@ export class CatalogReads {
 
 function statements(database: DatabaseSync) {
   const prepare = (sql: string): StatementSync => database.prepare(sql);
-  const scan = (upTo: string) =>
-    `SELECT ${ROW} FROM registers WHERE name >= ? ${upTo} AND value IS NOT NULL ORDER BY name LIMIT ?`;
   const owedTo = (length: string) =>
     `SELECT name, chunk FROM owed WHERE node = ? AND length(chunk) ${length} ORDER BY turn LIMIT ?`;
   return {
-    register: prepare(`SELECT ${ROW} FROM registers WHERE name = ?`),
-    scanTo: prepare(scan("AND name < ?")),
-    scanOn: prepare(scan("")),
-    slotRows: prepare(
-      `SELECT ${ROW} FROM registers INDEXED BY registers_slot
-        WHERE (slot, name) > (?, ?) AND slot < ? ORDER BY slot, name LIMIT ?`,
-    ),
     chunk: prepare("SELECT bytes FROM chunks WHERE id = ?"),
     hasChunk: prepare("SELECT 1 FROM chunks WHERE id = ?"),
     listChunks: prepare("SELECT id, length(bytes) AS size FROM chunks WHERE id > ? ORDER BY id LIMIT ?"),
@@ -114,23 +90,16 @@ function statements(database: DatabaseSync) {
     changedSlots: prepare("SELECT slot, turn FROM slots WHERE digested IS NOT turn ORDER BY turn LIMIT ?"),
     digests: prepare("SELECT slot, digest FROM slots WHERE digest IS NOT NULL AND digest <> ''"),
     floors: prepare("SELECT slot, version, promised_counter, promised_node FROM floors"),
-    document: prepare("SELECT text FROM documents WHERE key = ?"),
+    document: prepare("SELECT key, text, checksum FROM documents WHERE key = ?"),
+    documents: prepare("SELECT key, text, checksum FROM documents"),
   };
 }
 
-function cellsOf(row: SqlRow): RegisterCells {
-  const name = textOf(row["name"]);
-  const { value } = row;
-  const cells: RegisterCells = [
-    name,
-    Number(row["promised_counter"]),
-    String(row["promised_node"]),
-    Number(row["accepted_counter"]),
-    String(row["accepted_node"]),
-    value === null || value === undefined ? null : String(value),
-  ];
-  if (cellsChecksum(cells) !== row["checksum"]) throw damagedRow(name, "its checksum does not match");
-  return cells;
+function documentText(row: SqlRow): string {
+  const [key, text] = [bytesOf(row["key"]), bytesOf(row["text"])];
+  const checksum = row["checksum"];
+  if (checksum !== null && checksum !== documentChecksum(key, text)) throw damagedDocument(textOf(key));
+  return textOf(text);
 }
 
 function floorOf(row: SqlRow): FloorCells {
@@ -148,18 +117,6 @@ export function chunkKey(id: ChunkId): Uint8Array {
 
 function idOf(value: SQLOutputValue | undefined): ChunkId {
   return Buffer.from(bytesOf(value)).toString("hex");
-}
-
-function bytesOf(value: SQLOutputValue | undefined): Uint8Array {
-  if (value instanceof Uint8Array) return value;
-  throw new AtollError(
-    "internal",
-    `wanted bytes in the catalog, got ${value === null ? "null" : typeof value}`,
-  );
-}
-
-function textOf(value: SQLOutputValue | undefined): string {
-  return Buffer.from(bytesOf(value)).toString();
 }
 
 function bareBuffer(bytes: Uint8Array): ArrayBuffer {

@@ -6,14 +6,15 @@
 import type { DatabaseSync } from "node:sqlite";
 import { slotOf } from "../core/partitions.ts";
 import { AtollError } from "../errors.ts";
+import { documentChecksum } from "./catalog-cells.ts";
 
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 const PAGE_BYTES = 4096;
 const PAGE_CACHE_BYTES = 16 << 20;
 /** The log is folded into the database at this size, and cut back to it after a burst. A larger one merges more writes. */
 const LOG_BYTES = 16 << 20;
 
-const TABLES = `
+export const REGISTERS_TABLE = `
   -- Clustered by name: a scan reads neighbours.
   CREATE TABLE registers (
     name BLOB PRIMARY KEY,
@@ -25,6 +26,16 @@ const TABLES = `
     checksum INTEGER NOT NULL,
     slot INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
+`;
+
+/** The second witness of every name: see catalog-registers.ts. */
+export const REGISTERS_INDEX = `
+  -- In order of name within a slot, since the table is clustered by name.
+  CREATE INDEX registers_slot ON registers (slot);
+`;
+
+const TABLES = `
+  ${REGISTERS_TABLE}
   -- Rows of many KiB would make a clustered key deep: the index stays apart.
   CREATE TABLE chunks (id BLOB PRIMARY KEY NOT NULL, bytes BLOB NOT NULL) STRICT;
   CREATE TABLE incomplete (turn INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, version INTEGER NOT NULL) STRICT;
@@ -33,8 +44,7 @@ const TABLES = `
 
 /** What version 2 added: who is owed what, and what replicas compare. */
 const TABLES_2 = `
-  -- In order of name within a slot, since the table is clustered by name.
-  CREATE INDEX registers_slot ON registers (slot);
+  ${REGISTERS_INDEX}
   -- chunk: empty for a change of the register itself.
   CREATE TABLE owed (
     turn INTEGER PRIMARY KEY,
@@ -54,6 +64,11 @@ const TABLES_2 = `
     promised_counter INTEGER NOT NULL,
     promised_node TEXT NOT NULL
   ) STRICT;
+`;
+
+/** What version 3 added. Where the checksum is null, the text is not checked. */
+const TABLES_3 = `
+  ALTER TABLE documents ADD COLUMN checksum INTEGER;
   PRAGMA user_version = ${SCHEMA_VERSION};
 `;
 
@@ -77,7 +92,7 @@ export function prepareDatabase(database: DatabaseSync, maxBytes: number | undef
   if (maxBytes !== undefined) database.exec(`PRAGMA max_page_count = ${Math.ceil(maxBytes / PAGE_BYTES)}`);
   const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"]);
   if (version === SCHEMA_VERSION) return;
-  if (version === 1) return migrate(database);
+  if (version === 1 || version === 2) return migrate(database, version);
   if (version !== 0) {
     throw new AtollError(
       "data-dir",
@@ -91,12 +106,24 @@ export function prepareDatabase(database: DatabaseSync, maxBytes: number | undef
       `wanted a catalog, got a database with ${tables} tables of another kind`,
     );
   }
-  database.exec(`BEGIN; ${TABLES} ${TABLES_2} COMMIT`);
+  database.exec(`BEGIN; ${TABLES} ${TABLES_2} ${TABLES_3} COMMIT`);
 }
 
-/** From version 1, in one transaction. Every slot begins as changed, so that its digest is made. */
-function migrate(database: DatabaseSync): void {
-  database.exec(`BEGIN; ALTER TABLE registers ADD COLUMN slot INTEGER NOT NULL DEFAULT 0; ${TABLES_2}`);
+/** In one transaction. */
+function migrate(database: DatabaseSync, from: number): void {
+  database.exec("BEGIN");
+  if (from < 2) addSlots(database);
+  database.exec(TABLES_3);
+  const setChecksum = database.prepare("UPDATE documents SET checksum = ? WHERE key = ?");
+  for (const { key, text } of database.prepare("SELECT key, text FROM documents").all()) {
+    setChecksum.run(documentChecksum(key as Uint8Array, text as Uint8Array), key!);
+  }
+  database.exec("COMMIT");
+}
+
+/** Every slot begins as changed, so that its digest is made. */
+function addSlots(database: DatabaseSync): void {
+  database.exec(`ALTER TABLE registers ADD COLUMN slot INTEGER NOT NULL DEFAULT 0; ${TABLES_2}`);
   const setSlot = database.prepare("UPDATE registers SET slot = ? WHERE name = ?");
   const markSlot = database.prepare("INSERT OR REPLACE INTO slots (slot, turn) VALUES (?, 0)");
   for (const { name } of database.prepare("SELECT name FROM registers").all()) {
@@ -105,5 +132,4 @@ function migrate(database: DatabaseSync): void {
     setSlot.run(slot, bytes);
     markSlot.run(slot);
   }
-  database.exec("COMMIT");
 }

@@ -8,10 +8,14 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { Name } from "../core/names.ts";
 import { slotOf } from "../core/partitions.ts";
 import { AtollError, DamagedRegister, messageOf } from "../errors.ts";
-import { cellsChecksum } from "./catalog-cells.ts";
-import type { CatalogWorkerOptions, ChangeCells, Fault } from "./catalog-messages.ts";
+import { cellsChecksum, Contradiction, documentChecksum } from "./catalog-cells.ts";
+import { mendRegisters } from "./catalog-mend.ts";
+import type { CatalogWorkerOptions, ChangeCells, Fault, Mended } from "./catalog-messages.ts";
 import { CatalogReads, chunkKey } from "./catalog-reads.ts";
 import { prepareDatabase, prepareReading } from "./catalog-schema.ts";
+
+/** In one life: a disk that goes on changing what it was given is not worth writing everything to again and again. */
+const MENDS_MAX = 16;
 
 export class CatalogStore {
   readonly reads: CatalogReads;
@@ -19,9 +23,15 @@ export class CatalogStore {
   readonly #sql: ReturnType<typeof statements>;
   /** Of the last change of a slot; greater for each. */
   #turn: number;
+  readonly #onMended: (mended: Mended) => void;
+  #mendsLeft = MENDS_MAX;
 
   /** Throws `data-dir` for a file that is not, or not yet, our catalog; `storage-full` when there is no room for one. */
-  constructor({ path, access, maxBytes }: CatalogWorkerOptions) {
+  constructor(
+    { path, access, maxBytes }: CatalogWorkerOptions,
+    onMended: (mended: Mended) => void,
+  ) {
+    this.#onMended = onMended;
     let database: DatabaseSync | undefined;
     try {
       database = new DatabaseSync(path, { readOnly: access === "read" });
@@ -56,11 +66,41 @@ export class CatalogStore {
     return changes.map((change) => this.#transact([change]));
   }
 
+  /** Makes the registers anew, see catalog-mend.ts; says why it failed, if it did. */
+  mend(): Fault | undefined {
+    if (this.#mendsLeft === 0) {
+      return {
+        code: "damaged",
+        message:
+          `the catalog's registers were made anew ${MENDS_MAX} times since the start, and are damaged again`,
+      };
+    }
+    this.#mendsLeft--;
+    try {
+      this.#onMended(mendRegisters(this.#database));
+      return undefined;
+    } catch (error) {
+      return faultOf(error);
+    }
+  }
+
   close(): void {
     this.#database.close();
   }
 
+  /** SQLite neither replaces nor deletes a row whose entry it does not find in the index: then the registers are mended first. */
   #transact(changes: readonly ChangeCells[]): Fault | undefined {
+    const error = this.#attempt(changes);
+    if (error === undefined) return undefined;
+    if (errorCodeOf(error) !== CORRUPT_INDEX) return faultOf(error);
+    const fault = this.mend();
+    if (fault) return fault;
+    const again = this.#attempt(changes);
+    return again === undefined ? undefined : faultOf(again);
+  }
+
+  /** Returns what was thrown. */
+  #attempt(changes: readonly ChangeCells[]): unknown {
     try {
       this.#sql.begin.run();
       for (const change of changes) this.#apply(change);
@@ -69,7 +109,7 @@ export class CatalogStore {
     } catch (error) {
       // On a full disk SQLite has rolled back already, and a second rollback would be an error of its own.
       if (this.#database.isTransaction) this.#sql.rollback.run();
-      return faultOf(error);
+      return error;
     }
   }
 
@@ -94,8 +134,9 @@ export class CatalogStore {
       sql.run(node, Buffer.from(name), chunkKey(chunk));
     }
     for (const [slot, digest, turn] of change.digests) this.#sql.setDigest.run(digest, turn, slot);
-    for (const [key, text] of change.documents) {
-      this.#sql.putDocument.run(Buffer.from(key), Buffer.from(text));
+    for (const document of change.documents) {
+      const [key, text] = document.map((part) => Buffer.from(part)) as [Buffer, Buffer];
+      this.#sql.putDocument.run(key, text, documentChecksum(key, text));
     }
   }
 
@@ -141,7 +182,7 @@ function statements(database: DatabaseSync) {
     deleteIncomplete: prepare("DELETE FROM incomplete WHERE name = ?"),
     putOwed: prepare("INSERT INTO owed (node, name, chunk) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"),
     deleteOwed: prepare("DELETE FROM owed WHERE node = ? AND name = ? AND chunk = ?"),
-    putDocument: prepare("INSERT OR REPLACE INTO documents (key, text) VALUES (?, ?)"),
+    putDocument: prepare("INSERT OR REPLACE INTO documents (key, text, checksum) VALUES (?, ?, ?)"),
   };
 }
 
@@ -149,13 +190,15 @@ function statements(database: DatabaseSync) {
 const FULL_CODES: readonly unknown[] = [13, 4874];
 /** SQLITE_CORRUPT with its kinds, and SQLITE_NOTADB. */
 const DAMAGED_CODES: readonly unknown[] = [11, 26];
+const CORRUPT_INDEX = 779;
 
 export function faultOf(error: unknown): Fault {
   if (error instanceof DamagedRegister) {
-    return { code: error.code, message: error.message, register: error.register };
+    const { code, message, register } = error;
+    return { code, message, register, contradicts: error instanceof Contradiction };
   }
   if (error instanceof AtollError) return { code: error.code, message: error.message };
-  const errcode = error instanceof Error && "errcode" in error ? error.errcode : undefined;
+  const errcode = errorCodeOf(error);
   const reason = messageOf(error);
   if (FULL_CODES.includes(errcode)) {
     return { code: "storage-full", message: `the catalog's database failed: ${reason}` };
@@ -164,4 +207,8 @@ export function faultOf(error: unknown): Fault {
     return { code: "damaged", message: `the catalog's file is damaged: ${reason}` };
   }
   return { code: "internal", message: `the catalog's database failed: ${reason}` };
+}
+
+function errorCodeOf(error: unknown): unknown {
+  return error instanceof Error && "errcode" in error ? error.errcode : undefined;
 }

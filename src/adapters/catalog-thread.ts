@@ -2,12 +2,15 @@
 import { setImmediate } from "node:timers";
 import type { Worker } from "node:worker_threads";
 import { AtollError, DamagedRegister, messageOf } from "../errors.ts";
+import { Contradiction } from "./catalog-cells.ts";
 import type {
   Answer,
   CatalogExchanges,
   CatalogWorkerOptions,
   Fault,
   Gets,
+  Mended,
+  Notice,
   Opened,
   Question,
   QuestionType,
@@ -48,6 +51,8 @@ function opened(worker: Worker): Promise<void> {
 }
 
 export class CatalogThread {
+  /** Told when the registers were made anew, asked for or not. */
+  onMended: (mended: Mended) => void = () => {};
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
   #lastId = 0;
@@ -60,7 +65,10 @@ export class CatalogThread {
   /** A worker that has said it is open. */
   constructor(worker: Worker) {
     this.#worker = worker;
-    worker.on("message", (answers: Answer[]) => this.#answered(answers));
+    worker.on("message", (said: Answer[] | Notice) => {
+      if ("mended" in said) this.onMended(said.mended);
+      else this.#answered(said);
+    });
     worker.on("messageerror", (error) => this.#end(`it said what cannot be read: ${messageOf(error)}`));
     worker.on("error", (error) => this.#end(messageOf(error)));
     worker.on("exit", (code) => this.#end(`it ended with code ${code}`));
@@ -136,6 +144,7 @@ export class CatalogThread {
   }
 }
 
-function errorOf({ code, message, register }: Fault): AtollError {
-  return register === undefined ? new AtollError(code, message) : new DamagedRegister(register, message);
+function errorOf({ code, message, register, contradicts }: Fault): AtollError {
+  if (register === undefined) return new AtollError(code, message);
+  return contradicts === true ? new Contradiction(register, message) : new DamagedRegister(register, message);
 }

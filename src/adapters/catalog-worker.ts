@@ -6,7 +6,8 @@
  */
 import { setImmediate } from "node:timers";
 import { isMainThread, type MessagePort, parentPort, Worker, workerData } from "node:worker_threads";
-import type { Answer, CatalogWorkerOptions, Opened, Question } from "./catalog-messages.ts";
+import type { Answer, CatalogWorkerOptions, Notice, Opened, Question } from "./catalog-messages.ts";
+import type { ReadQuestion } from "./catalog-reads.ts";
 import { CatalogStore, faultOf } from "./catalog-store.ts";
 
 const ROLE = "atoll-catalog";
@@ -29,7 +30,7 @@ export function spawnCatalogWorker(options: CatalogWorkerOptions): Worker {
 function serve(port: MessagePort, options: CatalogWorkerOptions): void {
   let store: CatalogStore;
   try {
-    store = new CatalogStore(options);
+    store = new CatalogStore(options, (mended) => port.postMessage({ mended } satisfies Notice));
   } catch (error) {
     port.postMessage({ opened: true, fault: faultOf(error) } satisfies Opened);
     return;
@@ -54,9 +55,11 @@ function answerAll(port: MessagePort, store: CatalogStore, questions: readonly Q
   const commits: Question<"commit">[] = [];
   const answers: Answer[] = [];
   const transfers: ArrayBuffer[] = [];
+  const mends: Question<"mend">[] = [];
   let closing: Question<"close"> | undefined;
   for (const question of questions) {
     if (question.type === "commit") commits.push(question);
+    else if (question.type === "mend") mends.push(question);
     else if (question.type === "close") closing = question;
     else answers.push(read(store, question, transfers));
   }
@@ -64,6 +67,10 @@ function answerAll(port: MessagePort, store: CatalogStore, questions: readonly Q
   if (commits.length > 0) {
     const faults = store.commit(commits.map(({ change }) => change));
     port.postMessage(commits.map(({ id }, index): Answer => ({ id, fault: faults[index] })));
+  }
+  if (mends.length > 0) {
+    const fault = store.mend();
+    port.postMessage(mends.map(({ id }): Answer => ({ id, fault })));
   }
   if (closing) {
     store.close();
@@ -73,7 +80,7 @@ function answerAll(port: MessagePort, store: CatalogStore, questions: readonly Q
 
 function read(
   store: CatalogStore,
-  question: Exclude<Question, Question<"commit" | "close">>,
+  question: ReadQuestion,
   transfers: ArrayBuffer[],
 ): Answer {
   const { id } = question;

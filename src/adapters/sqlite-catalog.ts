@@ -8,7 +8,14 @@ import type { ChunkId } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import type { AcceptorState, Floor } from "../core/register.ts";
 import type { Catalog, CatalogChange, Owed, RegisterRow, ScanRange, StoredChunk } from "../ports.ts";
-import { type ChangeCells, NO_CHANGE } from "./catalog-messages.ts";
+import { Contradiction } from "./catalog-cells.ts";
+import {
+  type CatalogExchanges,
+  type ChangeCells,
+  type Gets,
+  type Mended,
+  NO_CHANGE,
+} from "./catalog-messages.ts";
 import { fromCells, toCells } from "./catalog-rows.ts";
 import { type CatalogThread, startCatalogThread } from "./catalog-thread.ts";
 import { notePassedBytes } from "./short-lived-buffers.ts";
@@ -22,11 +29,15 @@ export async function openSqliteCatalog(
     path: string;
     /** Bound of the database file; beyond it commits reject with `storage-full`. */
     maxBytes?: number;
+    /** Registers and their index contradicted each other, and were made anew: see catalog-mend.ts. */
+    onMended?: (mended: Mended) => void;
   },
 ): Promise<Catalog> {
-  const writer = await startCatalogThread({ ...options, access: "write" });
+  const { onMended, ...where } = options;
+  const writer = await startCatalogThread({ ...where, access: "write" });
+  if (onMended) writer.onMended = onMended;
   try {
-    return new SqliteCatalog(writer, await startCatalogThread({ ...options, access: "read" }));
+    return new SqliteCatalog(writer, await startCatalogThread({ ...where, access: "read" }));
   } catch (error) {
     await writer.close();
     throw error;
@@ -36,6 +47,8 @@ export async function openSqliteCatalog(
 class SqliteCatalog implements Catalog {
   readonly #writer: CatalogThread;
   readonly #reader: CatalogThread;
+  #mending: Promise<boolean> | undefined;
+  #mends = 0;
 
   constructor(writer: CatalogThread, reader: CatalogThread) {
     this.#writer = writer;
@@ -52,12 +65,12 @@ class SqliteCatalog implements Catalog {
   }
 
   async register(name: Name): Promise<AcceptorState | undefined> {
-    const cells = await this.#reader.ask("register", { name });
+    const cells = await this.#registers("register", { name });
     return cells && fromCells(cells).state;
   }
 
-  async scan(range: ScanRange): Promise<RegisterRow[]> {
-    return (await this.#reader.ask("scan", { range })).map(fromCells);
+  async scan(range: ScanRange, thorough = false): Promise<RegisterRow[]> {
+    return (await this.#registers("scan", { range, thorough })).map(fromCells);
   }
 
   async chunk(id: ChunkId): Promise<Uint8Array | undefined> {
@@ -95,7 +108,7 @@ class SqliteCatalog implements Catalog {
   }
 
   async slotRows(slot: number, after: Name, limit: number, end = slot + 1): Promise<RegisterRow[]> {
-    return (await this.#reader.ask("slot-rows", { slot, after, limit, end })).map(fromCells);
+    return (await this.#registers("slot-rows", { slot, after, limit, end })).map(fromCells);
   }
 
   async changedSlots(limit: number): Promise<{ slot: number; turn: number }[]> {
@@ -120,6 +133,31 @@ class SqliteCatalog implements Catalog {
   async close(): Promise<void> {
     // The writer lets go last: only it may fold the log into the database.
     await this.#writer.close(this.#reader.close());
+  }
+
+  /** Once more after a mend, which leaves only damage that is to be fetched from others. */
+  async #registers<T extends "register" | "scan" | "slot-rows">(
+    type: T,
+    asks: CatalogExchanges[T]["asks"],
+  ): Promise<Gets<T>> {
+    const before = this.#mends;
+    try {
+      return await this.#reader.ask(type, asks);
+    } catch (error) {
+      if (!(error instanceof Contradiction)) throw error;
+      // What could not be mended is damaged as it is.
+      if (this.#mends === before && !await this.#mend()) throw error;
+      return await this.#reader.ask(type, asks);
+    }
+  }
+
+  /** One for all who met the same damage; false when it failed. */
+  #mend(): Promise<boolean> {
+    this.#mending ??= this.#writer.ask("mend", {}).then(() => {
+      this.#mends++;
+      return true;
+    }, () => false).finally(() => (this.#mending = undefined));
+    return this.#mending;
   }
 }
 

@@ -10,7 +10,7 @@ export function measuredCatalog(catalog: Catalog, clock: Clock, metrics: Metrics
   const failed = metrics.counter("atoll_catalog_errors_total", "Commits to the catalog that failed");
   return {
     register: (name) => catalog.register(name),
-    scan: (range) => catalog.scan(range),
+    scan: (range, thorough) => catalog.scan(range, thorough),
     chunk: (id) => catalog.chunk(id),
     hasChunks: (ids) => catalog.hasChunks(ids),
     deleteChunk: (id) => catalog.deleteChunk(id),

@@ -9,6 +9,7 @@ import { openSqliteCatalog } from "../../src/adapters/sqlite-catalog.ts";
 import { slotOf } from "../../src/core/partitions.ts";
 import { DamagedRegister, isAtollError } from "../../src/errors.ts";
 import { catalogConformance, catalogDurability, row } from "../conformance/catalog.ts";
+import { flip } from "../helpers/catalog-file.ts";
 import { temporaryDirectory } from "../helpers/temporary-directory.ts";
 import { startChild } from "./children/child.ts";
 
@@ -72,7 +73,7 @@ test("SqliteCatalog takes over a catalog of version 1, every slot of which is ye
   withDatabase(path, (database) =>
     database.exec(`
       DROP INDEX registers_slot; DROP TABLE owed; DROP TABLE slots; DROP TABLE floors;
-      ALTER TABLE registers DROP COLUMN slot; PRAGMA user_version = 1;`));
+      ALTER TABLE registers DROP COLUMN slot; ALTER TABLE documents DROP COLUMN checksum; PRAGMA user_version = 1;`));
   for (const life of ["the one that takes it over", "the next"]) {
     const catalog = await openSqliteCatalog({ path });
     assert.deepEqual(await catalog.scan({ prefix: "", after: "", limit: 9 }), rows, life);
@@ -81,6 +82,59 @@ test("SqliteCatalog takes over a catalog of version 1, every slot of which is ye
     for (const one of rows) assert.deepEqual(await catalog.slotRows(slotOf(one.name), "", 9), [one], life);
     await catalog.close();
   }
+});
+
+test("SqliteCatalog takes over a catalog of version 2, and checks its documents from then on", async () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "catalog.db");
+  const first = await openSqliteCatalog({ path });
+  await first.commit({ registers: [row("b\0k", 1)], documents: [{ key: "layout", text: "old text" }] });
+  await first.close();
+  withDatabase(
+    path,
+    (database) => database.exec("ALTER TABLE documents DROP COLUMN checksum; PRAGMA user_version = 2;"),
+  );
+  const second = await openSqliteCatalog({ path });
+  assert.equal(await second.document("layout"), "old text");
+  assert.deepEqual(await second.register("b\0k"), row("b\0k", 1).state);
+  await second.close();
+  flip(path, "documents", "old text", 3);
+  const third = await openSqliteCatalog({ path });
+  await assert.rejects(third.document("layout"), (error) => isAtollError(error, "damaged"));
+  await third.close();
+});
+
+test("SqliteCatalog names a document that is damaged, also one that cannot be found for it", async () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "catalog.db");
+  const keep = async (text: string) => {
+    const catalog = await openSqliteCatalog({ path });
+    await catalog.commit({ documents: [{ key: "decree", text }] });
+    await catalog.close();
+  };
+  const isNamed = (key: string) => (error: unknown) =>
+    isAtollError(error, "damaged") && error.message.includes(JSON.stringify(key));
+  for (const [at, named] of [[0, "eecree"], ["decree".length + 2, "decree"]] as const) {
+    await keep("the votes");
+    flip(path, "documents", "decreethe votes", at);
+    const catalog = await openSqliteCatalog({ path });
+    await assert.rejects(catalog.document("decree"), isNamed(named));
+    await assert.rejects(
+      catalog.document("layout"),
+      isNamed(named),
+      "another may be the one that was damaged",
+    );
+    await catalog.commit({ documents: [{ key: named, text: "again" }] });
+    assert.equal(await catalog.document(named), "again");
+    await catalog.close();
+    withDatabase(path, (database) => database.exec("DELETE FROM documents"));
+  }
+  await keep("not checked");
+  withDatabase(path, (database) => database.exec("UPDATE documents SET checksum = NULL"));
+  const catalog = await openSqliteCatalog({ path });
+  assert.equal(await catalog.document("decree"), "not checked");
+  assert.equal(await catalog.document("layout"), undefined);
+  await catalog.close();
 });
 
 test("SqliteCatalog refuses a catalog of a newer version", async () => {

@@ -1,4 +1,4 @@
-/** What disks do to chunks: never served, fetched from a replica, counted. */
+/** What disks do to chunks and rows: never served nor taken for absence, fetched from a replica, counted. */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, before, test } from "node:test";
 import { type AtollRing, startRing } from "../helpers/atoll-ring.ts";
+import { flip } from "../helpers/catalog-file.ts";
 import { until } from "../helpers/deadline.ts";
 import { ask, metricOf, put } from "../helpers/raw-http.ts";
 import { HERE, THERE } from "../helpers/raw-start.ts";
@@ -139,4 +140,39 @@ test("a replica that was down while an object was written fetches the chunks it 
   const isDone = async () => await metricOf(url, "atoll_objects_incomplete") === 0;
   await until("nothing is incomplete", 5_000, isDone, ring.nodes[2]!.lines);
   assert.ok(await metricOf(url, "atoll_objects_completed_total") >= 1);
+});
+
+test("a row whose name has one wrong bit is not taken for absence, by those who have only it to go by", async () => {
+  const target = "/damage/name";
+  const [first, second, third] = [0, 1, 2];
+  const urlOf = (index: number): string => ring.nodes[index]!.publicUrl;
+  await ring.nodes[third]!.kill("SIGKILL");
+  assert.equal((await put(urlOf(second) + target, "acknowledged")).status, 201);
+  await ring.nodes[first]!.kill("SIGKILL");
+  // Who knows what the third one missed is away when that comes back.
+  await ring.nodes[second]!.kill("SIGKILL");
+  flip(join(directory, "a", "catalog.db"), "registers", "damage\0name", 8);
+  await Promise.all([ring.restart(first), ring.restart(third)]);
+  for (const index of [third, first]) {
+    for (const asked of [`/damage?prefix=name`, target]) {
+      const { status, body } = await ask(urlOf(index) + asked);
+      assert.equal(status, 503, `node ${index} of ${asked}: ${body.toString()}`);
+    }
+  }
+  await ring.restart(second);
+  for (const index of [first, second, third]) {
+    await until(`node ${index} has it again`, 30_000, async () => {
+      const { status, body } = await ask(urlOf(index) + target);
+      assert.notEqual(status, 404, `node ${index}`);
+      return status === 200 && body.toString() === "acknowledged";
+    }, ring.nodes[index]!.lines);
+  }
+  const { lines } = ring.nodes[first]!;
+  const isMended = async () => await metricOf(urlOf(first), "atoll_registers_damaged") === 0;
+  await until("the damaged row was fetched anew", 30_000, isMended, lines);
+  assert.ok(lines.some((line) => line.includes("contradicted each other")), "it is in the log");
+  await ring.nodes[first]!.kill("SIGKILL");
+  using database = new DatabaseSync(join(directory, "a", "catalog.db"));
+  const row = database.prepare("SELECT value FROM registers WHERE name = ?").get(Buffer.from("damage\0name"));
+  assert.match(String(row?.["value"]), /"version":1,/);
 });

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { type AtollProcess, startNode } from "../helpers/atoll-process.ts";
+import { flip } from "../helpers/catalog-file.ts";
 import { ask } from "../helpers/raw-http.ts";
 import { HERE, runAtoll } from "../helpers/raw-start.ts";
 
@@ -87,6 +88,16 @@ const CASES: readonly {
       return env;
     },
     says: /catalog/,
+  },
+  {
+    what: "a document of the catalog is damaged",
+    env: async () => {
+      const dataDir = join(directory, "rotten");
+      await (await startNode({ runtime: HERE, dataDir })).kill("SIGTERM");
+      flip(join(dataDir, "catalog.db"), "documents", "layout{", "layout{".length);
+      return { ATOLL_DATA_DIR: dataDir };
+    },
+    says: /document "layout", got a damaged one: start this node anew with an empty data directory/,
   },
   {
     what: "settings are wrong, all of which are named",

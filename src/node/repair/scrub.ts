@@ -159,7 +159,7 @@ export class Scrub {
     const { catalog, onDamaged } = this.#deps;
     for (let from = after, limit = SCAN;;) {
       try {
-        return await catalog.scan({ prefix: "", after: from, limit });
+        return await catalog.scan({ prefix: "", after: from, limit }, true);
       } catch (error) {
         if (!(error instanceof DamagedRegister)) throw error;
         onDamaged(error.register);
