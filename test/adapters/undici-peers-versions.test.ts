@@ -145,6 +145,14 @@ test("createPeers puts a question after states as the peer knows it, and goes on
   assert.deepEqual(await ask(1, 2), [[ofOne], { slot: 5 * 64, after: "" }]);
 });
 
+test("createPeers puts a question anew in the version that the peer named", async () => {
+  await using server = await openServer({ version: 3 });
+  await using peers = openPeers(2);
+  await peers.call(server.url, STATES, OPTIONS);
+  assert.deepEqual(server.spoken, [1, 2]);
+  assert.deepEqual(server.handled.map(withoutUndefined), [STATES]);
+});
+
 test("createPeers loses no call when a peer is replaced by one of the version before, or the next", async () => {
   await using peers = openPeers(2);
   const all = async (url: string) => {

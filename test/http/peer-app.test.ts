@@ -173,6 +173,23 @@ for (const [what, asking, status, code] of refusals) {
   });
 }
 
+/** A build of version 1 reads no reason that is not in its own. */
+for (
+  const [what, asking] of [
+    ["a wrong ring", { self: { ...CALLER, ringId: "another" } }],
+    ["no signature", {}],
+    ["no route", { secret: SECRET, path: "/v1/secrets" }],
+  ] as const
+) {
+  test(`createPeerApp refuses ${what} in the version in which it was asked, or in its own`, async () => {
+    const { ask } = openApp({ secret: SECRET });
+    for (const [asked, answered] of [["1", "1"], ["2", "2"], ["3", "2"], ["x", "2"]] as const) {
+      const { headers } = await ask({ ...asking, headers: { "atoll-protocol": asked } });
+      assert.deepEqual([headers.get("atoll-protocol"), headers.get("atoll-understands")], [answered, "1-2"]);
+    }
+  });
+}
+
 const strangers: readonly (readonly [string, Asking])[] = [
   ["without a signature", {}],
   ["with another secret", { secret: "another" }],
