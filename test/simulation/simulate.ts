@@ -1,7 +1,8 @@
 /**
  * `npm run simulate -- --seeds N [--seed S] [--jobs J] [--seconds T]`: plays N runs from seed S on, J at a time in processes
  * of their own, for T seconds at most, and says how it went. The first violation ends it with the one line that plays it
- * again. `--hash` prints each run's hash instead; `--changing` leaves out the runs whose ring stays as it is.
+ * again. `--hash` prints each run's hash instead; `--changing` leaves out the runs whose ring stays as it is, `--still` all
+ * others: then N such runs are played, of however many seeds.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -10,6 +11,10 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { isChanging, play } from "./world.ts";
 
+const PROGRESS_SECONDS = 60;
+/** Looked at for one of a kind: of each kind there is about every other. */
+const SEEDS_A_RUN_MAX = 4;
+
 const { values } = parseArgs({
   options: {
     seeds: { type: "string", default: "100" },
@@ -17,6 +22,7 @@ const { values } = parseArgs({
     jobs: { type: "string", default: "1" },
     seconds: { type: "string", default: "1000000" },
     changing: { type: "boolean", default: false },
+    still: { type: "boolean", default: false },
     hash: { type: "boolean", default: false },
   },
 });
@@ -29,10 +35,15 @@ if (
   console.error("wanted --seeds N, --seed S, --jobs J and --seconds T as whole numbers");
   process.exit(2);
 }
+if (values.changing && values.still) {
+  console.error("wanted --changing or --still, got both, of which there is none");
+  process.exit(2);
+}
 
 // Faults by the thousand are part of every run; where they come from is wanted of the one that is played again.
 if (count > 1) Error.stackTraceLimit = 0;
 const startedMs = performance.now();
+let toldSeconds = 0;
 if (jobs === 1) await playAll();
 else await split();
 
@@ -40,9 +51,9 @@ async function playAll(): Promise<void> {
   const ends = new Map<string, number>();
   const troubles = new Map<string, number>();
   let [played, operations, longestQuietMs] = [0, 0, 0];
-  for (let seed = first; seed < first + count; seed++) {
+  for (let seed = first; played < count; seed++) {
     if (performance.now() - startedMs > 1_000 * limitSeconds) break;
-    if (values.changing && !isChanging(seed)) continue;
+    if (values.changing && !isChanging(seed) || values.still && isChanging(seed)) continue;
     try {
       const run = await play(seed);
       played++;
@@ -54,6 +65,7 @@ async function playAll(): Promise<void> {
         troubles.set(name, (troubles.get(name) ?? 0) + 1);
       }
       if (values.hash) console.log(`${seed} ${run.hash}`);
+      tell(played);
     } catch (error) {
       console.log(`seed ${seed}: ${error instanceof Error ? error.message : String(error)}`);
       console.log(`npm run simulate -- --seeds 1 --seed ${seed}`);
@@ -71,14 +83,31 @@ async function playAll(): Promise<void> {
   console.log(`troubles: ${table(troubles)}`);
 }
 
+/** On stderr, from time to time. */
+function tell(played: number): void {
+  const seconds = (performance.now() - startedMs) / 1000;
+  if (seconds < toldSeconds + PROGRESS_SECONDS) return;
+  toldSeconds = seconds;
+  console.error(`${played} of ${count} runs from seed ${first}, ${(played / seconds).toFixed(2)} a second`);
+}
+
 /** Each process plays a stretch of its own. */
 async function split(): Promise<void> {
   const per = Math.ceil(count / jobs);
   const children = Array.from({ length: jobs }, async (_, job) => {
     const seeds = Math.min(per, count - job * per);
     if (seeds <= 0) return 0;
-    const args = ["--seeds", String(seeds), "--seed", String(first + job * per), "--seconds", values.seconds];
+    const stretch = values.changing || values.still ? SEEDS_A_RUN_MAX * per : per;
+    const args = [
+      "--seeds",
+      String(seeds),
+      "--seed",
+      String(first + job * stretch),
+      "--seconds",
+      values.seconds,
+    ];
     if (values.changing) args.push("--changing");
+    if (values.still) args.push("--still");
     const child = spawn(process.execPath, [fileURLToPath(import.meta.url), ...args], {
       stdio: ["ignore", "pipe", "inherit"],
     });

@@ -59,12 +59,15 @@ export class Decrees {
     const { ring, layouts, clock, random } = this.#deps;
     const deadlineMs = clock.monotonicMs() + DEADLINE_MS;
     let seen = NO_BALLOT;
+    let last: { readonly current: Layout; readonly planned: Planned } | undefined;
     let reason: unknown = "there is no layout yet";
     for (let tries = 0; clock.monotonicMs() < deadlineMs; tries++) {
       await layouts.caughtUp();
       const current = ring.layout;
       if (!current) break;
-      const planned = plan(current);
+      // A table takes long to compute, and may have to be proposed often.
+      if (last?.current !== current) last = { current, planned: plan(current) };
+      const { planned } = last;
       if (planned.kind !== "planned") return planned;
       const own = planned.layout;
       const ballot = nextBallot(higher(seen, this.#deps.decree.highest), ring.self);

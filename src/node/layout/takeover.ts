@@ -173,15 +173,23 @@ export class Takeover {
     if (left.length > 0) log.info("taking over", { layout: number, partitions: left.length });
   }
 
-  /** Those that the fewest reachable nodes hold. */
+  /** Those that the fewest reachable nodes hold; among them those of the same old replicas together. */
   #mostEndangeredFirst(partitions: readonly number[]): number[] {
     const { ring, membership } = this.#deps;
     const holders = (partition: number): number =>
       ring.quorumOfPartition(partition).sets[0]!.filter((id) => id === ring.self || membership.isAlive(id))
         .length;
-    return partitions.map((partition) => ({ partition, count: holders(partition) }))
-      .sort((a, b) => a.count - b.count || a.partition - b.partition)
+    return partitions
+      .map((partition) => ({ partition, count: holders(partition), old: this.#oldOf(partition) }))
+      .sort((a, b) =>
+        a.count - b.count || (a.old < b.old ? -1 : a.old > b.old ? 1 : a.partition - b.partition)
+      )
       .map(({ partition }) => partition);
+  }
+
+  /** Alike for those of the same old replicas. */
+  #oldOf(partition: number): string {
+    return [...this.#deps.ring.quorumOfPartition(partition).sets[0]!].sort().join();
   }
 
   async #takeSome(): Promise<void> {
@@ -200,8 +208,7 @@ export class Takeover {
 
   /** Those of the same old replicas are asked for together. */
   *#together(partitions: readonly number[]): Generator<number[]> {
-    const { ring } = this.#deps;
-    const groups = Map.groupBy(partitions, (partition) => ring.quorumOfPartition(partition).sets[0]!.join());
+    const groups = Map.groupBy(partitions, (partition) => this.#oldOf(partition));
     for (const group of groups.values()) yield* this.#size.slices(group);
   }
 

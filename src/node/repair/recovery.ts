@@ -179,7 +179,7 @@ export class Recovery {
       const noted = await this.#rename();
       // What has to wait for somebody who is away keeps nothing else waiting.
       const faults: unknown[] = [];
-      const lost = [...this.#lost];
+      const lost = this.#sameSetsTogether([...this.#lost]);
       for (let begun = 0; begun < lost.length && !this.#work.stopped; begun += BATCH) {
         faults.push(...await this.#restoreSome(lost.slice(begun, begun + BATCH), noted));
       }
@@ -230,7 +230,17 @@ export class Recovery {
   #sources(partition: number, noted: ReadonlySet<string>): string[] {
     const { ring } = this.#deps;
     const sets = ring.quorumOfPartition(partition).sets.filter((set) => set.includes(ring.self));
-    return [...new Set(sets.flatMap((set) => this.#othersOf(set, noted)))];
+    return [...new Set(sets.flatMap((set) => this.#othersOf(set, noted)))].sort();
+  }
+
+  /** So that few questions ask for many of them. */
+  #sameSetsTogether(partitions: readonly number[]): number[] {
+    const { ring } = this.#deps;
+    const groups = Map.groupBy(
+      partitions,
+      (partition) => ring.quorumOfPartition(partition).sets.map((set) => [...set].sort().join()).join(" "),
+    );
+    return [...groups.values()].flat();
   }
 
   #othersOf(set: readonly string[], noted: ReadonlySet<string>): string[] {
