@@ -1,13 +1,15 @@
 /** `/_/…`: what belongs to the node itself. */
-import { messageOf } from "../errors.ts";
+import { AtollError, messageOf } from "../errors.ts";
 import type { AtollNode } from "../node/node.ts";
 import type { Log } from "../ports.ts";
 import { type Answer, jsonAnswer } from "./answer.ts";
 import { problem } from "./problem.ts";
 import type { PublicRequest } from "./request.ts";
 import { allowOfRing, handleRing } from "./ring-handler.ts";
+import { parseTarget } from "./target.ts";
 
 const READS = "GET, HEAD, OPTIONS";
+const ROUTE = "/_/route/";
 
 export class InternalHandler {
   readonly #node: AtollNode;
@@ -31,8 +33,18 @@ export class InternalHandler {
       if (reads) return this.#scrubStatus(200);
       return request.method === "POST" ? this.#startScrub() : undefined;
     }
+    if (path.startsWith(ROUTE)) return reads ? this.#route(path.slice(ROUTE.length - 1)) : undefined;
     if (allowOfRing(path) !== undefined) return handleRing(request, path, this.#node.administration);
     return reads ? problem("not-found", "the node has no such page", request.id) : undefined;
+  }
+
+  #route(objectPath: string): Answer {
+    const target = parseTarget(objectPath);
+    if (target.kind !== "object") {
+      throw new AtollError("invalid-key", `wanted ${ROUTE}{bucket}/{key}, got no key`);
+    }
+    const { bucket, key, name } = target;
+    return jsonAnswer(200, { bucket, key, ...this.#node.routes.of(name) });
   }
 
   /** Answered at once: a scrub takes as long as reading the whole disk does. */

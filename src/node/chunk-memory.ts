@@ -62,8 +62,13 @@ export class ChunkMemory {
     return this.#sketch.count(...hashesOf(id));
   }
 
+  /** No question for it. */
+  has(id: ChunkId): boolean {
+    return this.#main.has(id) || this.#window.has(id);
+  }
+
   keep(id: ChunkId, bytes: Uint8Array): void {
-    if (this.#main.has(id) || this.#window.has(id)) return;
+    if (this.has(id)) return;
     if (sizeOf(bytes) > this.#window.maxSize) this.#offer(id, bytes);
     else this.#window.set(id, bytes);
   }

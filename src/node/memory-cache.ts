@@ -48,6 +48,15 @@ export class MemoryCache {
     return this.#values.get(name);
   }
 
+  /** Without counting as a use of it. */
+  peekValue(name: Name): KnownValue | undefined {
+    return this.#values.peek(name);
+  }
+
+  hasChunk(id: ChunkId): boolean {
+    return this.#chunks.has(id);
+  }
+
   /** A newer version is never replaced by an older one: answers may come in any order. */
   learn(name: Name, known: KnownValue): KnownValue {
     const held = this.#values.get(name);

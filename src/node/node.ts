@@ -33,6 +33,7 @@ import type { Objects } from "./objects.ts";
 import { createParts } from "./parts.ts";
 import { DEFAULT_TIMINGS, type Repair, type RepairTimings } from "./repair/repair.ts";
 import { Ring } from "./ring.ts";
+import type { Routes } from "./routes.ts";
 import { Seeds } from "./seeds.ts";
 
 export interface NodeOptions {
@@ -72,6 +73,7 @@ export interface AtollNode {
   readonly id: string;
   readonly objects: Objects;
   readonly listings: Listings;
+  readonly routes: Routes;
   readonly membership: Membership;
   readonly repair: Repair;
   readonly administration: Administration;
@@ -167,6 +169,7 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     id: options.id,
     objects: parts.objects,
     listings: parts.listings,
+    routes: parts.routes,
     handlePeer: parts.handlePeer,
     membership,
     metrics,

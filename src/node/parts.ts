@@ -29,6 +29,7 @@ import { Recovery } from "./repair/recovery.ts";
 import { Repair, type RepairTimings } from "./repair/repair.ts";
 import { Replica } from "./replica.ts";
 import type { Ring } from "./ring.ts";
+import { Routes } from "./routes.ts";
 import { StrongReads } from "./strong-reads.ts";
 
 export interface PartsDeps extends NodePorts {
@@ -167,6 +168,7 @@ export function createParts(deps: PartsDeps) {
     storedBytes: () => repair.garbage.storedBytes,
   });
   const listings = new Listings({ ...deps, gate, membership, strongReads, caughtUp });
+  const routes = new Routes({ ...deps, membership, memory });
   const handlePeer = createPeerService({
     ...deps,
     membership,
@@ -209,6 +211,7 @@ export function createParts(deps: PartsDeps) {
     objects,
     repair,
     listings,
+    routes,
     handlePeer,
     async load() {
       await memories.load();
