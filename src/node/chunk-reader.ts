@@ -8,6 +8,7 @@ import { AtollError, messageOf } from "../errors.ts";
 import type { ChunkCache, Clock, Hashing, Log } from "../ports.ts";
 import type { ChunkStore } from "./chunk-store.ts";
 import { byDistance } from "./fanout.ts";
+import { Hedging } from "./hedging.ts";
 import type { Membership } from "./membership.ts";
 import type { MemoryCache } from "./memory-cache.ts";
 import type { Counter, Metrics } from "./metrics.ts";
@@ -16,10 +17,6 @@ import type { Ring } from "./ring.ts";
 import { defer } from "./waiting.ts";
 
 const GET_TIMEOUT_MS = 10_000;
-/** The second replica is asked when the first is later than this many of its smoothed chunk latencies. */
-const HEDGE_FACTOR = 3;
-const HEDGE_MIN_MS = 15;
-const HEDGE_MAX_MS = 1_000;
 /** A chunk that no replica has may still be with one that stood in for it. */
 const STAND_INS_ASKED = 2;
 
@@ -58,9 +55,10 @@ export class ChunkReader {
   readonly #deps: ChunkReaderDeps;
   /** By chunk and object: another object with the same chunk may have it elsewhere. */
   readonly #flights = new Map<string, Promise<FetchedChunk>>();
-  readonly #latencyMs = new Map<string, number>();
+  readonly #hedging = new Hedging();
   readonly #hits: Record<Tier, Counter>;
   readonly #repaired: Counter;
+  readonly #helped: Counter;
 
   constructor(deps: ChunkReaderDeps) {
     this.#deps = deps;
@@ -75,6 +73,10 @@ export class ChunkReader {
     this.#repaired = deps.metrics.counter(
       "atoll_chunks_repaired_total",
       "Chunks fetched again for this replica",
+    );
+    this.#helped = deps.metrics.counter(
+      "atoll_chunk_hedges_total",
+      "Chunks asked of one more node because another was late",
     );
   }
 
@@ -154,7 +156,11 @@ export class ChunkReader {
       if (from === undefined) return;
       asked++;
       unhedge();
-      unhedge = clock.after(this.#hedgeMs(from), ask);
+      const [lateMs, patienceMs] = this.#waits(from);
+      unhedge = clock.after(lateMs, () => {
+        if (asked < queue.length && this.#hedging.mayHelp()) help();
+        else unhedge = clock.after(patienceMs - lateMs, help);
+      });
       this.#get(from, wanted, losers.signal).then(
         (bytes) => outcome.resolve({ bytes, tier: "peer", from }),
         (error) => {
@@ -164,6 +170,10 @@ export class ChunkReader {
           else if (failed === asked) ask();
         },
       );
+    };
+    const help = (): void => {
+      if (asked < queue.length) this.#helped.add();
+      ask();
     };
     const giveUp = (): void =>
       outcome.reject(
@@ -176,6 +186,7 @@ export class ChunkReader {
         ),
       );
     if (queue.length === 0) giveUp();
+    this.#hedging.asking();
     ask();
     return outcome.promise.finally(() => {
       unhedge();
@@ -192,8 +203,7 @@ export class ChunkReader {
       signal,
     });
     if (!bytes) throw new AtollError("not-found", `node ${from} does not have chunk ${wanted.id}`);
-    const took = clock.monotonicMs() - begunMs;
-    this.#latencyMs.set(from, 0.8 * (this.#latencyMs.get(from) ?? took) + 0.2 * took);
+    this.#hedging.answered(from, clock.monotonicMs() - begunMs);
     if (hashing.sha256(bytes) !== wanted.id) {
       metrics.counter("atoll_chunks_received_corrupt_total", "Chunks from peers that failed their check")
         .add();
@@ -202,8 +212,9 @@ export class ChunkReader {
     return bytes;
   }
 
-  #hedgeMs(id: string): number {
-    const usual = this.#latencyMs.get(id) ?? this.#deps.membership.rttMs(id);
-    return Math.min(HEDGE_MAX_MS, Math.max(HEDGE_MIN_MS, HEDGE_FACTOR * usual));
+  /** After how long it is late, and after how long nobody waits for it alone. */
+  #waits(id: string): [lateMs: number, patienceMs: number] {
+    const rttMs = this.#deps.membership.rttMs(id);
+    return [this.#hedging.lateMs(id, rttMs), this.#hedging.patienceMs(id, rttMs)];
   }
 }

@@ -76,6 +76,26 @@ test("ChunkReader.fetch asks the second replica when the first is late, and take
   assert.deepEqual(sent.map(({ to }) => to), ["b", "c"]);
 });
 
+test("ChunkReader.fetch asks twice within its budget only, and waits for nobody for ever", async () => {
+  const { ring, parts, wanted } = await open(100);
+  ring.network.rule(({ request, from }) =>
+    from === "b" && request.type === "chunk-get" ? { lost: true } : undefined
+  );
+  const took: number[] = [];
+  for (let n = 0; n < 15; n++) {
+    const bytes = new Uint8Array(100).fill(n);
+    const id = HASHING.sha256(bytes);
+    for (const node of ["b", "c"]) await ring.run(parts[node]!.chunks.put(id, bytes));
+    const begunMs = ring.clock.monotonicMs();
+    assert.equal((await ring.run(parts["d"]!.reader.fetch({ ...wanted, id }))).from, "c");
+    took.push(ring.clock.monotonicMs() - begunMs);
+  }
+  const helped = took.filter((ms) => ms < 100).length;
+  assert.equal(helped, 10, took.join());
+  assert.ok(took.slice(10).every((ms) => ms > 1_000 && ms < 1_100), took.join());
+  assert.equal(ring.count("d", "atoll_chunk_hedges_total"), 15);
+});
+
 test("ChunkReader.fetch goes on at once when the nearest refuses or lacks it", async () => {
   const { ring, parts, wanted } = await open();
   await ring.site("b").disk.chunkFiles.delete(wanted.id);
