@@ -9,6 +9,8 @@ const QUANTILE = 0.95;
 const SAMPLES = 64;
 /** With fewer, the round trip is all that is known. */
 const SAMPLES_MIN = 8;
+/** Where all take about as long, the usual one is not late. */
+const SLACK = 1.25;
 const ROUND_TRIPS = 3;
 const LATE_MIN_MS = 15;
 const LATE_MAX_MS = 1_000;
@@ -38,8 +40,9 @@ export class Hedging {
 
   /** After that long its answer is late. */
   lateMs(id: string, rttMs: number): number {
-    const usual = this.#latencies.get(id)?.quantile() ?? ROUND_TRIPS * rttMs;
-    return Math.min(LATE_MAX_MS, Math.max(LATE_MIN_MS, usual));
+    const usual = this.#latencies.get(id)?.quantile();
+    const late = usual === undefined ? ROUND_TRIPS * rttMs : SLACK * usual;
+    return Math.min(LATE_MAX_MS, Math.max(LATE_MIN_MS, late));
   }
 
   /** After that long nobody waits for it alone. */

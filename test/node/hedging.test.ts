@@ -9,12 +9,12 @@ test("Hedging goes by round trips until a node has answered some times, then by 
   assert.equal(hedging.lateMs("a", 20), 60, "too few to say");
   for (let n = 0; n < 51; n++) hedging.answered("a", 100);
   for (let n = 0; n < 3; n++) hedging.answered("a", 400);
-  assert.equal(hedging.lateMs("a", 20), 100, "3 of 61 are late");
+  assert.equal(hedging.lateMs("a", 20), 125, "3 of 61 are late");
   hedging.answered("a", 400);
-  assert.equal(hedging.lateMs("a", 20), 400, "4 of 62 are how it is");
+  assert.equal(hedging.lateMs("a", 20), 500, "4 of 62 are how it is");
   assert.equal(hedging.lateMs("b", 20), 60, "each has its own");
   for (let n = 0; n < 64; n++) hedging.answered("a", 30);
-  assert.equal(hedging.lateMs("a", 20), 30, "only the latest count");
+  assert.equal(hedging.lateMs("a", 20), 37.5, "only the latest count");
 });
 
 test("Hedging waits neither for no time nor for ever", () => {
