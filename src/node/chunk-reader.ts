@@ -17,6 +17,9 @@ import type { Ring } from "./ring.ts";
 import { defer } from "./waiting.ts";
 
 const GET_TIMEOUT_MS = 10_000;
+/** Nodes whose round trips differ by no more than that are as near as each other. */
+const ALIKE_FACTOR = 1.5;
+const ALIKE_MS = 1;
 /** A chunk that no replica has may still be with one that stood in for it. */
 const STAND_INS_ASKED = 2;
 
@@ -56,6 +59,8 @@ export class ChunkReader {
   /** By chunk and object: another object with the same chunk may have it elsewhere. */
   readonly #flights = new Map<string, Promise<FetchedChunk>>();
   readonly #hedging = new Hedging();
+  /** Chunks that are under way, by who was asked. */
+  readonly #asked = new Map<string, number>();
   readonly #hits: Record<Tier, Counter>;
   readonly #repaired: Counter;
   readonly #helped: Counter;
@@ -144,7 +149,8 @@ export class ChunkReader {
     // After the replicas those who may hold it in a replica's place.
     const standIns = ring.successors(wanted.name).filter((id) => membership.isAlive(id));
     const { order } = byDistance(ring.replicas(wanted.name), ring.self, membership);
-    const queue = [...order, ...standIns.slice(0, STAND_INS_ASKED)].filter((id) => id !== ring.self);
+    const queue = this.#leastBusyFirst([...order, ...standIns.slice(0, STAND_INS_ASKED)]
+      .filter((id) => id !== ring.self));
     const outcome = defer<FetchedChunk>();
     const losers = new AbortController();
     let asked = 0;
@@ -197,11 +203,12 @@ export class ChunkReader {
   async #get(from: string, wanted: ChunkWanted, signal: AbortSignal): Promise<Uint8Array> {
     const { gate, hashing, clock, metrics } = this.#deps;
     const begunMs = clock.monotonicMs();
+    this.#asked.set(from, (this.#asked.get(from) ?? 0) + 1);
     const { bytes } = await gate.call(from, { type: "chunk-get", id: wanted.id }, {
       timeoutMs: GET_TIMEOUT_MS,
       trace: wanted.trace,
       signal,
-    });
+    }).finally(() => this.#answered(from));
     if (!bytes) throw new AtollError("not-found", `node ${from} does not have chunk ${wanted.id}`);
     this.#hedging.answered(from, clock.monotonicMs() - begunMs);
     if (hashing.sha256(bytes) !== wanted.id) {
@@ -210,6 +217,29 @@ export class ChunkReader {
       throw new AtollError("peer-garbage", `node ${from} sent other bytes for chunk ${wanted.id}`);
     }
     return bytes;
+  }
+
+  #answered(id: string): void {
+    const left = this.#asked.get(id)! - 1;
+    if (left > 0) this.#asked.set(id, left);
+    else this.#asked.delete(id);
+  }
+
+  /** Of those about as near as the first, who has the least to do: a large object comes from several at once. */
+  #leastBusyFirst(nearestFirst: readonly string[]): string[] {
+    const { membership } = this.#deps;
+    const [nearest] = nearestFirst;
+    if (nearest === undefined) return [];
+    const nearMs = ALIKE_FACTOR * membership.rttMs(nearest) + ALIKE_MS;
+    const alike = nearestFirst.filter((id) => id === nearest || this.#isNear(id, nearMs));
+    const busy = (id: string): number => this.#asked.get(id) ?? 0;
+    const first = alike.reduce((least, id) => (busy(id) < busy(least) ? id : least));
+    return [first, ...nearestFirst.filter((id) => id !== first)];
+  }
+
+  #isNear(id: string, nearMs: number): boolean {
+    const { membership } = this.#deps;
+    return membership.isAlive(id) && membership.rttMs(id) <= nearMs;
   }
 
   /** After how long it is late, and after how long nobody waits for it alone. */

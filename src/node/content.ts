@@ -13,8 +13,11 @@ import type { Name } from "../core/names.ts";
 import type { ChunkReader, FetchedChunk, Tier } from "./chunk-reader.ts";
 import type { MemoryCache } from "./memory-cache.ts";
 
-/** Chunks fetched ahead of the one being sent. */
-const READ_AHEAD = 1;
+/** Chunks fetched ahead of the one being sent: twice as many each time that the reader had to wait, up to the most. */
+const AHEAD_MIN = 1;
+const AHEAD_MAX = 16;
+/** Chunks beyond the first ahead, of all readers together: who comes later than that goes on with one. */
+const AHEAD_ALL_MAX = 32;
 
 export interface ContentSource {
   readonly tier: Tier;
@@ -28,10 +31,17 @@ export interface OpenContent {
   readonly bytes: AsyncIterableIterator<Uint8Array>;
 }
 
+/** A chunk on its way to a reader that is not there yet. */
+interface Ahead {
+  readonly chunk: Promise<FetchedChunk>;
+  isHere: boolean;
+}
+
 export class Content {
   readonly #reader: ChunkReader;
   readonly #memory: MemoryCache;
   readonly #sizes: ChunkSizes;
+  #aheadOfAll = 0;
 
   constructor(deps: { reader: ChunkReader; memory: MemoryCache; chunkSizes?: ChunkSizes | undefined }) {
     this.#sizes = deps.chunkSizes ?? CHUNK_SIZES;
@@ -86,23 +96,39 @@ export class Content {
   ): AsyncGenerator<Uint8Array> {
     const firstIndex = Math.floor(first / this.#sizes.chunkBytes);
     const lastIndex = Math.floor(last / this.#sizes.chunkBytes);
-    const ahead: Promise<FetchedChunk>[] = [];
+    const ahead: Ahead[] = [];
     let next = firstIndex + 1;
+    let wanted = AHEAD_MIN;
     const fill = (): void => {
-      while (next <= lastIndex && ahead.length < READ_AHEAD) {
-        const chunk = this.#chunk(name, manifest, next++, trace);
-        chunk.catch(() => {}); // met by whoever awaits it, unless the reader leaves before
-        ahead.push(chunk);
+      while (next <= lastIndex && ahead.length < wanted) {
+        if (ahead.length >= AHEAD_MIN && this.#aheadOfAll >= AHEAD_ALL_MAX) return;
+        this.#aheadOfAll++;
+        const fetching: Ahead = { chunk: this.#chunk(name, manifest, next++, trace), isHere: false };
+        // What fails is met by whoever awaits it, unless the reader leaves before.
+        fetching.chunk.then(() => (fetching.isHere = true), () => {});
+        ahead.push(fetching);
       }
     };
     let chunk: FetchedChunk | undefined = begin;
-    for (let index = firstIndex; index <= lastIndex; index++) {
-      fill();
-      const { bytes } = chunk ?? await ahead.shift()!;
-      chunk = undefined;
-      const from = index === firstIndex ? first - index * this.#sizes.chunkBytes : 0;
-      const to = index === lastIndex ? last - index * this.#sizes.chunkBytes + 1 : bytes.length;
-      yield from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to);
+    try {
+      for (let index = firstIndex; index <= lastIndex; index++) {
+        fill();
+        if (!chunk) {
+          const { chunk: fetching, isHere } = ahead[0]!;
+          chunk = await fetching;
+          // What lies here already comes fast enough.
+          if (!isHere && chunk.tier === "peer") wanted = Math.min(AHEAD_MAX, 2 * wanted);
+          ahead.shift();
+          this.#aheadOfAll--;
+        }
+        const { bytes } = chunk;
+        chunk = undefined;
+        const from = index === firstIndex ? first - index * this.#sizes.chunkBytes : 0;
+        const to = index === lastIndex ? last - index * this.#sizes.chunkBytes + 1 : bytes.length;
+        yield from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to);
+      }
+    } finally {
+      this.#aheadOfAll -= ahead.length;
     }
   }
 
