@@ -16,6 +16,7 @@ import {
 import { RegisterRound } from "../core/register-round.ts";
 import { AtollError, isAtollError, messageOf } from "../errors.ts";
 import type { Clock, Random } from "../ports.ts";
+import { backoffMaxMs } from "./backoff.ts";
 import { byDistance, Fanout } from "./fanout.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
 import type { Membership } from "./membership.ts";
@@ -29,9 +30,6 @@ import { defer, pause } from "./waiting.ts";
 /** Until a write is answered, whatever happens. */
 export const WRITE_DEADLINE_MS = 10_000;
 const CALL_TIMEOUT_MS = 2_500;
-const BACKOFF_MS = 4;
-const BACKOFF_MAX_MS = 250;
-
 /** Newer layouts that one change is carried over to before it counts as out of luck. */
 const LAYOUTS_MAX = 16;
 
@@ -152,13 +150,8 @@ export class Registers {
     );
     if (!written) return { kind: "stopped", value: state.value };
     this.#rounds.committed.add();
-    return {
-      kind: "changed",
-      version: state.value!.version,
-      value: state.value!,
-      ballot: state.accepted,
-      knownAtMs,
-    };
+    const value = state.value!;
+    return { kind: "changed", version: value.version, value, ballot: state.accepted, knownAtMs };
   }
 
   async #change(
@@ -176,6 +169,7 @@ export class Registers {
     for (let tries = 0;; tries++) {
       const quorum = ring.quorum(request.name);
       const round = new RegisterRound(nextBallot(seen, ring.self), quorum.sets);
+      const begunMs = clock.monotonicMs();
       const result = await this.#round(round, attempt, quorum);
       if (result.kind !== "failed") return result;
       if (compareBallots(round.ballot, seen) > 0) seen = round.ballot;
@@ -187,7 +181,7 @@ export class Registers {
       (preempted ? this.#rounds.preempted : this.#rounds.unreachable).add();
       // Nothing was proposed, and a majority is out of reach: that will not be otherwise a moment later.
       if (!preempted && !attempt.begun) throw this.#noQuorum(request.name, result.reason);
-      const backoffMs = random.fraction() * Math.min(BACKOFF_MAX_MS, BACKOFF_MS * 2 ** tries);
+      const backoffMs = random.fraction() * backoffMaxMs(tries, clock.monotonicMs() - begunMs);
       if (clock.monotonicMs() + backoffMs > deadlineMs) {
         if (!attempt.begun) throw this.#noQuorum(request.name, "other writers were quicker each time");
         throw new AtollError(
