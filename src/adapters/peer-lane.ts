@@ -11,6 +11,8 @@ import { Exchange, type ExchangeAnswer, type ExchangeRequest } from "./peer-exch
 
 /** Establishing a connection is given up after this; a call's own deadline may be shorter. */
 const CONNECT_TIMEOUT_MS = 2_000;
+/** A call that has not even been sent by then waits for a connection that nothing will come of. */
+const STUCK_MS = 3 * CONNECT_TIMEOUT_MS;
 /** Idle connections are kept: between nodes there is always a next call. */
 const IDLE_TIMEOUT_MS = 10 * 60_000;
 /** The whole of a chunk fits, so a stream never waits for its window. */
@@ -67,6 +69,8 @@ export class PeerLane {
   #streams = 0;
   #bodyBytes = 0;
   #heardMs = -Infinity;
+  /** Of the first call since then that was given up before it was sent; undefined: the last one went somewhere. */
+  #stuckSinceMs: number | undefined;
 
   constructor(options: LaneOptions) {
     this.#options = options;
@@ -85,12 +89,18 @@ export class PeerLane {
           const client = this.#client;
           const startedMs = this.#options.clock.monotonicMs();
           exchange = new Exchange(client, this.#options.url, makeRequest());
-          cancel = () => exchange?.cancel(RESETS_RETIRED || !this.#retired.has(client));
+          let isGivenUp = false;
+          cancel = () => {
+            isGivenUp = true;
+            exchange?.cancel(RESETS_RETIRED || !this.#retired.has(client));
+          };
           late = () => {
-            if (exchange?.sent && this.#heardMs < startedMs) this.#retire(client);
+            const isDead = exchange?.sent ? this.#heardMs < startedMs : this.#isStuck(startedMs);
+            if (isDead) this.#retire(client);
           };
           exchange.answer.then(resolve, reject);
           const ended = (wasHeard: boolean) => {
+            if (!isGivenUp) this.#stuckSinceMs = undefined;
             this.#ended(bodyBytes, wasHeard);
             this.#left(client);
           };
@@ -128,6 +138,11 @@ export class PeerLane {
     else setImmediate(() => this.#startWaiting());
   }
 
+  #isStuck(startedMs: number): boolean {
+    this.#stuckSinceMs ??= startedMs;
+    return this.#options.clock.monotonicMs() - this.#stuckSinceMs > STUCK_MS;
+  }
+
   /**
    * A connection that was silent for the whole of a call's time is not trusted with the next: it may have died without
    * a word (a machine that is gone, a forgotten NAT entry), and TCP would take minutes to notice.
@@ -135,6 +150,7 @@ export class PeerLane {
   #retire(client: H2CClient): void {
     if (client !== this.#client) return;
     this.#client = openClient(this.#options);
+    this.#stuckSinceMs = undefined;
     // Its other calls may still be answered, or run into their own deadlines.
     this.#retired.add(client);
     if (!RESETS_RETIRED) return; // it is destroyed with the last of them

@@ -10,7 +10,7 @@ import { createRandom } from "../../src/adapters/random.ts";
 import { createPeers, type PeersDeps } from "../../src/adapters/undici-peers.ts";
 import { type ErrorCode, isAtollError } from "../../src/errors.ts";
 import { createPeerApp } from "../../src/http/peer-app.ts";
-import type { PeerHandler, PeerRequest } from "../../src/ports.ts";
+import type { Clock, PeerHandler, PeerRequest } from "../../src/ports.ts";
 import { until } from "../helpers/deadline.ts";
 
 const DEADLINE_MS = 10_000;
@@ -113,6 +113,26 @@ test("createPeers is peer-timeout with a server that accepts and hangs, and dial
   await failsWith(peers.call(tcp.url, LAYOUT, { timeoutMs: 200 }), "peer-timeout");
   assert(performance.now() - startedMs < 5_000);
   assert.equal(tcp.connections(), 2);
+});
+
+test("createPeers dials anew when calls could not even be sent for long, though another is still waited for", async () => {
+  await using server = await openTcp(() => {});
+  // Ten times as fast: what is waited for takes seconds.
+  const fast: Clock = {
+    wallMs: () => clock.wallMs(),
+    monotonicMs: () => 10 * clock.monotonicMs(),
+    after: (delayMs, run) => clock.after(delayMs / 10, run),
+  };
+  await using peers = openPeers({ clock: fast });
+  const first = peers.call(server.url, LAYOUT, { timeoutMs: 600_000 });
+  first.catch(() => {}); // when all is closed
+  await until("it is connected", DEADLINE_MS, () => server.connections() === 1);
+  for (let n = 0; n < 3; n++) {
+    await failsWith(peers.call(server.url, LAYOUT, { timeoutMs: 2_500 }), "peer-unreachable");
+  }
+  const next = peers.call(server.url, LAYOUT, { timeoutMs: 600_000 });
+  next.catch(() => {});
+  await until("another connection is tried", DEADLINE_MS, () => server.connections() === 2);
 });
 
 test("createPeers is never peer-unreachable, and sends once, where a server took the request and hung up", async () => {
