@@ -4,6 +4,7 @@ import type { Layout } from "./layout.ts";
 import type { ChunkId } from "./manifest.ts";
 import type { MemberRumour } from "./member-list.ts";
 import type { Name, ScanRange } from "./names.ts";
+import type { Purge } from "./purge.ts";
 import type { Testimony } from "./quorum.ts";
 import type {
   AcceptorState,
@@ -84,6 +85,7 @@ export type PeerRequest =
   | { readonly type: "chunks-wanted"; readonly ids: readonly ChunkId[] }
   | { readonly type: "scan"; readonly range: ScanRange }
   | { readonly type: "notice"; readonly commits: readonly { name: Name; version: number }[] }
+  | { readonly type: "purge"; readonly what: Purge }
   /** Digests of whole partitions, in the order asked. */
   | { readonly type: "digests"; readonly partitions: readonly number[] }
   /** Digests of all slots of a partition. */
@@ -163,6 +165,8 @@ export type PeerReply =
   | { readonly type: "chunks-wanted"; readonly wanted: readonly boolean[] }
   | { readonly type: "scan"; readonly entries: readonly ScanEntry[]; readonly done: boolean }
   | { readonly type: "notice" }
+  /** How many of the objects that the receiver knew fell under it. */
+  | { readonly type: "purge"; readonly purged: number }
   | { readonly type: "digests"; readonly digests: readonly string[] }
   | { readonly type: "slot-digests"; readonly digests: readonly string[] }
   | {

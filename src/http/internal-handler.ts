@@ -4,6 +4,7 @@ import type { AtollNode } from "../node/node.ts";
 import type { Log } from "../ports.ts";
 import { type Answer, jsonAnswer } from "./answer.ts";
 import { problem } from "./problem.ts";
+import { handlePurge } from "./purge-handler.ts";
 import type { PublicRequest } from "./request.ts";
 import { allowOfRing, handleRing } from "./ring-handler.ts";
 import { parseTarget } from "./target.ts";
@@ -23,6 +24,7 @@ export class InternalHandler {
   /** What may be asked of a page. */
   allow(path: string): string {
     if (path === "/_/scrub") return "GET, HEAD, POST, OPTIONS";
+    if (path === "/_/purge") return "POST, OPTIONS";
     return allowOfRing(path) ?? READS;
   }
 
@@ -32,6 +34,9 @@ export class InternalHandler {
     if (path === "/_/scrub") {
       if (reads) return this.#scrubStatus(200);
       return request.method === "POST" ? this.#startScrub() : undefined;
+    }
+    if (path === "/_/purge") {
+      return request.method === "POST" ? handlePurge(request, this.#node.purges) : undefined;
     }
     if (path.startsWith(ROUTE)) return reads ? this.#route(path.slice(ROUTE.length - 1)) : undefined;
     if (allowOfRing(path) !== undefined) return handleRing(request, path, this.#node.administration);

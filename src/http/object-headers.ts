@@ -17,6 +17,8 @@ const KEPT: ReadonlyMap<string, string> = new Map([
   ["cache-control", "Cache-Control"],
   ["expires", "Expires"],
   ["cdn-cache-control", "CDN-Cache-Control"],
+  ["cache-tag", "Cache-Tag"],
+  ["cache-groups", "Cache-Groups"],
 ]);
 const META = "atoll-meta-";
 

@@ -17,11 +17,15 @@ const question = z.strictObject({ type: z.literal("slot-states"), ...slotPlace.s
 
 /** The request as a peer of version 1 knows it; throws `peer-refused` for what it cannot be asked. */
 export function toVersion1(request: { readonly type: string }): object {
+  if (request.type === "purge") {
+    throw new AtollError("peer-refused", "wanted a peer that can purge, it is older");
+  }
   return isSlotStates(request) ? { type: request.type, ...placeOf(request) } : request;
 }
 
 /** What a peer of version 1 asks, unchecked, as this node knows it, to be checked still. */
 export function fromVersion1(message: unknown): unknown {
+  if (isPurge(message)) return undefined;
   if (!isSlotStates(message)) return message;
   const { success, data } = question.safeParse(message);
   // What version 1 does not know is no question in it, although it might be one in ours.
@@ -49,6 +53,11 @@ function placeOf({ partitions, from }: SlotStates): NonNullable<SlotStates["from
 
 function partitionOf(slot: number): number {
   return Math.floor(slot / SLOTS_PER_PARTITION);
+}
+
+/** Version 1 knows of none. */
+function isPurge(message: unknown): boolean {
+  return typeof message === "object" && message !== null && "type" in message && message.type === "purge";
 }
 
 function isSlotStates(message: unknown): message is SlotStates {

@@ -24,6 +24,8 @@ const HEADERS_MAX = 256;
 const HEADER_CHARS_MAX = 16_384;
 /** Of one scan; what a page of a listing needs, several times over. */
 export const SCAN_LIMIT_MAX = 4_096;
+/** Of one purge, of each kind. */
+const PURGED_MAX = 1_024;
 /** Of one notice. */
 export const NOTICE_COMMITS_MAX = 1_024;
 /** Of one question which of them are held. */
@@ -169,6 +171,15 @@ export const requestSchema = z.discriminatedUnion("type", [
     type: z.literal("notice"),
     commits: z.array(z.strictObject({ name, version: positive })).max(NOTICE_COMMITS_MAX),
   }),
+  z.strictObject({
+    type: z.literal("purge"),
+    what: z.strictObject({
+      names: z.array(name).max(PURGED_MAX),
+      prefixes: z.array(name).max(PURGED_MAX),
+      tagged: z.array(z.strictObject({ bucket: text, tag: text })).max(PURGED_MAX),
+      soft: z.boolean(),
+    }),
+  }),
   z.strictObject({ type: z.literal("chunks-held"), ids: z.array(chunkId).max(CHUNKS_ASKED_MAX) }),
   z.strictObject({ type: z.literal("chunks-wanted"), ids: z.array(chunkId).max(CHUNKS_ASKED_MAX) }),
   z.strictObject({ type: z.literal("digests"), partitions: z.array(partition).max(PARTITIONS) }),
@@ -264,6 +275,7 @@ export const replySchema = z.discriminatedUnion("type", [
     done: z.boolean(),
   }),
   z.strictObject({ type: z.literal("notice") }),
+  z.strictObject({ type: z.literal("purge"), purged: count }),
   z.strictObject({ type: z.literal("chunks-held"), held: z.array(z.boolean()).max(CHUNKS_ASKED_MAX) }),
   z.strictObject({ type: z.literal("chunks-wanted"), wanted: z.array(z.boolean()).max(CHUNKS_ASKED_MAX) }),
   z.strictObject({ type: z.literal("digests"), digests: digests(PARTITIONS) }),

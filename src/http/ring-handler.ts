@@ -1,8 +1,8 @@
 /** `/_/ring…`: what an operator sees of the ring and does to it. */
 import { z } from "zod";
-import { AtollError } from "../errors.ts";
 import type { Administration, Applied } from "../node/layout/administration.ts";
 import { type Answer, jsonAnswer } from "./answer.ts";
+import { jsonBody } from "./json-body.ts";
 import { problem } from "./problem.ts";
 import type { PublicRequest } from "./request.ts";
 
@@ -31,13 +31,13 @@ type Act = (request: PublicRequest, administration: Administration) => Promise<A
 
 const ACTS: Readonly<Record<string, Act>> = {
   "/_/ring/plan": async (request, administration) =>
-    jsonAnswer(200, administration.plan(await bodyOf(request, change))),
+    jsonAnswer(200, administration.plan(await jsonBody(request, change, BODY_BYTES_MAX))),
   "/_/ring/apply": async (request, administration) => {
-    const wanted = await bodyOf(request, application);
+    const wanted = await jsonBody(request, application, BODY_BYTES_MAX);
     return answerOf(request, await administration.apply(wanted.base, wanted.change));
   },
   "/_/ring/force-recover": async (request, administration) => {
-    const { survivors, confirm } = await bodyOf(request, recovery);
+    const { survivors, confirm } = await jsonBody(request, recovery, BODY_BYTES_MAX);
     return answerOf(request, await administration.forceRecover(survivors, confirm));
   },
 };
@@ -69,29 +69,5 @@ function answerOf(request: PublicRequest, applied: Applied): Answer {
       return problem("layout-changed", applied.detail, request.id, {}, { plan: applied.plan });
     case "refused":
       return problem("refused", applied.detail, request.id, {}, { confirm: applied.confirm });
-  }
-}
-
-/** Rejects with `too-large` and `invalid-argument`. */
-async function bodyOf<T>(request: PublicRequest, schema: z.ZodType<T>): Promise<T> {
-  const parts: Uint8Array[] = [];
-  for await (const part of request.body) {
-    parts.push(part);
-    if (request.body.bytes > BODY_BYTES_MAX) {
-      throw new AtollError("too-large", `wanted at most ${BODY_BYTES_MAX} bytes, got more than that`);
-    }
-  }
-  const text = new TextDecoder().decode(await new Blob(parts as Uint8Array<ArrayBuffer>[]).arrayBuffer());
-  const parsed = schema.safeParse(jsonOf(text));
-  if (parsed.success) return parsed.data;
-  const { path, message } = parsed.error.issues[0]!;
-  throw new AtollError("invalid-argument", `${path.join(".") || "the body"}: ${message}`);
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new AtollError("invalid-argument", `wanted JSON, got ${JSON.stringify(text.slice(0, 60))}`);
   }
 }

@@ -78,3 +78,9 @@ export async function forEach<T>(
   await Promise.all(Array.from({ length: atOnce }, worker));
   if (faults.length > 0) throw faults[0];
 }
+
+/** In order, so many in each but the last. */
+export function slices<T>(items: readonly T[], size: number): T[][] {
+  const count = Math.ceil(items.length / size);
+  return Array.from({ length: count }, (_, i) => items.slice(i * size, (i + 1) * size));
+}

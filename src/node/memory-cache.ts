@@ -79,6 +79,15 @@ export class MemoryCache {
     if (held && (held.value?.version ?? 0) < version) this.#values.delete(name);
   }
 
+  /** Those that are known, absent ones too; more may come meanwhile, and be passed over. */
+  *values(): Generator<[Name, KnownValue]> {
+    for (const [name, known] of this.#values.entries()) yield [name, known];
+  }
+
+  forget(name: Name): void {
+    this.#values.delete(name);
+  }
+
   chunk(id: ChunkId): Uint8Array | undefined {
     return this.#chunks.get(id);
   }

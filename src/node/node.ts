@@ -32,6 +32,7 @@ import type { Metrics } from "./metrics.ts";
 import type { Objects } from "./objects.ts";
 import { createParts } from "./parts.ts";
 import { DEFAULT_TIMINGS, type Repair, type RepairTimings } from "./repair/repair.ts";
+import type { Purges } from "./purges.ts";
 import { Ring } from "./ring.ts";
 import type { Routes } from "./routes.ts";
 import { Seeds } from "./seeds.ts";
@@ -74,6 +75,7 @@ export interface AtollNode {
   readonly objects: Objects;
   readonly listings: Listings;
   readonly routes: Routes;
+  readonly purges: Purges;
   readonly membership: Membership;
   readonly repair: Repair;
   readonly administration: Administration;
@@ -170,6 +172,7 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     objects: parts.objects,
     listings: parts.listings,
     routes: parts.routes,
+    purges: parts.purges,
     handlePeer: parts.handlePeer,
     membership,
     metrics,

@@ -22,6 +22,7 @@ import { Notices } from "./notices.ts";
 import { Objects } from "./objects.ts";
 import { PeerGate } from "./peer-gate.ts";
 import { createPeerService } from "./peer-service.ts";
+import { Purges } from "./purges.ts";
 import { Registers } from "./registers.ts";
 import { Handoffs } from "./repair/handoffs.ts";
 import { Memories } from "./repair/memories.ts";
@@ -168,6 +169,7 @@ export function createParts(deps: PartsDeps) {
     storedBytes: () => repair.garbage.storedBytes,
   });
   const listings = new Listings({ ...deps, gate, membership, strongReads, caughtUp });
+  const purges = new Purges({ ...deps, memory, membership, gate });
   const routes = new Routes({ ...deps, membership, memory });
   const handlePeer = createPeerService({
     ...deps,
@@ -182,6 +184,7 @@ export function createParts(deps: PartsDeps) {
     recovery,
     completion,
     digests: repair.digests,
+    purges,
   });
   metrics.gauge("atoll_memory_cache_bytes", "Bytes in the memory cache", () => memory.usedBytes);
   metrics.gauge("atoll_disk_cache_bytes", "Bytes in the disk cache", () => chunkCache.usedBytes);
@@ -212,6 +215,7 @@ export function createParts(deps: PartsDeps) {
     repair,
     listings,
     routes,
+    purges,
     handlePeer,
     async load() {
       await memories.load();

@@ -22,6 +22,7 @@ import type { Handoffs } from "./repair/handoffs.ts";
 import type { Memories } from "./repair/memories.ts";
 import type { Recovery } from "./repair/recovery.ts";
 import { slotPage, statesPage } from "./repair/slot-rows.ts";
+import type { Purges } from "./purges.ts";
 import type { Replica } from "./replica.ts";
 import type { Ring } from "./ring.ts";
 
@@ -46,6 +47,7 @@ export interface PeerServiceDeps {
   memories: Memories;
   handoffs: Handoffs;
   digests: Digests;
+  purges: Purges;
   recovery: Recovery;
   completion: Completion;
 }
@@ -130,6 +132,8 @@ export function createPeerService(deps: PeerServiceDeps): PeerHandler {
       case "notice":
         for (const { name, version } of request.commits) memory.outdated(name, version);
         return { type: "notice" };
+      case "purge":
+        return { type: "purge", purged: deps.purges.here(request.what) };
       case "digests":
         return {
           type: "digests",

@@ -174,6 +174,14 @@ export const exchanges: Readonly<Record<PeerRequest["type"], fc.Arbitrary<MadeUp
     done: fc.boolean(),
   }]),
   notice: exchange("notice", [{ commits: fc.array(commit, { maxLength: 5 }) }], [{}]),
+  purge: exchange("purge", [{
+    what: object({
+      names: fc.array(name, { maxLength: 5 }),
+      prefixes: fc.array(name, { maxLength: 2 }),
+      tagged: fc.array(object({ bucket: word, tag: word }), { maxLength: 2 }),
+      soft: fc.boolean(),
+    }),
+  }], [{ purged: count }]),
   "chunks-held": exchange("chunks-held", [{ ids }], [{ held: fc.array(fc.boolean(), { maxLength: 5 }) }]),
   "chunks-wanted": exchange("chunks-wanted", [{ ids }], [{
     wanted: fc.array(fc.boolean(), { maxLength: 5 }),
