@@ -51,7 +51,7 @@ export type UnreachableUse = { readonly kind: "use"; readonly ttlSeconds: number
 const ASK: Use = { kind: "ask" };
 const MISS: Use = { kind: "only-if-cached-miss" };
 const NO: UnreachableUse = { kind: "no" };
-const NOTHING_ASKED: RequestDirectives = { noCache: false, onlyIfCached: false };
+export const NOTHING_ASKED: RequestDirectives = { noCache: false, onlyIfCached: false };
 /** For a field that cannot be read: the strictest that it may have said. */
 const UNREADABLE: Directives = new Map([["no-store", [null]], ["no-cache", [null]]]);
 
@@ -61,8 +61,10 @@ const UNREADABLE: Directives = new Map([["no-store", [null]], ["no-cache", [null
  */
 export function parsePolicy(headers: Readonly<Record<string, string>>, modifiedMs: number): StoredPolicy {
   const cacheControl = parseDirectives(headers["cache-control"] ?? "") ?? UNREADABLE;
-  // RFC 9213 section 2.2: a valid targeted field replaces Cache-Control and Expires; an empty or broken one is ignored.
-  const targeted = parseTargeted(headers["cdn-cache-control"]);
+  // RFC 9213 section 2.2: a valid targeted field replaces Cache-Control and Expires; an empty or broken one is ignored. Of
+  // several the one that is meant for fewer goes first (section 2.1).
+  const targeted = parseTargeted(headers["atoll-cdn-cache-control"]) ??
+    parseTargeted(headers["cdn-cache-control"]);
   const directives = targeted ?? cacheControl;
   const expires = headers["expires"];
   const expiresSeconds = expires === undefined ? undefined : lifetimeUntil(expires, modifiedMs);

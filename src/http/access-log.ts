@@ -104,5 +104,5 @@ export class AccessLog {
 
 function cacheResult(cacheStatus: string): "hit" | "revalidated" | "miss" {
   if (cacheStatus.includes("; hit")) return "hit";
-  return cacheStatus.includes("fwd=stale") ? "revalidated" : "miss";
+  return cacheStatus.includes("fwd-status=304") ? "revalidated" : "miss";
 }

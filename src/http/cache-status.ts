@@ -1,12 +1,17 @@
 /** `Cache-Status` (RFC 9211): how an answer came to be. */
 
 export type CacheOutcome =
-  /** Used without asking. `ttlSeconds`: of freshness left; negative when stale. */
-  | { readonly kind: "hit"; readonly ttlSeconds: number }
-  /** The bytes were here; which version is current was asked. */
-  | { readonly kind: "asked" }
-  /** Bytes were fetched. `detail`: what from where. */
-  | { readonly kind: "fetched"; readonly detail: string };
+  /** Used without asking. `ttlSeconds`: of freshness left; negative when stale. `tier`: where the bytes lay, if any went. */
+  | { readonly kind: "hit"; readonly ttlSeconds: number; readonly tier?: string | undefined }
+  /** The bytes were here; which version is current was asked. `forced`: because the request would have it so. */
+  | { readonly kind: "asked"; readonly forced?: boolean | undefined; readonly tier?: string | undefined }
+  /** Bytes were fetched. `collapsed`: by a request that was under way; `detail`: what from where. */
+  | {
+    readonly kind: "fetched";
+    readonly detail: string;
+    readonly stored?: boolean | undefined;
+    readonly collapsed?: boolean | undefined;
+  };
 
 const TOKEN = /^[A-Za-z*][!#$%&'*+.^_`|~0-9A-Za-z:/-]*$/;
 
@@ -15,12 +20,20 @@ export function cacheStatus(cache: string, outcome: CacheOutcome): string {
   const name = TOKEN.test(cache) ? cache : structuredString(cache);
   switch (outcome.kind) {
     case "hit":
-      return `${name}; hit; ttl=${Math.trunc(outcome.ttlSeconds)}`;
+      return `${name}; hit; ttl=${Math.trunc(outcome.ttlSeconds)}${tierText(outcome.tier)}`;
     case "asked":
-      return `${name}; fwd=stale; fwd-status=304`;
-    case "fetched":
-      return `${name}; fwd=uri-miss; detail=${structuredString(outcome.detail)}`;
+      // Section 2.2: "request" where a fresh answer was here and the request's semantics did not allow its use.
+      return `${name}; fwd=${outcome.forced ? "request" : "stale"}; fwd-status=304${tierText(outcome.tier)}`;
+    case "fetched": {
+      const { detail, stored, collapsed } = outcome;
+      return `${name}; fwd=uri-miss${stored ? "; stored" : ""}${collapsed ? "; collapsed" : ""}; ` +
+        `detail=${structuredString(detail)}`;
+    }
   }
+}
+
+function tierText(tier: string | undefined): string {
+  return tier === undefined ? "" : `; detail=${tier}`;
 }
 
 /** RFC 9651 section 3.3.3: printable ASCII only; anything else would make the whole field unreadable. */

@@ -220,10 +220,10 @@ function withCache(headers: Readonly<Record<string, string>>, known: Knowledge):
   const all: Record<string, string> = { ...headers };
   if (known.kind === "fresh") {
     all["Age"] = String(Math.floor(known.ageMs / 1000));
-    all["Cache-Status"] = cacheStatus(CACHE, { kind: "hit", ttlSeconds: known.ttlSeconds });
+    all["Cache-Status"] = cacheStatus(CACHE, { kind: "hit", ttlSeconds: known.ttlSeconds, tier: "memory" });
     all["Server-Timing"] = "memory";
   } else {
-    all["Cache-Status"] = cacheStatus(CACHE, { kind: "asked" });
+    all["Cache-Status"] = cacheStatus(CACHE, { kind: "asked", forced: known.forced, tier: "memory" });
     all["Server-Timing"] = `ask;dur=${known.tookMs.toFixed(2)}, memory`;
   }
   return all;
@@ -231,7 +231,7 @@ function withCache(headers: Readonly<Record<string, string>>, known: Knowledge):
 
 /** `content` is undefined where no bytes were needed. */
 function cacheHeaders(known: Knowledge, content: OpenContent | undefined): Record<string, string> {
-  const { tier, from } = content?.source ?? {};
+  const { tier, from, stored, collapsed } = content?.source ?? {};
   const timing = [
     ...(known.kind === "asked" ? [`ask;dur=${known.tookMs.toFixed(2)}`] : []),
     ...(tier ? [tier] : []),
@@ -239,9 +239,9 @@ function cacheHeaders(known: Knowledge, content: OpenContent | undefined): Recor
   const headers: Record<string, string> = timing.length > 0 ? { "Server-Timing": timing.join(", ") } : {};
   if (known.kind === "fresh") headers["Age"] = String(Math.floor(known.ageMs / 1000));
   headers["Cache-Status"] = tier === "peer"
-    ? cacheStatus(CACHE, { kind: "fetched", detail: `chunk from ${from}` })
+    ? cacheStatus(CACHE, { kind: "fetched", detail: `chunk from ${from}`, stored, collapsed })
     : known.kind === "fresh"
-    ? cacheStatus(CACHE, { kind: "hit", ttlSeconds: known.ttlSeconds })
-    : cacheStatus(CACHE, { kind: "asked" });
+    ? cacheStatus(CACHE, { kind: "hit", ttlSeconds: known.ttlSeconds, tier })
+    : cacheStatus(CACHE, { kind: "asked", forced: known.forced, tier });
   return headers;
 }

@@ -17,6 +17,7 @@ const KEPT: ReadonlyMap<string, string> = new Map([
   ["cache-control", "Cache-Control"],
   ["expires", "Expires"],
   ["cdn-cache-control", "CDN-Cache-Control"],
+  ["atoll-cdn-cache-control", "Atoll-CDN-Cache-Control"],
   ["cache-tag", "Cache-Tag"],
   ["cache-groups", "Cache-Groups"],
 ]);

@@ -30,6 +30,10 @@ export interface FetchedChunk {
   readonly tier: Tier;
   /** The node it came from, for tier `peer`. */
   readonly from?: string | undefined;
+  /** Another reader was waiting for it already. */
+  readonly collapsed?: boolean | undefined;
+  /** It was put where the next reader finds it nearer. */
+  readonly stored?: boolean | undefined;
 }
 
 export interface ChunkWanted {
@@ -98,13 +102,14 @@ export class ChunkReader {
     if (inMemory) return { bytes: inMemory, tier: "memory" };
     const key = wanted.id + wanted.name;
     let flight = this.#flights.get(key);
+    const isJoining = flight !== undefined;
     if (!flight) {
       flight = this.#fetch(wanted).finally(() => this.#flights.delete(key));
       this.#flights.set(key, flight);
     }
     const chunk = await flight;
     this.#hits[chunk.tier].add();
-    return chunk;
+    return isJoining ? { ...chunk, collapsed: true } : chunk;
   }
 
   async #fetch(wanted: ChunkWanted): Promise<FetchedChunk> {
@@ -120,8 +125,10 @@ export class ChunkReader {
       else {
         found = await this.#fromPeers(wanted);
         // A replica that lacks it keeps it for good; anybody else may, but not what is asked for once only.
+        const isWorthIt = !replica && memory.isAskedAgain(id);
         if (replica) await this.#repair(id, found.bytes);
-        else if (memory.isAskedAgain(id)) void cache.put(id, found.bytes);
+        else if (isWorthIt) void cache.put(id, found.bytes);
+        found = { ...found, stored: replica || isWorthIt || wanted.keep };
       }
     }
     if (found.bytes.length !== sizeBytes) {

@@ -10,7 +10,7 @@ import {
   type Manifest,
 } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
-import type { ChunkReader, FetchedChunk, Tier } from "./chunk-reader.ts";
+import type { ChunkReader, FetchedChunk } from "./chunk-reader.ts";
 import type { MemoryCache } from "./memory-cache.ts";
 
 /** Chunks fetched ahead of the one being sent: twice as many each time that the reader had to wait, up to the most. */
@@ -19,10 +19,7 @@ const AHEAD_MAX = 16;
 /** Chunks beyond the first ahead, of all readers together: who comes later than that goes on with one. */
 const AHEAD_ALL_MAX = 32;
 
-export interface ContentSource {
-  readonly tier: Tier;
-  readonly from?: string | undefined;
-}
+export type ContentSource = Omit<FetchedChunk, "bytes">;
 
 export interface OpenContent {
   /** Where the first chunk came from. */

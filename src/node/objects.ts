@@ -4,6 +4,7 @@
 import {
   mayUse,
   mayUseWhenUnreachable,
+  NOTHING_ASKED,
   parsePolicy,
   type RequestDirectives,
   type StoredPolicy,
@@ -34,8 +35,11 @@ export interface ObjectVersion {
 export type Knowledge =
   /** Used without asking, as its freshness allows; `ttlSeconds` left, negative when stale. */
   | { readonly kind: "fresh"; readonly ttlSeconds: number; readonly ageMs: number }
-  /** A majority said that it is current. `held`: this node had that version before. */
-  | { readonly kind: "asked"; readonly held: boolean; readonly tookMs: number };
+  /**
+   * A majority said that it is current. `held`: this node had that version before. `forced`: what is here could have been
+   * used, had the request not wanted more.
+   */
+  | { readonly kind: "asked"; readonly held: boolean; readonly forced?: boolean; readonly tookMs: number };
 
 export type Located =
   | { readonly kind: "found"; readonly object: ObjectVersion; readonly known: Knowledge }
@@ -106,7 +110,8 @@ export class Objects {
       if (use.kind === "only-if-cached-miss") return { kind: "not-cached" };
     }
     const current = strongReads.peek(name);
-    return current && this.#found(current.value, { kind: "asked", held: true, tookMs: 0 });
+    if (!current) return undefined;
+    return this.#found(current.value, { kind: "asked", held: true, forced: this.#isFresh(held), tookMs: 0 });
   }
 
   /** Rejects with `no-quorum` where a majority had to be asked and could not be. */
@@ -116,6 +121,7 @@ export class Objects {
     if (directives.onlyIfCached) return { kind: "not-cached" };
     const { memory, strongReads, clock } = this.#deps;
     const held = memory.value(name);
+    const forced = this.#isFresh(held);
     const begunMs = clock.monotonicMs();
     try {
       const current = await strongReads.read(name, trace);
@@ -123,6 +129,7 @@ export class Objects {
       return this.#found(learned.value, {
         kind: "asked",
         held: held?.value !== undefined && held.value?.version === learned.value?.version,
+        forced,
         tookMs: clock.monotonicMs() - begunMs,
       });
     } catch (error) {
@@ -241,6 +248,14 @@ export class Objects {
     let policy = this.#policies.get(value);
     if (!policy) this.#policies.set(value, policy = parsePolicy(manifest.headers, value.modifiedMs));
     return policy;
+  }
+
+  /** By the object's own word. */
+  #isFresh(held: KnownValue | undefined): boolean {
+    if (held?.value?.content.kind !== "object") return false;
+    const ageMs = this.#deps.clock.monotonicMs() - held.knownAtMs;
+    return mayUse(this.#policy(held.value, held.value.content.manifest), ageMs, NOTHING_ASKED).kind ===
+      "fresh";
   }
 
   #whenUnreachable(held: KnownValue | undefined, directives: RequestDirectives): Located | undefined {

@@ -128,6 +128,14 @@ test("mayUse goes by a valid CDN-Cache-Control alone (RFC 9213)", () => {
     const headers = { "cdn-cache-control": cdn, "cache-control": cacheControl };
     assert.equal(use(headers, 10), wanted, `${cdn} | ${cacheControl}`);
   }
+  const own = { "atoll-cdn-cache-control": "max-age=5", "cdn-cache-control": "max-age=60" };
+  assert.equal(use(own, 3), "fresh 2", "what is meant for this cache alone goes first");
+  assert.equal(use(own, 10), "ask");
+  assert.equal(
+    use({ ...own, "atoll-cdn-cache-control": "max-age=5," }, 10),
+    "fresh 50",
+    "unless it is broken",
+  );
   const expires = "Sun, 06 Nov 1994 08:50:37 GMT";
   assert.equal(use({ "cdn-cache-control": "public", expires }, 10), "ask", "Expires is replaced too");
 });

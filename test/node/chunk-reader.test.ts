@@ -51,7 +51,9 @@ test("ChunkReader.fetch is one fetch for however many readers come meanwhile", a
     Promise.all(Array.from({ length: 30 }, () => parts["d"]!.reader.fetch(wanted))),
   );
   assert.equal(sent.length, 1);
-  assert.ok(chunks.every((chunk) => chunk === chunks[0]));
+  const [first, ...others] = chunks;
+  assert.ok(others.every(({ bytes, collapsed }) => bytes === first!.bytes && collapsed === true));
+  assert.equal(first!.collapsed, undefined);
 });
 
 test("ChunkReader.fetch has the node's own copy before anybody else's", async () => {
