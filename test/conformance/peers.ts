@@ -42,7 +42,7 @@ function gate(): { readonly opened: Promise<void>; open(): void } {
   return { opened, open: () => open() };
 }
 
-/** `translated`: kinds that arrive otherwise than they were sent, since the two ends know different versions. */
+/** `translated`: kinds that arrive otherwise than they were sent, or not, since the two ends know different versions. */
 export function peersConformance(
   name: string,
   setup: () => Promise<OpenPeers>,
