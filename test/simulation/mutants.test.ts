@@ -52,14 +52,14 @@ const MUTANTS: readonly Mutant[] = [
     file: "src/node/replica.ts",
     from: "if (state !== before || chunk) {",
     to: "if (state !== before && !chunk) this.#states.set(name, state);\n      else if (chunk) {",
-    firstSeed: 2_040,
+    firstSeed: 2_530,
   },
   {
     name: "vote with a wiped disk as if it knew",
     file: "src/node/repair/recovery.ts",
     from: "if (this.#lost.size > 0 && this.#lost.has(partitionOf(name))) throw forgotten();",
     to: "",
-    firstSeed: 70,
+    firstSeed: 145,
   },
   {
     name: "collect chunks too early",
