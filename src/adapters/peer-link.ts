@@ -72,7 +72,7 @@ interface Received {
 }
 
 /** Their answers are long, or long in coming: they must not delay the others of a batch. */
-const ALONE: ReadonlySet<PeerRequest["type"]> = new Set(["scan", "slot-entries", "slot-states"]);
+const ALONE: ReadonlySet<PeerRequest["type"]> = new Set(["scan", "slot-entries", "slot-states", "purge"]);
 
 export class PeerLink {
   readonly #url: string;

@@ -49,12 +49,16 @@ export class ChunkMemory {
     return this.#window.calculatedSize + this.#main.calculatedSize;
   }
 
-  /** Counts as a question for it, whether it is here or not. */
+  /** Counts as a question for it if it is here. */
   get(id: ChunkId): Uint8Array | undefined {
-    this.#sketch.add(...hashesOf(id));
-    const entries = this.#main.size + this.#window.size;
-    if (this.#sketch.added >= Math.max(SAMPLE_MIN, SAMPLE * entries)) this.#sketch.halve();
-    return this.#main.get(id) ?? this.#window.get(id);
+    const bytes = this.#main.get(id) ?? this.#window.get(id);
+    if (bytes) this.#count(id);
+    return bytes;
+  }
+
+  /** Somebody asked for it, and it is not here: once for each who did, who may have looked more than once. */
+  missed(id: ChunkId): void {
+    this.#count(id);
   }
 
   /** How often it was asked for lately, about; at most 15. */
@@ -71,6 +75,12 @@ export class ChunkMemory {
     if (this.has(id)) return;
     if (sizeOf(bytes) > this.#window.maxSize) this.#offer(id, bytes);
     else this.#window.set(id, bytes);
+  }
+
+  #count(id: ChunkId): void {
+    this.#sketch.add(...hashesOf(id));
+    const entries = this.#main.size + this.#window.size;
+    if (this.#sketch.added >= Math.max(SAMPLE_MIN, SAMPLE * entries)) this.#sketch.halve();
   }
 
   /** To those that stay. */

@@ -100,6 +100,7 @@ export class ChunkReader {
   async fetch(wanted: ChunkWanted): Promise<FetchedChunk> {
     const inMemory = this.peek(wanted.id);
     if (inMemory) return { bytes: inMemory, tier: "memory" };
+    this.#deps.memory.missedChunk(wanted.id);
     const key = wanted.id + wanted.name;
     let flight = this.#flights.get(key);
     const isJoining = flight !== undefined;
@@ -126,9 +127,9 @@ export class ChunkReader {
         found = await this.#fromPeers(wanted);
         // A replica that lacks it keeps it for good; anybody else may, but not what is asked for once only.
         const isWorthIt = !replica && memory.isAskedAgain(id);
-        if (replica) await this.#repair(id, found.bytes);
-        else if (isWorthIt) void cache.put(id, found.bytes);
-        found = { ...found, stored: replica || isWorthIt || wanted.keep };
+        if (isWorthIt) void cache.put(id, found.bytes);
+        const isStored = replica ? await this.#repair(id, found.bytes) : isWorthIt;
+        found = { ...found, stored: isStored || wanted.keep };
       }
     }
     if (found.bytes.length !== sizeBytes) {
@@ -138,16 +139,18 @@ export class ChunkReader {
     return found;
   }
 
-  async #repair(id: ChunkId, bytes: Uint8Array): Promise<void> {
+  async #repair(id: ChunkId, bytes: Uint8Array): Promise<boolean> {
     try {
       await this.#deps.chunks.putVerified(id, bytes);
       this.#repaired.add();
+      return true;
     } catch (error) {
       // The reader has its bytes all the same.
       this.#deps.log.warn("a missing chunk could not be stored here", {
         chunk: id,
         reason: messageOf(error),
       });
+      return false;
     }
   }
 
@@ -156,8 +159,8 @@ export class ChunkReader {
     // After the replicas those who may hold it in a replica's place.
     const standIns = ring.successors(wanted.name).filter((id) => membership.isAlive(id));
     const { order } = byDistance(ring.replicas(wanted.name), ring.self, membership);
-    const queue = this.#leastBusyFirst([...order, ...standIns.slice(0, STAND_INS_ASKED)]
-      .filter((id) => id !== ring.self));
+    const others = this.#leastBusyFirst(order.filter((id) => id !== ring.self));
+    const queue = [...others, ...standIns.filter((id) => id !== ring.self).slice(0, STAND_INS_ASKED)];
     const outcome = defer<FetchedChunk>();
     const losers = new AbortController();
     let asked = 0;

@@ -92,6 +92,11 @@ export class MemoryCache {
     return this.#chunks.get(id);
   }
 
+  /** As `ChunkMemory.missed`. */
+  missedChunk(id: ChunkId): void {
+    this.#chunks.missed(id);
+  }
+
   keepsObjectsOf(sizeBytes: number): boolean {
     return sizeBytes <= this.#objectBytesMax;
   }

@@ -7,13 +7,14 @@ import type { Name } from "../core/names.ts";
 import { isPurged, type Purge } from "../core/purge.ts";
 import { messageOf } from "../errors.ts";
 import type { Clock } from "../ports.ts";
-import { slices } from "./background.ts";
+import { forEach, slices } from "./background.ts";
 import type { KnownValue, MemoryCache } from "./memory-cache.ts";
 import type { Membership } from "./membership.ts";
 import type { PeerGate } from "./peer-gate.ts";
 import type { Ring } from "./ring.ts";
 
 const CALL_TIMEOUT_MS = 5_000;
+const NODES_AT_ONCE = 32;
 /** Of one message. */
 const TOGETHER = 1_000;
 
@@ -41,8 +42,11 @@ export class Purges {
     const { ring, membership } = this.#deps;
     const others = new Set([...ring.members, ...membership.alive().map(({ id }) => id)]);
     others.delete(ring.self);
-    const here = { node: ring.self, purged: this.here(purge) };
-    return [here, ...await Promise.all([...others].sort().map((id) => this.#at(id, purge)))];
+    const told: PurgedAt[] = [{ node: ring.self, purged: this.here(purge) }];
+    await forEach([...others].sort(), NODES_AT_ONCE, async (id) => {
+      told.push(await this.#at(id, purge));
+    });
+    return told;
   }
 
   /** How many of the objects that were known here fell under it. */

@@ -27,6 +27,7 @@ if (!Number.isSafeInteger(requests) || requests < 1) {
 
 interface Cache {
   get(id: string): Uint8Array | undefined;
+  missed?(id: string): void;
   keep(id: string, bytes: Uint8Array): void;
 }
 
@@ -70,7 +71,10 @@ function hitRatio(cache: Cache, exponent: number, scan: number): number {
     const id = object === undefined ? idOf(`scanned ${scanned++}`) : ids[object]!;
     const size = object === undefined ? SIZES[scanned % SIZES.length]! : sizes[object]!;
     const found = cache.get(id);
-    if (!found) cache.keep(id, content.subarray(0, size));
+    if (!found) {
+      cache.missed?.(id);
+      cache.keep(id, content.subarray(0, size));
+    }
     if (object === undefined || n < requests / 10) continue;
     counted++;
     if (found) hits++;

@@ -11,6 +11,7 @@ const bytesOf = (size: number): Uint8Array => new Uint8Array(size);
 function read(memory: ChunkMemory, name: string, size: number): boolean {
   const id = idOf(name);
   if (memory.get(id)) return true;
+  memory.missed(id);
   memory.keep(id, bytesOf(size));
   return false;
 }
@@ -60,6 +61,11 @@ test("ChunkMemory.frequency says how often lately", () => {
   const memory = new ChunkMemory(1 << 20);
   assert.equal(memory.frequency(idOf("a")), 0);
   memory.get(idOf("a"));
+  memory.get(idOf("a"));
+  assert.equal(memory.frequency(idOf("a")), 0, "to look is not to ask");
+  memory.missed(idOf("a"));
+  assert.equal(memory.frequency(idOf("a")), 1);
+  memory.keep(idOf("a"), bytesOf(10));
   memory.get(idOf("a"));
   assert.equal(memory.frequency(idOf("a")), 2);
 });

@@ -98,6 +98,24 @@ test("ChunkReader.fetch asks twice within its budget only, and waits for nobody 
   assert.equal(ring.count("d", "atoll_chunk_hedges_total"), 15);
 });
 
+test("ChunkReader.fetch asks whoever may stand in for a replica last, however busy the replicas are", async () => {
+  const { ring, parts } = await openParts({ ids: ["a", "b", "c", "d", "e"] });
+  const name = ring.nameOn(["a", "b", "c"]);
+  const sent = watchGets(ring);
+  const bytes = Array.from({ length: 12 }, (_, n) => new Uint8Array(100_000).fill(n));
+  for (const one of bytes) {
+    for (const node of ["a", "b", "c"]) await ring.run(parts[node]!.chunks.put(HASHING.sha256(one), one));
+  }
+  await ring.run(
+    Promise.all(
+      bytes.map((one) =>
+        parts["d"]!.reader.fetch({ name, id: HASHING.sha256(one), sizeBytes: one.length, keep: false })
+      ),
+    ),
+  );
+  assert.deepEqual(["a", "b", "c", "e"].map((id) => sent.filter(({ to }) => to === id).length), [4, 4, 4, 0]);
+});
+
 test("ChunkReader.fetch goes on at once when the nearest refuses or lacks it", async () => {
   const { ring, parts, wanted } = await open();
   await ring.site("b").disk.chunkFiles.delete(wanted.id);
@@ -140,6 +158,8 @@ for (const sizeBytes of [100, SMALL_CHUNK_BYTES, SMALL_CHUNK_BYTES + 1, 1 << 20]
 
 test("ChunkReader.fetch leaves what it fetched again in the disk cache of a node that is no replica", async () => {
   const { ring, parts, wanted, bytes } = await open();
+  // As for an answer: first a look whether it is in memory.
+  assert.equal(parts["d"]!.reader.peek(wanted.id), undefined);
   await ring.run(parts["d"]!.reader.fetch(wanted));
   await ring.clock.settle();
   assert.equal(await ring.site("d").disk.chunkCache.get(wanted.id), undefined, "one reader is none too many");
