@@ -1,6 +1,7 @@
 /** Configuration: environment variables, read once, checked together, every wrong one named. */
 import { z } from "zod";
 import { type DiscoverySettings, flyMachine, parseDiscovery, parseDnsServer } from "./config-discovery.ts";
+import { bytes, duration, httpUrl, wholeNumber } from "./config-values.ts";
 import { AtollError } from "./errors.ts";
 
 export interface Config {
@@ -54,18 +55,6 @@ export interface Config {
 type Environment = Readonly<Record<string, string | undefined>>;
 
 const MIB = 1 << 20;
-const UNITS: Record<string, number> = {
-  "": 1,
-  KB: 1e3,
-  MB: 1e6,
-  GB: 1e9,
-  TB: 1e12,
-  KIB: 2 ** 10,
-  MIB: 2 ** 20,
-  GIB: 2 ** 30,
-  TIB: 2 ** 40,
-};
-const DURATIONS: Record<string, number> = { ms: 1, s: 1e3, m: 6e4, h: 36e5, d: 864e5 };
 const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 /** Of the command line's: may be set where a node is started too. */
 const NOT_OF_A_NODE = new Set(["ATOLL_URL"]);
@@ -75,9 +64,6 @@ const label = z.string().regex(
   /^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$/,
   "wanted 1 to 32 of letters, digits, _ . -",
 );
-const httpUrl = z.string().refine((text) => isHttpUrl(text), "wanted a URL like http://10.0.0.1:8081")
-  .transform((text) => text.replace(/\/+$/, ""));
-
 /** In the order in which `--help` lists them. */
 const VARIABLES = {
   PORT: { schema: port, default: "8080", meaning: "public listener; 0 takes any free port" },
@@ -356,40 +342,6 @@ export function helpText(): string {
 
 export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || host === "[::1]" || /^127(\.\d{1,3}){3}$/.test(host);
-}
-
-function wholeNumber(min: number, max: number) {
-  return z.string().regex(/^\d{1,9}$/, `wanted a whole number from ${min} to ${max}`).transform(Number)
-    .refine((n) => n >= min && n <= max, `wanted a whole number from ${min} to ${max}`);
-}
-
-function bytes(min: number) {
-  const wanted = "wanted bytes like 1048576, 64MiB or 1GB";
-  return z.string().transform((text) => parseBytes(text)).refine(
-    (n) => Number.isSafeInteger(n) && n >= min,
-    wanted,
-  );
-}
-
-/** Ms. */
-function duration(minMs: number) {
-  const wanted = `wanted a time like 60s, 10m, 12h or 30d, at least ${minMs} ms`;
-  return z.string().transform((text) => {
-    const [, digits, unit] = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text.trim()) ?? [];
-    return digits === undefined ? NaN : Number(digits) * DURATIONS[unit!]!;
-  }).refine((ms) => Number.isSafeInteger(ms) && ms >= minMs, wanted);
-}
-
-function parseBytes(text: string): number {
-  const [, digits, unit] = /^(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]?I?B)?$/.exec(text.trim().toUpperCase()) ?? [];
-  const factor = UNITS[unit === "B" ? "" : unit ?? ""];
-  return digits === undefined || factor === undefined ? NaN : Math.floor(Number(digits) * factor);
-}
-
-function isHttpUrl(text: string): boolean {
-  const url = URL.parse(text);
-  return url !== null && (url.protocol === "http:" || url.protocol === "https:") && url.pathname === "/" &&
-    url.search === "";
 }
 
 function shown(name: string, text: string): string {
