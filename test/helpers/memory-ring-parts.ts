@@ -10,7 +10,7 @@ import { MemoryRing, type RingOptions, urlOf } from "./memory-ring.ts";
 /** By then even far nodes have answered a ping. */
 const MEASURED_MS = 1_500;
 
-export type Parts = NodeParts & { readonly id: string };
+export type Parts = NodeParts & { readonly id: string; readonly ring: Ring };
 
 /** Begins a new life of the node and listens; nothing pings until the test says so, and nothing is repaired. */
 export function createParts(memoryRing: MemoryRing, id: string): Parts {
@@ -36,7 +36,7 @@ export function createParts(memoryRing: MemoryRing, id: string): Parts {
     handler: parts.handlePeer,
     ringId: () => memoryRing.layout.ringId,
   });
-  return { id, ...parts };
+  return { id, ring, ...parts };
 }
 
 export interface PartsRing {

@@ -45,7 +45,9 @@ export class Reconciler {
   async reconcile(name: Name): Promise<ReadonlySet<string>> {
     const { registers } = this.#deps;
     for (let tries = 1;; tries++) {
-      const held = await this.#ask(name);
+      // Who was a replica by the layout that was asked by need not be one by the next: what is delivered goes by the same.
+      const layout = this.#deps.ring.number;
+      const held = await this.#ask(name, layout);
       const newest = [...held.values()].reduce<Held>(
         (best, other) => compareBallots(other.accepted, best.accepted) > 0 ? other : best,
         { accepted: NO_BALLOT, value: null },
@@ -55,7 +57,7 @@ export class Reconciler {
       await Promise.all([...held].map(async ([node, { accepted }]) => {
         if (sameBallot(accepted, newest.accepted)) alike.add(node);
         else {
-          const refusal = await this.#deliver(node, name, newest);
+          const refusal = await this.#deliver(node, name, newest, layout);
           if (refusal === undefined) alike.add(node);
           else if (compareBallots(refusal, refusedBy) > 0) refusedBy = refusal;
         }
@@ -67,10 +69,9 @@ export class Reconciler {
   }
 
   /** What each replica that answers has accepted. */
-  async #ask(name: Name): Promise<Map<string, Held>> {
+  async #ask(name: Name, layout: number): Promise<Map<string, Held>> {
     const { ring, replica, gate } = this.#deps;
     const held = new Map<string, Held>();
-    const layout = ring.number;
     const own = ring.isReplica(name) ? await replica.read(name, layout) : undefined;
     if (own) held.set(ring.self, own);
     await Promise.all(
@@ -93,9 +94,13 @@ export class Reconciler {
   }
 
   /** The ballot that stood in the way, if one did; `undefined` when it holds the value now. */
-  async #deliver(node: string, name: Name, { accepted: ballot, value }: Held): Promise<Ballot | undefined> {
+  async #deliver(
+    node: string,
+    name: Name,
+    { accepted: ballot, value }: Held,
+    layout: number,
+  ): Promise<Ballot | undefined> {
     const { ring, replica, gate } = this.#deps;
-    const layout = ring.number;
     assert(value, "whoever has accepted something has a value");
     try {
       const reply = node === ring.self

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Ballot } from "../../../src/core/ballot.ts";
+import { changedLayout, settledLayout } from "../../../src/core/layout-change.ts";
 import { Metrics } from "../../../src/node/metrics.ts";
 import { Reconciler } from "../../../src/node/repair/reconciler.ts";
 import { Ring } from "../../../src/node/ring.ts";
@@ -107,4 +108,23 @@ test("Reconciler works for names that this node is no replica of", async () => {
   await ring.site("c").disk.catalog.commit({ registers: [rowOf(name, 4)] });
   assert.deepEqual(alike(await ring.run(reconciler.reconcile(name))), ["b", "c", "d"]);
   assert.deepEqual(await versionsAt(ring, ["a", "b", "c", "d"], name), [0, 4, 4, 4]);
+});
+
+test("Reconciler brings nothing to a node that stopped being a replica after it had begun", async () => {
+  const { ring, parts } = await openParts({ ids: [...IDS, "d"] });
+  const { ring: own, replica, gate, registers } = parts["a"]!;
+  const reconciler = new Reconciler({ ring: own, replica, gate, registers, metrics: new Metrics() });
+  const name = ring.nameOn(IDS);
+  const row = { ...rowOf(NAME, 5), name };
+  await ring.site("b").disk.catalog.commit({ registers: [row] });
+  const planned = changedLayout(ring.layout, { remove: ["a"] });
+  assert(planned.kind === "planned");
+  ring.network.rule(({ to, request }) => {
+    if (to === "b" && request.type === "read") own.adopt(settledLayout(planned.layout));
+    return undefined;
+  });
+  const holders = await ring.run(reconciler.reconcile(name));
+  assert.equal(own.number, 3, "the layout came meanwhile");
+  assert.ok(!holders.has("a"));
+  assert.equal(await stateAt(ring, "a", name), undefined);
 });
