@@ -2,7 +2,9 @@
  * What lies on this node and is no longer its business, after a layout has settled: given up register by register, and
  * only when every replica has it whole. Chunks that no register names then are the garbage collector's.
  */
+import { type Layout, replicasOfPartition } from "../../core/layout.ts";
 import type { Name } from "../../core/names.ts";
+import { PARTITIONS, slotOf, SLOTS_PER_PARTITION } from "../../core/partitions.ts";
 import { messageOf } from "../../errors.ts";
 import type { Catalog, Clock, Log } from "../../ports.ts";
 import { Background, forEach } from "../background.ts";
@@ -66,16 +68,13 @@ export class Leavings {
   }
 
   async #run(): Promise<number | undefined> {
-    const { ring, catalog, log } = this.#deps;
+    const { ring, log } = this.#deps;
     const { layout } = ring;
     // While it moves, old replicas are needed for every majority.
     if (!layout || layout.from) return undefined;
-    let after: Name = "";
     let [gone, left] = [0, 0];
     try {
-      for (;;) {
-        const rows = await catalog.scan({ prefix: "", after, limit: SCAN });
-        const names = rows.map(({ name }) => name).filter((name) => !ring.isReplica(name));
+      for await (const names of this.#foreign(layout)) {
         await forEach(names, AT_ONCE, async (name) => {
           if (this.#work.stopped || ring.number !== layout.number) return;
           if (await this.#giveUp(name)) gone++;
@@ -83,8 +82,6 @@ export class Leavings {
         });
         if (this.#work.stopped) return undefined;
         if (ring.number !== layout.number) return RETRY_MS;
-        if (rows.length < SCAN) break;
-        after = rows.at(-1)!.name;
       }
     } catch (error) {
       left++;
@@ -95,6 +92,26 @@ export class Leavings {
     if (left === 0) return undefined;
     this.#retryMs = Math.min(RETRY_MAX_MS, 2 * this.#retryMs);
     return this.#retryMs;
+  }
+
+  /** Names of what lies here in partitions of others. Where all of them are this node's own nothing is read. */
+  async *#foreign(layout: Layout): AsyncGenerator<Name[]> {
+    const { ring, catalog } = this.#deps;
+    const isForeign = (partition: number): boolean =>
+      !replicasOfPartition(layout, partition).includes(ring.self);
+    for (let partition = 0; partition < PARTITIONS; partition++) {
+      if (!isForeign(partition)) continue;
+      let [slot, after] = [partition * SLOTS_PER_PARTITION, ""];
+      while (partition + 1 < PARTITIONS && isForeign(partition + 1)) partition++;
+      const end = (partition + 1) * SLOTS_PER_PARTITION;
+      for (let rows; !rows || rows.length === SCAN;) {
+        rows = await catalog.slotRows(slot, after, SCAN, end);
+        if (rows.length === 0) break;
+        after = rows.at(-1)!.name;
+        slot = slotOf(after);
+        yield rows.map(({ name }) => name);
+      }
+    }
   }
 
   async #giveUp(name: Name): Promise<boolean> {
