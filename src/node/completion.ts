@@ -12,6 +12,7 @@ import { Background, forEach } from "./background.ts";
 import type { ChunkReader } from "./chunk-reader.ts";
 import type { ChunkStore } from "./chunk-store.ts";
 import type { Content } from "./content.ts";
+import type { Courtesy } from "./courtesy.ts";
 import type { Counter, Metrics } from "./metrics.ts";
 import { Pace } from "./pace.ts";
 import type { Replica } from "./replica.ts";
@@ -33,6 +34,7 @@ export interface CompletionDeps {
   chunks: ChunkStore;
   reader: ChunkReader;
   content: Content;
+  courtesy: Courtesy;
   clock: Clock;
   log: Log;
   metrics: Metrics;
@@ -154,6 +156,7 @@ export class Completion {
       if (value?.content.kind === "object") {
         for await (const { id, sizeBytes } of content.chunksOf(name, value.content.manifest)) {
           if (this.#work.stopped) return false;
+          await this.#deps.courtesy.turn();
           // Those that an index names are held by nothing but this while the collector has not seen the object.
           if (!await chunks.keeps(id)) {
             // This stores what a replica lacks, but says nothing when it could not, or had it in memory.

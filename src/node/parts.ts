@@ -6,6 +6,7 @@ import { ChunkStore } from "./chunk-store.ts";
 import { ChunkWriter } from "./chunk-writer.ts";
 import { Completion } from "./completion.ts";
 import { Content } from "./content.ts";
+import { Courtesy } from "./courtesy.ts";
 import type { Board } from "./layout/board.ts";
 import type { DecreeAcceptor } from "./layout/decree-acceptor.ts";
 import { Administration } from "./layout/administration.ts";
@@ -105,12 +106,14 @@ export function createParts(deps: PartsDeps) {
   const strongReads = new StrongReads({ ...voting, registers, held: (name) => memory.value(name) });
   const reader = new ChunkReader({ ...deps, memory, chunks, cache: chunkCache, gate, membership });
   const content = new Content({ ...deps, reader, memory });
+  const courtesy = new Courtesy(deps.clock);
   const completion = new Completion({
     ...deps,
     replica,
     chunks,
     reader,
     content,
+    courtesy,
     bytesPerSecond: deps.repairTimings.fetchBytesPerSecond,
   });
   const handoffs = new Handoffs({ ...deps, chunks, gate, membership });
@@ -137,6 +140,7 @@ export function createParts(deps: PartsDeps) {
     membership,
     recovery,
     handoffs,
+    courtesy,
     expire: (name, version) => objects.expire(name, version),
     onLacking: (name) => completion.lacks(name),
     timings: deps.repairTimings,

@@ -7,6 +7,7 @@ import { partitionOf, SLOTS_PER_PARTITION } from "../../core/partitions.ts";
 import { AtollError, DamagedRegister, isAtollError, messageOf } from "../../errors.ts";
 import type { Catalog, Clock, Log, Random } from "../../ports.ts";
 import { Background, forEach } from "../background.ts";
+import type { Courtesy } from "../courtesy.ts";
 import type { Membership } from "../membership.ts";
 import type { Counter, Metrics } from "../metrics.ts";
 import type { PeerGate } from "../peer-gate.ts";
@@ -42,6 +43,7 @@ export interface AntiEntropyDeps {
   catalog: Catalog;
   digests: Digests;
   reconciler: Reconciler;
+  courtesy: Courtesy;
   gate: PeerGate;
   membership: Membership;
   clock: Clock;
@@ -176,6 +178,7 @@ export class AntiEntropy {
     comparison.differing += names.length;
     this.#differing.add(names.length);
     await forEach(names, NAMES_AT_ONCE, async (name) => {
+      await this.#deps.courtesy.turn();
       try {
         if (!this.#isOver(comparison)) await this.#deps.reconciler.reconcile(name);
       } catch (error) {

@@ -6,6 +6,7 @@ import type { Name } from "../../core/names.ts";
 import { messageOf } from "../../errors.ts";
 import type { Owed } from "../../ports.ts";
 import { Background, forEach } from "../background.ts";
+import type { Courtesy } from "../courtesy.ts";
 import type { Counter, Metrics } from "../metrics.ts";
 import { type Delivered, Delivery, type DeliveryDeps } from "./delivery.ts";
 import type { Reconciler } from "./reconciler.ts";
@@ -19,6 +20,7 @@ const AT_ONCE = 32;
 
 export interface HintsDeps extends DeliveryDeps {
   reconciler: Reconciler;
+  courtesy: Courtesy;
   metrics: Metrics;
 }
 
@@ -81,9 +83,10 @@ export class Hints {
   }
 
   async #deliver(node: string, entries: readonly Owed[]): Promise<Delivered> {
-    const { reconciler, ring } = this.#deps;
+    const { reconciler, ring, courtesy } = this.#deps;
     const settled: Owed[] = [];
     await forEach(entries, AT_ONCE, async (entry) => {
+      await courtesy.turn();
       // One that fails must not keep the others from being delivered.
       const isDone = !ring.replicas(entry.name).includes(node) ||
         (await reconciler.reconcile(entry.name).catch(() => undefined))?.has(node) === true;

@@ -16,6 +16,7 @@ import { Garbage } from "./garbage.ts";
 import type { Handoffs } from "./handoffs.ts";
 import { Hints } from "./hints.ts";
 import type { Recovery } from "./recovery.ts";
+import type { Courtesy } from "../courtesy.ts";
 import { Reconciler } from "./reconciler.ts";
 import { Scrub } from "./scrub.ts";
 import { Tombstones } from "./tombstones.ts";
@@ -69,6 +70,7 @@ export interface RepairDeps {
   recovery: Recovery;
   handoffs: Handoffs;
   clock: Clock;
+  courtesy: Courtesy;
   random: Random;
   log: Log;
   metrics: Metrics;

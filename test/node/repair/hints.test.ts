@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Membership } from "../../../src/node/membership.ts";
+import { Courtesy } from "../../../src/node/courtesy.ts";
 import { Hints } from "../../../src/node/repair/hints.ts";
 import type { Reconciler } from "../../../src/node/repair/reconciler.ts";
 import { Ring } from "../../../src/node/ring.ts";
@@ -146,6 +147,7 @@ function openBench() {
     ring: new Ring("a", ring.layout),
     membership: { isAlive: () => false } as unknown as Membership,
     reconciler: {} as Reconciler,
+    courtesy: new Courtesy(ports.clock),
   });
   const dropped = (): number => ring.count("a", "atoll_hints_dropped_total");
   return { ring, hints, dropped, catalog: ports.catalog };
@@ -202,7 +204,13 @@ test("Hints that were missed again while they were written and delivered are del
     },
   } as unknown as Reconciler;
   const membership = { isAlive: () => true } as unknown as Membership;
-  const hints = new Hints({ ...ports, ring: new Ring("a", ring.layout), membership, reconciler });
+  const hints = new Hints({
+    ...ports,
+    courtesy: new Courtesy(ports.clock),
+    ring: new Ring("a", ring.layout),
+    membership,
+    reconciler,
+  });
   hints.missed("b", NAME);
   await ring.clock.advance(1_000);
   hints.missed("b", NAME); // written from 1,050 to 1,450; the first is read and delivered at 1,450
@@ -221,7 +229,13 @@ test("Hints of what is no longer the node's business are struck off", async () =
   const ports = ring.portsOf("a");
   const reconciler = { reconcile: async () => new Set(["a", "d", "e"]) } as unknown as Reconciler;
   const membership = { isAlive: () => true } as unknown as Membership;
-  const hints = new Hints({ ...ports, ring: new Ring("a", ring.layout), membership, reconciler });
+  const hints = new Hints({
+    ...ports,
+    courtesy: new Courtesy(ports.clock),
+    ring: new Ring("a", ring.layout),
+    membership,
+    reconciler,
+  });
   hints.missed("b", ring.nameOn(["a", "d", "e"]));
   await ring.clock.advance(2_000);
   assert.deepEqual(await ports.catalog.owedCounts(), []);
