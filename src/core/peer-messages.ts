@@ -63,7 +63,14 @@ export type PeerRequest =
     /** A small object's one chunk travels with the promise and is durable before it is given. */
     readonly chunk?: { readonly id: ChunkId; readonly bytes: Uint8Array } | undefined;
   }
-  | { readonly type: "accept"; readonly name: Name; readonly ballot: Ballot; readonly value: RegisterValue }
+  | {
+    readonly type: "accept";
+    readonly name: Name;
+    readonly ballot: Ballot;
+    readonly value: RegisterValue;
+    /** Where there was no promise that it could travel with; durable in the very commit that accepts. */
+    readonly chunk?: { readonly id: ChunkId; readonly bytes: Uint8Array } | undefined;
+  }
   /** `known`: the ballot whose value the asker holds; it is not sent again. */
   | { readonly type: "read"; readonly name: Name; readonly known?: Ballot | undefined }
   /**
@@ -151,7 +158,12 @@ export type PeerReply =
     readonly stored?: ChunkId | undefined;
     readonly testimony?: Testimony | undefined;
   }
-  | { readonly type: "accept"; readonly reply: AcceptReply; readonly testimony?: Testimony | undefined }
+  | {
+    readonly type: "accept";
+    readonly reply: AcceptReply;
+    readonly stored?: ChunkId | undefined;
+    readonly testimony?: Testimony | undefined;
+  }
   /** `value` is absent when `accepted` is the ballot the asker knows. */
   | {
     readonly type: "read";

@@ -40,9 +40,14 @@ export class RegisterRound {
   readonly #reports = new Map<string, Ballot>();
   #highest: { accepted: Ballot; value: RegisterValue | null } = { accepted: NO_BALLOT, value: null };
 
-  constructor(ballot: Ballot, sets: readonly (readonly string[])[]) {
+  /** `led`: the value for a ballot that needs no promises, see `stepAfter`; the round begins with its accepts. */
+  constructor(ballot: Ballot, sets: readonly (readonly string[])[], led?: RegisterValue) {
     this.ballot = ballot;
     this.#sets = sets;
+    if (led) {
+      this.#proposed = led;
+      this.#phase = "accept";
+    }
     this.#promises = new Tally(sets, this.#promisers);
     this.#accepts = new Tally(sets, this.#accepters);
   }

@@ -48,9 +48,10 @@ export function encodeRequest(
   { request, trace, layout }: CallMessage,
   { version }: Pick<Dialect, "version"> = OWN_DIALECT,
 ): Frame {
-  const encoded = request.type === "prepare" && request.chunk
-    ? frame({ trace, layout, message: { ...request, chunk: { id: request.chunk.id } } }, request.chunk.bytes)
-    : frame({ trace, layout, message: version === 1 ? toVersion1(request) : request }, NO_BYTES);
+  const said = version === 1 ? toVersion1(request) : request;
+  const encoded = "chunk" in request && request.chunk
+    ? frame({ trace, layout, message: { ...said, chunk: { id: request.chunk.id } } }, request.chunk.bytes)
+    : frame({ trace, layout, message: said }, NO_BYTES);
   if (encoded.sizeBytes + 4 > CALL_BYTES_MAX) {
     throw new AtollError(
       "too-large",
@@ -106,7 +107,7 @@ function decodeRequest(
   const parsed = (dialect.isAhead ? requestSchemaAhead : requestSchema).safeParse(message);
   if (!parsed.success) throw garbage("a request", parsed.error);
   const request = parsed.data;
-  if (request.type !== "prepare") {
+  if (request.type !== "prepare" && request.type !== "accept") {
     if (blob.length > 0) throw garbage(`a ${request.type} without bytes`);
     return { request, trace, layout };
   }

@@ -20,12 +20,15 @@ export function toVersion1(request: { readonly type: string }): object {
   if (request.type === "purge") {
     throw new AtollError("peer-refused", "wanted a peer that can purge, it is older");
   }
+  if (bringsChunk(request)) {
+    throw new AtollError("peer-refused", "wanted a peer that stores a chunk as it accepts, it is older");
+  }
   return isSlotStates(request) ? { type: request.type, ...placeOf(request) } : request;
 }
 
 /** What a peer of version 1 asks, unchecked, as this node knows it, to be checked still. */
 export function fromVersion1(message: unknown): unknown {
-  if (isPurge(message)) return undefined;
+  if (isPurge(message) || bringsChunk(message)) return undefined;
   if (!isSlotStates(message)) return message;
   const { success, data } = question.safeParse(message);
   // What version 1 does not know is no question in it, although it might be one in ours.
@@ -53,6 +56,12 @@ function placeOf({ partitions, from }: SlotStates): NonNullable<SlotStates["from
 
 function partitionOf(slot: number): number {
   return Math.floor(slot / SLOTS_PER_PARTITION);
+}
+
+/** In version 1 a chunk comes with a promise or alone. */
+function bringsChunk(message: unknown): boolean {
+  return typeof message === "object" && message !== null && "type" in message && message.type === "accept" &&
+    "chunk" in message && message.chunk !== undefined;
 }
 
 /** Version 1 knows of none. */

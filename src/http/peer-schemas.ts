@@ -164,7 +164,13 @@ export const requestSchema = z.discriminatedUnion("type", [
     ballot,
     chunk: z.strictObject({ id: chunkId }).optional(),
   }),
-  z.strictObject({ type: z.literal("accept"), name, ballot, value: registerValueSchema }),
+  z.strictObject({
+    type: z.literal("accept"),
+    name,
+    ballot,
+    value: registerValueSchema,
+    chunk: z.strictObject({ id: chunkId }).optional(),
+  }),
   z.strictObject({ type: z.literal("read"), name, known: ballot.optional() }),
   z.strictObject({ type: z.literal("scan"), range }),
   z.strictObject({
@@ -262,7 +268,12 @@ export const replySchema = z.discriminatedUnion("type", [
     stored: chunkId.optional(),
     testimony: testimony.optional(),
   }),
-  z.strictObject({ type: z.literal("accept"), reply: acceptReply, testimony: testimony.optional() }),
+  z.strictObject({
+    type: z.literal("accept"),
+    reply: acceptReply,
+    stored: chunkId.optional(),
+    testimony: testimony.optional(),
+  }),
   z.strictObject({
     type: z.literal("read"),
     accepted: ballot,
@@ -316,7 +327,7 @@ export const storedSchemaAhead = storedSchema.strip();
 /** What says why a request as a whole was not carried out. */
 export const faultSchema = z.object({ code: text, message: z.string().max(MESSAGE_CHARS_MAX) });
 
-/** A `prepare` with a small object's chunk carries the chunk's id; its bytes follow. */
+/** A `prepare` or `accept` with a small object's chunk carries the chunk's id; its bytes follow. */
 export type RequestHeader = z.infer<typeof requestSchema>;
 export type ReplyHeader = z.infer<typeof replySchema>;
 
@@ -325,10 +336,10 @@ export type ReplyHeader = z.infer<typeof replySchema>;
  * bytes is left out of the comparison, and what the comparison cannot see is a bound.
  */
 type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : never) : never;
-type Plain<M> = Exclude<M, { type: "chunk-put" | "chunk-get" | "prepare" }>;
+type Plain<M> = Exclude<M, { type: "chunk-put" | "chunk-get" | "prepare" | "accept" }>;
 type Mutable<T> = T extends object ? { -readonly [K in keyof T]: Mutable<T[K]> } : T;
-type PreparePort = Extract<PeerReply, { type: "prepare" }>;
+type Votes<M> = Extract<M, { type: "prepare" | "accept" }>;
 const _requests: Same<Mutable<Plain<RequestHeader>>, Mutable<Plain<PeerRequest>>> = true;
 const _replies: Same<Mutable<Plain<ReplyHeader>>, Mutable<Plain<PeerReply>>> = true;
-const _prepared: Same<Mutable<Extract<ReplyHeader, { type: "prepare" }>>, Mutable<PreparePort>> = true;
-void [_requests, _replies, _prepared];
+const _votes: Same<Mutable<Votes<ReplyHeader>>, Mutable<Votes<PeerReply>>> = true;
+void [_requests, _replies, _votes];

@@ -64,7 +64,7 @@ export class ChunkStore {
   async putVerified(id: ChunkId, bytes: Uint8Array): Promise<void> {
     this.storing(id);
     await this.#collecting.get(id);
-    if (bytes.length <= this.#smallBytes) await this.#catalog.commit({ chunks: [{ id, bytes }] });
+    if (this.isSmall(bytes.length)) await this.#catalog.commit({ chunks: [{ id, bytes }] });
     else await this.#files.put(id, bytes);
     this.stored(id);
   }
@@ -82,7 +82,7 @@ export class ChunkStore {
 
   /** Verified bytes; a copy that fails is counted and put out of the way, and is then missing. */
   async get(id: ChunkId, sizeBytes?: number): Promise<Uint8Array | undefined> {
-    if (sizeBytes === undefined || sizeBytes <= this.#smallBytes) {
+    if (sizeBytes === undefined || this.isSmall(sizeBytes)) {
       const bytes = await this.#catalog.chunk(id);
       if (bytes && this.#hashing.sha256(bytes) === id) return bytes;
       if (bytes) {
@@ -98,6 +98,11 @@ export class ChunkStore {
       await this.#files.setAside(id);
     }
     return this.#missing(id);
+  }
+
+  /** Whether a chunk of that size is kept in the catalog, and may travel with a vote. */
+  isSmall(sizeBytes: number): boolean {
+    return sizeBytes <= this.#smallBytes;
   }
 
   /** Whether it came lately; false says nothing. */
@@ -138,7 +143,7 @@ export class ChunkStore {
   async collect({ id, sizeBytes }: StoredChunk, isWanted: () => boolean): Promise<boolean> {
     this.#known.delete(id);
     if (isWanted() || this.#collecting.has(id)) return false;
-    const deleted = sizeBytes <= this.#smallBytes ? this.#catalog.deleteChunk(id) : this.#files.delete(id);
+    const deleted = this.isSmall(sizeBytes) ? this.#catalog.deleteChunk(id) : this.#files.delete(id);
     const collecting = deleted.then(() => {}, () => {}).finally(() => this.#collecting.delete(id));
     this.#collecting.set(id, collecting);
     await deleted;

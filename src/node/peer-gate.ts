@@ -72,6 +72,6 @@ export class PeerGate {
 
 function payloadBytes(request: PeerRequest): number {
   if (request.type === "chunk-put") return request.bytes.length;
-  if (request.type === "prepare") return request.chunk?.bytes.length ?? 0;
+  if (request.type === "prepare" || request.type === "accept") return request.chunk?.bytes.length ?? 0;
   return 0;
 }

@@ -105,7 +105,13 @@ export function createPeerService(deps: PeerServiceDeps): PeerHandler {
       case "accept":
         return {
           type: "accept",
-          reply: await replica.accept(replicaOf(request), request.ballot, request.value, layout),
+          ...await replica.accept(
+            replicaOf(request),
+            request.ballot,
+            request.value,
+            layout,
+            request.chunk,
+          ),
           testimony: memories.testimony(),
         };
       case "read": {

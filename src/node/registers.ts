@@ -2,27 +2,37 @@
  * Registers as a coordinator sees them: changes and strong reads, at a majority of the replicas.
  */
 import { type Ballot, compareBallots, nextBallot, NO_BALLOT } from "../core/ballot.ts";
-import type { ChunkId } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
-import { Tally, type Testimony } from "../core/quorum.ts";
+import { Tally } from "../core/quorum.ts";
 import {
   type AcceptReply,
-  type Content,
   type PrepareReply,
   type RegisterValue,
   successor,
   versionOfChange,
 } from "../core/register.ts";
 import { RegisterRound } from "../core/register-round.ts";
-import { AtollError, isAtollError, messageOf } from "../errors.ts";
+import { AtollError, isAtollError } from "../errors.ts";
 import type { Clock, Random } from "../ports.ts";
 import { backoffMaxMs } from "./backoff.ts";
 import { byDistance, Fanout } from "./fanout.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
+import { LedRegisters } from "./led-registers.ts";
 import type { Membership } from "./membership.ts";
 import type { Memories } from "./repair/memories.ts";
 import type { Counter, Metrics } from "./metrics.ts";
 import type { PeerGate } from "./peer-gate.ts";
+import {
+  type Attempt,
+  type Changed,
+  type ChangeOutcome,
+  type ChangeRequest,
+  type Failure,
+  failure,
+  notStored,
+  type Step,
+  type Vote,
+} from "./register-attempt.ts";
 import type { Replica } from "./replica.ts";
 import type { Quorum, Ring } from "./ring.ts";
 import { defer, pause } from "./waiting.ts";
@@ -35,32 +45,6 @@ const LAYOUTS_MAX = 16;
 
 /** The change of a round that only finishes what others began; no change has this name. */
 const CARRY_ON = "";
-
-export type Verdict = { readonly kind: "write"; readonly content: Content } | { readonly kind: "stop" };
-
-export interface ChangeRequest {
-  readonly name: Name;
-  /** Asked with a value that may still change until the answer is known; pure, and may be asked several times. */
-  readonly decide: (current: RegisterValue | null) => Verdict;
-  /** A small object's chunk, made durable by a majority before anything is proposed. */
-  readonly chunk?: { id: ChunkId; bytes: Uint8Array } | undefined;
-  readonly trace?: string | undefined;
-  /** Where `decide` stops at a value that is committed: it is accepted once more all the same. */
-  readonly rewrite?: boolean;
-}
-
-export type ChangeOutcome =
-  /** Our change took effect, at `version`; `value` is the newest committed value, which may be a later one. */
-  | {
-    readonly kind: "changed";
-    readonly version: number;
-    readonly value: RegisterValue;
-    readonly ballot: Ballot;
-    /** Clock reading before which nobody had a newer value. */
-    readonly knownAtMs: number;
-  }
-  /** `decide` stopped at the committed value. */
-  | { readonly kind: "stopped"; readonly value: RegisterValue | null };
 
 export interface RegistersDeps {
   ring: Ring;
@@ -81,10 +65,12 @@ export class Registers {
   readonly #deps: RegistersDeps;
   /** Local changes of one name wait for each other instead of duelling. */
   readonly #queue = new KeyedQueue();
+  readonly #led: LedRegisters;
   readonly #rounds: Record<"committed" | "preempted" | "unreachable", Counter>;
 
   constructor(deps: RegistersDeps) {
     this.#deps = deps;
+    this.#led = new LedRegisters(deps);
     const rounds = (outcome: string) =>
       deps.metrics.counter("atoll_quorum_rounds_total", "Register rounds by outcome", { outcome });
     this.#rounds = {
@@ -165,6 +151,10 @@ export class Registers {
       throw this.#noQuorum(request.name, "other writes of it took too long");
     }
     const attempt: Attempt = { request, changeId, begun: false, firstVersion: Infinity, stored: new Set() };
+    if (changeId !== CARRY_ON) { // who finishes what others began wants their promises
+      const result = await this.#changeLed(attempt);
+      if (result?.kind === "changed") return result;
+    }
     let seen = await this.#promisedHere(request.name, above);
     for (let tries = 0;; tries++) {
       const quorum = ring.quorum(request.name);
@@ -263,11 +253,44 @@ export class Registers {
       attempt.begun = true;
       attempt.firstVersion = Math.min(attempt.firstVersion, version);
     }
+    const result = await this.#accepted(round, attempt, quorum, value, knownAtMs);
+    if (result.kind !== "changed") return result;
+    if (version === undefined && changeId !== CARRY_ON) return { kind: "stopped", value };
+    return { ...result, version: version ?? value.version };
+  }
+
+  /** Without promises, where this node made the last change. What does not go through so is a full round's business. */
+  async #changeLed(attempt: Attempt): Promise<Changed | Failure | undefined> {
+    const { clock, ring } = this.#deps;
+    const { request, changeId } = attempt;
+    const knownAtMs = clock.monotonicMs();
+    const quorum = ring.quorum(request.name);
+    const lead = await this.#led.take(request.name, quorum);
+    const verdict = lead && request.decide(lead.value);
+    // That it stops here says nothing: somebody may have changed the value since, and only a majority would know.
+    if (verdict?.kind !== "write") return undefined;
+    const change = { changeId, content: verdict.content, nowMs: clock.wallMs() };
+    const value = successor(lead!.value, change);
+    attempt.begun = true;
+    attempt.firstVersion = value.version;
+    const round = new RegisterRound(lead!.ballot, quorum.sets, value);
+    return await this.#accepted(round, attempt, quorum, value, knownAtMs);
+  }
+
+  /** Phase 2. */
+  async #accepted(
+    round: RegisterRound,
+    attempt: Attempt,
+    quorum: Quorum,
+    value: RegisterValue,
+    knownAtMs: number,
+  ): Promise<Changed | Failure> {
+    const { ballot } = round;
     const accepted = await this.#ask(round, attempt, quorum, "accept", value);
     if (accepted.kind !== "committed") return failure(accepted, attempt);
     this.#rounds.committed.add();
-    if (version === undefined && changeId !== CARRY_ON) return { kind: "stopped", value };
-    return { kind: "changed", version: version ?? value.version, value, ballot: round.ballot, knownAtMs };
+    this.#led.committed(attempt.request.name, ballot, value, quorum.number);
+    return { kind: "changed", version: value.version, value, ballot, knownAtMs };
   }
 
   /** Sends one phase's messages and waits for the step they lead to. What comes later still arrives, and is ignored. */
@@ -333,7 +356,7 @@ export class Registers {
         layout: number,
       });
     if (chunk && stored === chunk.id) attempt.stored.add(id);
-    else if (chunk) throw new AtollError("peer-garbage", `node ${id} stored ${stored}, not ${chunk.id}`);
+    else if (chunk) throw notStored(id, stored, chunk.id);
     return { reply, testimony };
   }
 
@@ -346,11 +369,17 @@ export class Registers {
   ): Promise<Vote> {
     const { ring, replica, gate, memories } = this.#deps;
     const { name, trace } = attempt.request;
-    if (id === ring.self) {
-      return { reply: await replica.accept(name, ballot, value, number), testimony: memories.testimony() };
-    }
-    const request = { type: "accept", name, ballot, value } as const;
-    return await gate.call(id, request, { timeoutMs: CALL_TIMEOUT_MS, trace, layout: number });
+    // Nobody was asked for a promise: the chunk comes with the value.
+    const chunk = attempt.stored.size === 0 ? attempt.request.chunk : undefined;
+    const { reply, stored, testimony } = id === ring.self
+      ? { ...await replica.accept(name, ballot, value, number, chunk), testimony: memories.testimony() }
+      : await gate.call(id, { type: "accept", name, ballot, value, chunk }, {
+        timeoutMs: CALL_TIMEOUT_MS,
+        trace,
+        layout: number,
+      });
+    if (chunk && reply.kind === "accepted" && stored !== chunk.id) throw notStored(id, stored, chunk.id);
+    return { reply, testimony };
   }
 
   /** Whoever promised has stored the chunk, so a majority of promises is a majority of copies: checked all the same. */
@@ -360,41 +389,4 @@ export class Registers {
     for (const id of stored) tally.vote(id, true);
     if (tally.decision !== "reached") throw this.#noQuorum(request.name, "too few stored the chunk");
   }
-}
-
-interface Attempt {
-  readonly request: ChangeRequest;
-  readonly changeId: string;
-  /** Our value was proposed to somebody: from here on it may take effect. */
-  begun: boolean;
-  /** The lowest version it was proposed as; Infinity before. */
-  firstVersion: number;
-  /** Replicas that made the chunk durable. */
-  readonly stored: Set<string>;
-}
-
-interface Vote {
-  readonly reply: PrepareReply | AcceptReply;
-  readonly testimony?: Testimony | undefined;
-}
-
-type Step = ReturnType<RegisterRound["prepared"]> & { cause?: unknown; overtaken?: boolean };
-
-interface Failure {
-  readonly kind: "failed";
-  readonly above: Ballot;
-  readonly reason: string;
-  /** Somebody goes by a newer layout than the round did. */
-  readonly overtaken: boolean;
-}
-
-/** Disk faults are passed on as they are when nothing was proposed; everything else is "no majority". */
-function failure(step: Step, attempt: Attempt): Failure {
-  if (!attempt.begun && isAtollError(step.cause, "storage-full")) throw step.cause;
-  return {
-    kind: "failed",
-    above: step.kind === "failed" ? step.above : NO_BALLOT,
-    overtaken: step.overtaken === true,
-    reason: step.cause === undefined ? "the others refused" : messageOf(step.cause),
-  };
 }

@@ -134,19 +134,29 @@ export class Replica {
     });
   }
 
-  /** Phase 2. */
-  accept(name: Name, ballot: Ballot, value: RegisterValue, layout: number): Promise<AcceptReply> {
+  /** Phase 2. A chunk that comes with it becomes durable in the very commit that accepts, and only if it does. */
+  accept(
+    name: Name,
+    ballot: Ballot,
+    value: RegisterValue,
+    layout: number,
+    chunk?: { id: ChunkId; bytes: Uint8Array },
+  ): Promise<{ reply: AcceptReply; stored?: ChunkId }> {
+    if (chunk) this.#check(chunk);
     return this.#queue.run(name, async () => {
       this.#mustVote(name, layout);
       const before = await this.#load(name);
       const floor = this.floorOf(slotOf(name)).promised;
       // The accept that made a tombstone, once more after it was collected: see `forget`.
       if (before.value === null && compareBallots(ballot, floor) <= 0) {
-        return { kind: "refused", promised: floor };
+        return { reply: { kind: "refused", promised: floor } };
       }
       const { state, reply } = accept(before, ballot, value);
-      if (state !== before) await this.#commitValue(name, state, value);
-      return reply;
+      if (state !== before) await this.#commitValue(name, state, value, chunk);
+      if (!chunk || reply.kind === "refused") return { reply };
+      // Somebody who had no chunk to give may have delivered the very same before.
+      if (state === before) await this.#keep(chunk);
+      return { reply, stored: chunk.id };
     });
   }
 
@@ -176,11 +186,14 @@ export class Replica {
    *
    * Why no old message can bring the key back: a message of this register carries a ballot, and one that could change
    * anything is a prepare or an accept. One of a ballot up to `ballot` is refused ever after, since the floor promises
-   * `ballot`, and where there is no value not even an accept of that very ballot is taken. One of a higher ballot that was sent before the collection began would have been promised by a majority
-   * first, if it is an accept, and one of those is among the replicas asked to forget: it refuses, having promised more
-   * than it accepted; so at most a minority has forgotten, the round that is under way saw the tombstone, and its version
-   * is one above it. If it is a prepare, it is a new round like any other: those who forgot answer with the floor's
-   * version, the others with the tombstone, and the version it makes is above both.
+   * `ballot`, and where there is no value not even an accept of that very ballot is taken. One of a higher ballot
+   * that was sent before the collection began would have been promised by a majority first, if it is an accept, and one of
+   * those is among the replicas asked to forget: it refuses, having promised more than it accepted; so at most a minority
+   * has forgotten, the round that is under way saw the tombstone, and its version is one above it. An accept in a later
+   * step of a ballot (`stepAfter`) was promised with the ballot; a majority accepted the step before it, which was not the
+   * tombstone, as no step is made after one: so that step was above `ballot`, and again one of those who are asked refuses.
+   * If it is a prepare, it is a new round like any other: those who forgot answer with the floor's version, the others
+   * with the tombstone, and the version it makes is above both.
    */
   forget(name: Name, ballot: Ballot, layout: number): Promise<boolean> {
     return this.#queue.run(name, async () => {
@@ -319,12 +332,18 @@ export class Replica {
     }
   }
 
+  async #keep(chunk: { id: ChunkId; bytes: Uint8Array }): Promise<void> {
+    this.#chunks.storing(chunk.id);
+    await this.#catalog.commit({ chunks: [chunk] });
+    this.#chunks.stored(chunk.id);
+  }
+
   #check(chunk: { id: ChunkId; bytes: Uint8Array }): void {
     const { smallBytes } = this.#deps.chunkSizes ?? CHUNK_SIZES;
     if (chunk.bytes.length > smallBytes) {
       throw new AtollError(
         "invalid-argument",
-        `wanted a chunk of at most ${smallBytes} bytes with a promise, got ${chunk.bytes.length}`,
+        `wanted a chunk of at most ${smallBytes} bytes with a vote, got ${chunk.bytes.length}`,
       );
     }
     const computed = this.#hashing.sha256(chunk.bytes);

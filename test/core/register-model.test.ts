@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Ballot, nextBallot, NO_BALLOT } from "../../src/core/ballot.ts";
+import { type Ballot, nextBallot, NO_BALLOT, stepAfter } from "../../src/core/ballot.ts";
 import { type ReadStep, RegisterRead } from "../../src/core/register-read.ts";
 import { type Current, RegisterRound, type RoundStep } from "../../src/core/register-round.ts";
 import {
@@ -92,6 +92,10 @@ class World {
   /** What waits for answers; called with a member, it learns that none will come from it. */
   readonly waiting = new Map<object, (member: string) => void>();
   readonly counters = new Map<string, Ballot>();
+  /** Rounds that began without promises. */
+  steps = 0;
+  /** What a proposer saw committed last in a ballot of its own. */
+  readonly led = new Map<string, { ballot: Ballot; value: RegisterValue }>();
 
   constructor(sets: Sets) {
     this.sets = sets;
@@ -132,6 +136,38 @@ class World {
 
 type Outcome = { kind: "known"; value: RegisterValue | null } | { kind: "failed" };
 
+/** One round without promises, by the proposer of what was committed last; false when that is somebody else. */
+function step(
+  world: World,
+  node: string,
+  isAlive: () => boolean,
+  successorOf: (value: RegisterValue) => RegisterValue,
+  done: (value: RegisterValue | undefined) => void,
+): boolean {
+  const led = world.led.get(node);
+  const ballot = led && stepAfter(led.ballot, node);
+  world.led.delete(node);
+  if (!ballot) return false;
+  const value = successorOf(led.value);
+  const round = new RegisterRound(ballot, world.sets, value);
+  const answered = (next: RoundStep): void => {
+    if (!isAlive() || !world.waiting.has(round) || next.kind === "wait") return;
+    world.waiting.delete(round);
+    if (next.kind === "committed") world.led.set(node, { ballot, value });
+    else if (next.kind === "failed") world.learn(node, next.above);
+    done(next.kind === "committed" ? value : undefined);
+  };
+  world.waiting.set(round, (member) => answered(round.accepted(member, undefined)));
+  for (const member of world.members) {
+    world.call(
+      member,
+      (state) => accept(state, ballot, value),
+      (reply) => answered(round.accepted(member, reply)),
+    );
+  }
+  return true;
+}
+
 /** Rounds until one settles it: `decide` returns what to propose, or undefined to answer from what is committed. */
 function settle(
   world: World,
@@ -151,7 +187,10 @@ function settle(
   };
   const step = (next: RoundStep): void => {
     if (!isAlive() || !world.waiting.has(round) || next.kind === "wait") return;
-    if (next.kind === "committed") return end({ kind: "known", value: next.value });
+    if (next.kind === "committed") {
+      world.led.set(node, { ballot: round.ballot, value: next.value });
+      return end({ kind: "known", value: next.value });
+    }
     if (next.kind === "failed") {
       world.learn(node, next.above);
       return end(undefined);
@@ -189,16 +228,12 @@ interface Change {
 function write(world: World, node: string, isAlive: () => boolean, change: Change, nowMs: number): void {
   const newestBefore = world.ghost.newest;
   const { changeId } = change;
-  settle(world, node, isAlive, (current) => {
-    // Overtaken: an earlier ballot of this very change was built upon.
-    if (versionOfChange(current.value, changeId) !== undefined) {
-      return current.committed ? undefined : current.value!;
-    }
+  const propose = (current: RegisterValue | null): RegisterValue => {
     change.proposed = true;
-    return successor(current.value, { changeId, content: { kind: "tombstone" }, nowMs });
-  }, (outcome) => {
-    if (outcome.kind === "failed") return;
-    const version = versionOfChange(outcome.value, changeId);
+    return successor(current, { changeId, content: { kind: "tombstone" }, nowMs });
+  };
+  const done = (value: RegisterValue | null): void => {
+    const version = versionOfChange(value, changeId);
     assert.ok(version !== undefined, "a settled write finds its change");
     assert.equal(
       world.ghost.versionOf(changeId),
@@ -207,7 +242,18 @@ function write(world: World, node: string, isAlive: () => boolean, change: Chang
     );
     assert.ok(version > newestBefore, "a write's version is above all that was committed before it began");
     change.version = version;
-  });
+  };
+  const settled = (): void =>
+    settle(world, node, isAlive, (current) => {
+      // Overtaken: an earlier ballot of this very change was built upon.
+      if (versionOfChange(current.value, changeId) !== undefined) {
+        return current.committed ? undefined : current.value!;
+      }
+      return propose(current.value);
+    }, (outcome) => outcome.kind === "known" && done(outcome.value));
+  const isStep = step(world, node, isAlive, propose, (value) => value ? done(value) : settled());
+  if (isStep) world.steps++;
+  else settled();
 }
 
 function read(
@@ -252,7 +298,7 @@ function read(
 function play(
   sets: Sets,
   choices: readonly number[],
-): { committed: number; acknowledged: number; reads: number } {
+): { committed: number; acknowledged: number; reads: number; steps: number } {
   const world = new World(sets);
   const lives = new Map(PROPOSERS.map((node) => [node, 0]));
   const changes: Change[] = [];
@@ -283,6 +329,7 @@ function play(
       const node = PROPOSERS[choose(PROPOSERS.length)]!;
       lives.set(node, lives.get(node)! + 1);
       world.counters.delete(node);
+      world.led.delete(node);
     },
   };
   while (at < choices.length) {
@@ -306,7 +353,8 @@ function play(
       assert.equal(versionOfChange(final!, changeId), undefined, "never proposed, so never applied");
     }
   }
-  return { committed, acknowledged: changes.filter(({ version }) => version !== undefined).length, reads };
+  const acknowledged = changes.filter(({ version }) => version !== undefined).length;
+  return { committed, acknowledged, reads, steps: world.steps };
 }
 
 for (const sets of TOPOLOGIES) {
@@ -315,6 +363,7 @@ for (const sets of TOPOLOGIES) {
     let committed = 0;
     let acknowledged = 0;
     let reads = 0;
+    let steps = 0;
     const choices = fc.array(fc.nat(0xffff), { minLength: 200, maxLength: 900, size: "max" });
     fc.assert(
       fc.property(choices, (list) => {
@@ -322,11 +371,13 @@ for (const sets of TOPOLOGIES) {
         committed += played.committed;
         acknowledged += played.acknowledged;
         reads += played.reads;
+        steps += played.steps;
       }),
       // Shrinking a schedule of hundreds of choices can take minutes: stop, and show the shortest so far.
       { numRuns: 1000, interruptAfterTimeLimit: 15_000 },
     );
     // Schedules in which nothing ever succeeds would prove nothing.
-    assert.ok(committed > 500 && acknowledged > 300 && reads > 300, `${committed} ${acknowledged} ${reads}`);
+    const counts = [committed, acknowledged, reads, steps];
+    assert.ok(committed > 500 && acknowledged > 300 && reads > 300 && steps > 100, counts.join(" "));
   });
 }

@@ -160,7 +160,10 @@ export const exchanges: Readonly<Record<PeerRequest["type"], fc.Arbitrary<MadeUp
     { reply: fc.oneof(promised("value", value), refused) },
     { stored: digest, testimony },
   ]),
-  accept: exchange("accept", [{ name, ballot, value }], [{ reply: acceptReply }, { testimony }]),
+  accept: exchange("accept", [{ name, ballot, value }, { chunk }], [
+    { reply: acceptReply },
+    { stored: digest, testimony },
+  ]),
   read: exchange("read", [{ name }, { known: ballot }], [
     { accepted: ballot },
     { value: fc.option(value), testimony },

@@ -45,6 +45,7 @@ function read(message: unknown, dialect: Dialect): CallRequest | AtollError {
 test("whatever version 1 knows and is no question after states is in it what it is in version 2", () => {
   const { "chunk-put": _put, "chunk-get": _get, "slot-states": _states, purge: _purge, ...alike } = exchanges;
   fc.assert(fc.property(fc.oneof(...Object.values(alike)), ({ request, reply }) => {
+    fc.pre(!(request.type === "accept" && request.chunk));
     assert.deepEqual(sentIn(1, request as CallRequest), sentIn(2, request as CallRequest));
     assert.equal(answeredInVersion1(request, reply), reply);
   }));
@@ -54,6 +55,14 @@ test("version 1 knows of no purge: none is put to it, and none is taken from it"
   fc.assert(fc.property(exchanges.purge, ({ request }) => {
     assert.throws(() => sentIn(1, request as CallRequest), (error) => isAtollError(error, "peer-refused"));
     assert.ok(isAtollError(read(sentIn(2, request as CallRequest), VERSION_1), "peer-garbage"));
+  }));
+});
+
+test("version 1 knows of no vote for a value that brings a chunk: none is put to it, and none is taken from it", () => {
+  fc.assert(fc.property(exchanges.accept, ({ request }) => {
+    fc.pre(request.type === "accept" && request.chunk !== undefined);
+    assert.throws(() => sentIn(1, request), (error) => isAtollError(error, "peer-refused"));
+    assert.ok(isAtollError(read(sentIn(2, request), VERSION_1), "peer-garbage"));
   }));
 });
 

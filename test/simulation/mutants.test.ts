@@ -93,6 +93,12 @@ const MUTANTS: readonly Mutant[] = [
     to: "&& !attempt.begun) {",
   },
   {
+    name: "take a lead over a register into ballots that others may have promised below",
+    file: "src/core/ballot.ts",
+    from: 'return { counter, node: `${node}${STEP}${next.toString(16).padStart(STEP_DIGITS, "0")}` };',
+    to: "return { counter: counter + 1, node: `${node}${STEP}` };",
+  },
+  {
     name: "count what a replica is owed as its vote",
     file: "src/node/registers.ts",
     from: `if (committed) this.#deps.onMissed(id, attempt.request.name);

@@ -3,9 +3,11 @@
  * it. To deliver an accept once more is always right, whoever does it and however late: the acceptor decides.
  */
 import { type Ballot, compareBallots, NO_BALLOT, sameBallot } from "../../core/ballot.ts";
+import type { ChunkId } from "../../core/manifest.ts";
 import type { Name } from "../../core/names.ts";
 import type { RegisterValue } from "../../core/register.ts";
-import { assert } from "../../errors.ts";
+import { assert, isAtollError } from "../../errors.ts";
+import type { ChunkStore } from "../chunk-store.ts";
 import type { Counter, Metrics } from "../metrics.ts";
 import type { PeerGate } from "../peer-gate.ts";
 import type { Registers } from "../registers.ts";
@@ -19,9 +21,15 @@ const TRIES = 3;
 export interface ReconcilerDeps {
   ring: Ring;
   replica: Replica;
+  chunks: ChunkStore;
   gate: PeerGate;
   registers: Registers;
   metrics: Metrics;
+}
+
+interface Chunk {
+  readonly id: ChunkId;
+  readonly bytes: Uint8Array;
 }
 
 interface Held {
@@ -53,11 +61,13 @@ export class Reconciler {
         { accepted: NO_BALLOT, value: null },
       );
       const alike = new Set<string>();
+      const lacking = [...held.values()].some(({ accepted }) => !sameBallot(accepted, newest.accepted));
+      const chunk = lacking ? await this.#chunkOf(newest) : undefined;
       let refusedBy = NO_BALLOT;
       await Promise.all([...held].map(async ([node, { accepted }]) => {
         if (sameBallot(accepted, newest.accepted)) alike.add(node);
         else {
-          const refusal = await this.#deliver(node, name, newest, layout);
+          const refusal = await this.#deliver(node, name, newest, layout, chunk);
           if (refusal === undefined) alike.add(node);
           else if (compareBallots(refusal, refusedBy) > 0) refusedBy = refusal;
         }
@@ -93,26 +103,42 @@ export class Reconciler {
     return held;
   }
 
+  /** A small object's, if it is here: whoever gets it along with the value need not fetch it, which costs more than all the rest. */
+  async #chunkOf({ value }: Held): Promise<Chunk | undefined> {
+    if (value?.content.kind !== "object") return undefined;
+    const { size, layout, chunks: [id, ...more] } = value.content.manifest;
+    if (layout !== "list" || id === undefined || more.length > 0 || !this.#deps.chunks.isSmall(size)) {
+      return undefined;
+    }
+    const bytes = await this.#deps.chunks.get(id, size).catch(() => undefined);
+    return bytes && { id, bytes };
+  }
+
   /** The ballot that stood in the way, if one did; `undefined` when it holds the value now. */
   async #deliver(
     node: string,
     name: Name,
     { accepted: ballot, value }: Held,
     layout: number,
+    chunk: Chunk | undefined,
   ): Promise<Ballot | undefined> {
     const { ring, replica, gate } = this.#deps;
     assert(value, "whoever has accepted something has a value");
     try {
       const reply = node === ring.self
-        ? await replica.accept(name, ballot, value, layout)
-        : (await gate.call(node, { type: "accept", name, ballot, value }, {
+        ? (await replica.accept(name, ballot, value, layout)).reply
+        : (await gate.call(node, { type: "accept", name, ballot, value, chunk }, {
           timeoutMs: CALL_TIMEOUT_MS,
           layout,
         })).reply;
       if (reply.kind === "refused") return reply.promised;
       this.#delivered.add();
       return undefined;
-    } catch {
+    } catch (error) {
+      // An older node fetches the chunk for itself.
+      if (chunk && isAtollError(error, "peer-refused")) {
+        return await this.#deliver(node, name, { accepted: ballot, value }, layout, undefined);
+      }
       return NO_BALLOT; // not reached: neither alike nor in the way
     }
   }

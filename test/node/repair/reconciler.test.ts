@@ -7,8 +7,8 @@ import { Metrics } from "../../../src/node/metrics.ts";
 import { Reconciler } from "../../../src/node/repair/reconciler.ts";
 import { Ring } from "../../../src/node/ring.ts";
 import { openParts, type Parts } from "../../helpers/memory-ring-parts.ts";
-import type { MemoryRing } from "../../helpers/memory-ring.ts";
-import { rowOf, stateAt, versionsAt } from "../../helpers/stored-objects.ts";
+import { HASHING, type MemoryRing } from "../../helpers/memory-ring.ts";
+import { bytesOfKind, manifestOf, rowOf, stateAt, versionsAt } from "../../helpers/stored-objects.ts";
 
 const IDS = ["a", "b", "c"];
 const NAME = "bucket\0key";
@@ -17,9 +17,16 @@ async function openBench(): Promise<
   { ring: MemoryRing; parts: Readonly<Record<string, Parts>>; reconciler: Reconciler }
 > {
   const { ring, parts } = await openParts({ ids: IDS });
-  const { replica, gate, registers } = parts["a"]!;
+  const { replica, chunks, gate, registers } = parts["a"]!;
   const metrics = new Metrics();
-  const reconciler = new Reconciler({ ring: new Ring("a", ring.layout), replica, gate, registers, metrics });
+  const reconciler = new Reconciler({
+    ring: new Ring("a", ring.layout),
+    replica,
+    chunks,
+    gate,
+    registers,
+    metrics,
+  });
   return { ring, parts, reconciler };
 }
 
@@ -101,9 +108,16 @@ test("Reconciler believes no replica that says it accepted something and never w
 
 test("Reconciler works for names that this node is no replica of", async () => {
   const { ring, parts } = await openParts({ ids: ["a", "b", "c", "d", "e"] });
-  const { replica, gate, registers } = parts["a"]!;
+  const { replica, chunks, gate, registers } = parts["a"]!;
   const metrics = new Metrics();
-  const reconciler = new Reconciler({ ring: new Ring("a", ring.layout), replica, gate, registers, metrics });
+  const reconciler = new Reconciler({
+    ring: new Ring("a", ring.layout),
+    replica,
+    chunks,
+    gate,
+    registers,
+    metrics,
+  });
   const name = ring.nameOn(["b", "c", "d"]);
   await ring.site("c").disk.catalog.commit({ registers: [rowOf(name, 4)] });
   assert.deepEqual(alike(await ring.run(reconciler.reconcile(name))), ["b", "c", "d"]);
@@ -112,8 +126,8 @@ test("Reconciler works for names that this node is no replica of", async () => {
 
 test("Reconciler brings nothing to a node that stopped being a replica after it had begun", async () => {
   const { ring, parts } = await openParts({ ids: [...IDS, "d"] });
-  const { ring: own, replica, gate, registers } = parts["a"]!;
-  const reconciler = new Reconciler({ ring: own, replica, gate, registers, metrics: new Metrics() });
+  const { ring: own, replica, chunks, gate, registers } = parts["a"]!;
+  const reconciler = new Reconciler({ ring: own, replica, chunks, gate, registers, metrics: new Metrics() });
   const name = ring.nameOn(IDS);
   const row = { ...rowOf(NAME, 5), name };
   await ring.site("b").disk.catalog.commit({ registers: [row] });
@@ -127,4 +141,33 @@ test("Reconciler brings nothing to a node that stopped being a replica after it 
   assert.equal(own.number, 3, "the layout came meanwhile");
   assert.ok(!holders.has("a"));
   assert.equal(await stateAt(ring, "a", name), undefined);
+});
+
+test("Reconciler sends a small object's chunk along, so that nobody has to fetch it", async () => {
+  const { ring, reconciler } = await openBench();
+  const bytes = bytesOfKind(1, 1_000);
+  const id = HASHING.sha256(bytes);
+  const row = rowOf(NAME, 5, { content: { kind: "object", manifest: manifestOf(id, bytes.length) } });
+  for (const node of ["a", "b"]) {
+    await ring.site(node).disk.catalog.commit({ registers: [row], chunks: [{ id, bytes }] });
+  }
+  assert.deepEqual(alike(await ring.run(reconciler.reconcile(NAME))), IDS);
+  const { catalog } = ring.site("c").disk;
+  assert.deepEqual(await catalog.chunk(id), bytes);
+  assert.deepEqual(await catalog.incomplete(1), []);
+});
+
+test("Reconciler sends no chunk to a node that takes none with a vote", async () => {
+  const { ring, reconciler } = await openBench();
+  const bytes = bytesOfKind(1, 1_000);
+  const id = HASHING.sha256(bytes);
+  const row = rowOf(NAME, 5, { content: { kind: "object", manifest: manifestOf(id, bytes.length) } });
+  await ring.site("a").disk.catalog.commit({ registers: [row], chunks: [{ id, bytes }] });
+  ring.network.rule(({ request }) =>
+    request.type === "accept" && request.chunk
+      ? { reply: { type: "error", code: "peer-refused", message: "it is older" } }
+      : undefined
+  );
+  assert.deepEqual(alike(await ring.run(reconciler.reconcile(NAME))), IDS);
+  assert.deepEqual(await versionsAt(ring, IDS, NAME), [5, 5, 5]);
 });

@@ -1,0 +1,152 @@
+/** A change after one's own: no promises, one round trip, the small chunk with the value; and when that must not be. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Content, successor } from "../../src/core/register.ts";
+import type { ChangeOutcome, ChangeRequest } from "../../src/node/register-attempt.ts";
+import type { PeerRequest } from "../../src/ports.ts";
+import { HASHING, type MemoryRing } from "../helpers/memory-ring.ts";
+import { openParts, type Parts } from "../helpers/memory-ring-parts.ts";
+import { manifestOf, stateAt } from "../helpers/stored-objects.ts";
+import { bytesOf } from "../helpers/uploads.ts";
+
+const IDS = ["a", "b", "c"];
+const NAME = "bucket\0key";
+
+function write(body: string): ChangeRequest {
+  const bytes = bytesOf(body);
+  const id = HASHING.sha256(bytes);
+  return { name: NAME, decide: () => ({ kind: "write", content: contentOf(bytes) }), chunk: { id, bytes } };
+}
+
+function contentOf(bytes: Uint8Array): Content {
+  return { kind: "object", manifest: manifestOf(HASHING.sha256(bytes), bytes.length) };
+}
+
+const erase: ChangeRequest = {
+  name: NAME,
+  decide: () => ({ kind: "write", content: { kind: "tombstone" } }),
+};
+
+/** What of phase 1 and 2 is sent from now on, by its sender. */
+function watch(ring: MemoryRing): string[] {
+  const sent: string[] = [];
+  ring.network.rule(({ from, request, reply }) => {
+    if (!reply && ["prepare", "accept"].includes(request.type)) sent.push(`${from} ${request.type}`);
+    return undefined;
+  });
+  return sent;
+}
+
+async function change(
+  ring: MemoryRing,
+  { registers }: Parts,
+  request: ChangeRequest,
+): Promise<ChangeOutcome> {
+  const outcome = await ring.run(registers.change(request), "the change");
+  await ring.clock.advance(100);
+  return outcome;
+}
+
+test("a change after one's own takes one round trip, and its chunk is where it was accepted", async () => {
+  const { ring, parts } = await openParts({ ids: IDS, delayMs: () => 50 });
+  const [a] = [parts["a"]!];
+  await change(ring, a, write("first"));
+  const sent = watch(ring);
+  const begunMs = ring.clock.monotonicMs();
+  const outcome = await ring.run(a.registers.change(write("second")));
+  assert.ok(ring.clock.monotonicMs() - begunMs < 120, "100 ms there and back, and no more");
+  assert.partialDeepStrictEqual(outcome, { kind: "changed", version: 2 });
+  assert.deepEqual(sent, ["a accept", "a accept"]);
+  await ring.clock.advance(200);
+  const second = bytesOf("second");
+  for (const id of IDS) {
+    assert.equal((await stateAt(ring, id, NAME))?.value?.version, 2, id);
+    assert.deepEqual(await ring.site(id).disk.catalog.chunk(HASHING.sha256(second)), second, id);
+    assert.deepEqual(await ring.site(id).disk.catalog.incomplete(1), [], id);
+  }
+});
+
+for (
+  const [why, between] of [
+    ["somebody else changed it", (ring, { b }) => change(ring, b!, write("theirs"))],
+    ["it was deleted", (ring, { a }) => change(ring, a!, erase)],
+    ["a majority seems to be away", async (ring, { a }) => {
+      for (const id of ["b", "c"]) {
+        const heal = ring.network.refuse(id);
+        await assert.rejects(ring.run(a!.gate.call(id, { type: "layout" }, { timeoutMs: 100 })));
+        heal();
+      }
+    }],
+  ] as const satisfies readonly (readonly [
+    string,
+    (ring: MemoryRing, parts: Readonly<Record<string, Parts>>) => Promise<unknown>,
+  ])[]
+) {
+  test(`a change after one's own begins with promises when ${why}`, async () => {
+    const { ring, parts } = await openParts({ ids: IDS });
+    await change(ring, parts["a"]!, write("first"));
+    await between(ring, parts);
+    const sent = watch(ring);
+    assert.equal((await change(ring, parts["a"]!, write("last"))).kind, "changed");
+    assert.ok(sent.includes("a prepare"), sent.join());
+  });
+}
+
+test("a led change that somebody overtook is made all the same, once", async () => {
+  const { ring, parts } = await openParts({ ids: IDS });
+  const { a, b } = parts as Record<"a" | "b", Parts>;
+  await change(ring, a, write("first"));
+  // What b promises and writes does not reach a, which still takes itself for the last.
+  const heal = ring.network.rule(({ from, to }) =>
+    from === "b" && to === "a" ? { refused: true } : undefined
+  );
+  await change(ring, b, write("theirs"));
+  const outcome = await change(ring, a, write("mine"));
+  heal();
+  assert.partialDeepStrictEqual(outcome, { kind: "changed", version: 3 });
+});
+
+test("a condition that seems not to hold is asked of a majority", async () => {
+  const { ring, parts } = await openParts({ ids: IDS });
+  const { a, b } = parts as Record<"a" | "b", Parts>;
+  await change(ring, a, write("first"));
+  const heal = ring.network.rule(({ from, to }) =>
+    from === "b" && to === "a" ? { refused: true } : undefined
+  );
+  await change(ring, b, write("theirs"));
+  heal();
+  const { decide } = write("mine");
+  const ifSecond: ChangeRequest = {
+    ...write("mine"),
+    decide: (current) => current?.version === 2 ? decide(current) : { kind: "stop" },
+  };
+  assert.partialDeepStrictEqual(await change(ring, a, ifSecond), { kind: "changed", version: 3 });
+});
+
+test("of a value that came before its chunk did, the chunk is stored all the same", async () => {
+  const { ring, parts } = await openParts({ ids: IDS });
+  const { replica } = parts["b"]!;
+  const { chunk } = write("body");
+  const ballot = { counter: 1, node: "a" };
+  const value = successor(null, { changeId: "change", content: contentOf(chunk!.bytes), nowMs: 1 });
+  const number = ring.layout.number;
+  await ring.run(replica.accept(NAME, ballot, value, number));
+  const { reply, stored } = await ring.run(replica.accept(NAME, ballot, value, number, chunk));
+  assert.deepEqual([reply.kind, stored], ["accepted", chunk!.id]);
+  assert.deepEqual(await ring.site("b").disk.catalog.chunk(chunk!.id), chunk!.bytes);
+});
+
+test("whoever says it stored another chunk with its vote has not voted", async () => {
+  const { ring, parts } = await openParts({ ids: IDS });
+  await change(ring, parts["a"]!, write("first"));
+  const lie = (request: PeerRequest): boolean => request.type === "accept" && request.chunk !== undefined;
+  ring.network.rule(({ request, reply }) =>
+    reply?.type === "accept" && lie(request) ? { reply: { ...reply, stored: "0".repeat(64) } } : undefined
+  );
+  const sent = watch(ring);
+  assert.partialDeepStrictEqual(await change(ring, parts["a"]!, write("second")), {
+    kind: "changed",
+    version: 2,
+  });
+  assert.ok(sent.includes("a prepare"), "a full round made up for it");
+});
