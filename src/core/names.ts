@@ -9,6 +9,8 @@
 export type Name = string;
 
 export const KEY_BYTES_MAX = 1024;
+/** Of documents that the ring keeps for itself: no client can name it, and no listing shows it. */
+export const RING_BUCKET = "_";
 /** Paths that belong to the node itself. */
 const RESERVED = new Set(["livez", "readyz", "metrics"]);
 const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
