@@ -2,7 +2,9 @@
 import { AtollError, messageOf } from "../errors.ts";
 import type { AtollNode } from "../node/node.ts";
 import type { Log } from "../ports.ts";
+import type { Buckets } from "../node/bucket-settings.ts";
 import { type Answer, jsonAnswer } from "./answer.ts";
+import { allowOfBuckets, handleBuckets } from "./bucket-handler.ts";
 import { problem } from "./problem.ts";
 import { handlePurge } from "./purge-handler.ts";
 import type { PublicRequest } from "./request.ts";
@@ -14,10 +16,12 @@ const ROUTE = "/_/route/";
 
 export class InternalHandler {
   readonly #node: AtollNode;
+  readonly #buckets: Buckets;
   readonly #log: Log;
 
-  constructor(node: AtollNode, log: Log) {
+  constructor(node: AtollNode, buckets: Buckets, log: Log) {
     this.#node = node;
+    this.#buckets = buckets;
     this.#log = log;
   }
 
@@ -25,11 +29,11 @@ export class InternalHandler {
   allow(path: string): string {
     if (path === "/_/scrub") return "GET, HEAD, POST, OPTIONS";
     if (path === "/_/purge") return "POST, OPTIONS";
-    return allowOfRing(path) ?? READS;
+    return allowOfRing(path) ?? allowOfBuckets(path) ?? READS;
   }
 
   /** Undefined for a method the page does not know. */
-  handle(request: PublicRequest, path: string): Answer | Promise<Answer> | undefined {
+  handle(request: PublicRequest, path: string, query: string): Answer | Promise<Answer> | undefined {
     const reads = request.method === "GET" || request.method === "HEAD";
     if (path === "/_/scrub") {
       if (reads) return this.#scrubStatus(200);
@@ -39,6 +43,7 @@ export class InternalHandler {
       return request.method === "POST" ? handlePurge(request, this.#node.purges) : undefined;
     }
     if (path.startsWith(ROUTE)) return reads ? this.#route(path.slice(ROUTE.length - 1)) : undefined;
+    if (allowOfBuckets(path) !== undefined) return handleBuckets(request, path, query, this.#buckets);
     if (allowOfRing(path) !== undefined) return handleRing(request, path, this.#node.administration);
     return reads ? problem("not-found", "the node has no such page", request.id) : undefined;
   }

@@ -54,7 +54,8 @@ export class ListHandler {
   }
 }
 
-function parseLimit(text: string | undefined): number {
+/** Throws `invalid-argument`, as `parseQuery` does. */
+export function parseLimit(text: string | undefined): number {
   if (text === undefined) return LIMIT_MAX;
   const limit = /^\d{1,6}$/.test(text) ? Number(text) : NaN;
   if (!(limit >= 1 && limit <= LIMIT_MAX)) {
@@ -64,7 +65,7 @@ function parseLimit(text: string | undefined): number {
 }
 
 /** An unknown parameter is more likely a mistake than a wish to be ignored. */
-function parseQuery(query: string, known: readonly string[]): Record<string, string | undefined> {
+export function parseQuery(query: string, known: readonly string[]): Record<string, string | undefined> {
   const asked: Record<string, string | undefined> = {};
   for (const pair of query.split("&")) {
     if (pair === "") continue;

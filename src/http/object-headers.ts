@@ -23,8 +23,12 @@ const KEPT: ReadonlyMap<string, string> = new Map([
 ]);
 const META = "atoll-meta-";
 
-/** What of a PUT's headers is kept with the object. */
-export function keptHeaders(request: PublicRequest, key: string): Record<string, string> {
+/** What of a PUT's headers is kept with the object. `cacheControl`: where it says nothing of freshness itself. */
+export function keptHeaders(
+  request: PublicRequest,
+  key: string,
+  cacheControl: string | undefined,
+): Record<string, string> {
   const kept: Record<string, string> = {};
   for (const name of KEPT.keys()) {
     const value = request.header(name);
@@ -37,6 +41,7 @@ export function keptHeaders(request: PublicRequest, key: string): Record<string,
     if (value !== undefined) kept[name] = value;
   }
   kept["content-type"] ??= contentTypeOf(key);
+  if (cacheControl !== undefined && kept["expires"] === undefined) kept["cache-control"] ??= cacheControl;
   return kept;
 }
 

@@ -2,10 +2,12 @@
 import { Hono } from "hono";
 import { parseRequestDirectives } from "../core/freshness.ts";
 import { AtollError, messageOf } from "../errors.ts";
+import { Buckets } from "../node/bucket-settings.ts";
 import type { AtollNode } from "../node/node.ts";
 import type { Clock, Log, Random } from "../ports.ts";
 import { AccessLog } from "./access-log.ts";
 import { type Answer, type ConnectionEnv, jsonAnswer, send, textAnswer } from "./answer.ts";
+import { bucketSettingsForm } from "./bucket-settings-form.ts";
 import { GetHandler } from "./get-handler.ts";
 import { ListHandler } from "./list-handler.ts";
 import { InternalHandler } from "./internal-handler.ts";
@@ -68,9 +70,10 @@ class PublicHandler {
     this.#deps = deps;
     this.#access = new AccessLog({ metrics: node.metrics, write: writeLine, wallMs });
     this.#get = new GetHandler({ objects: node.objects, random, wallMs });
-    this.#write = new WriteHandler({ objects: node.objects, maxObjectBytes, wallMs });
+    const buckets = new Buckets(node.documents.ofKind("buckets", bucketSettingsForm));
+    this.#write = new WriteHandler({ objects: node.objects, buckets, maxObjectBytes, wallMs });
     this.#list = new ListHandler(node.listings);
-    this.#internal = new InternalHandler(node, deps.log);
+    this.#internal = new InternalHandler(node, buckets, deps.log);
     this.#idPrefix = random.hex(8);
   }
 
@@ -148,7 +151,7 @@ class PublicHandler {
             parseRequestDirectives(request.header("cache-control")),
           );
         }
-        if (method === "PUT") return this.#write.put(request, target.name, target.key);
+        if (method === "PUT") return this.#write.put(request, target);
         if (method === "DELETE") return this.#write.delete(request, target.name);
         break;
       case "bucket":
@@ -161,7 +164,7 @@ class PublicHandler {
         if (reads) return this.#list.buckets(request, target.query);
         break;
       case "internal": {
-        const answer = this.#internal.handle(request, target.path);
+        const answer = this.#internal.handle(request, target.path, target.query);
         if (answer) return answer;
       }
     }

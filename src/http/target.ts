@@ -8,7 +8,7 @@ export type Target =
   | { readonly kind: "object"; readonly bucket: string; readonly key: string; readonly name: Name }
   | { readonly kind: "probe"; readonly path: "livez" | "readyz" | "metrics" }
   /** `/_/…`, which belongs to the node. */
-  | { readonly kind: "internal"; readonly path: string };
+  | { readonly kind: "internal"; readonly path: string; readonly query: string };
 
 /** The route's template, for logs and metrics: never what the client sent. */
 export function routeOf(target: Target | undefined): string {
@@ -38,7 +38,7 @@ export function parseTarget(target: string): Target {
   if (path === "/livez" || path === "/readyz" || path === "/metrics") {
     return { kind: "probe", path: path.slice(1) as "livez" | "readyz" | "metrics" };
   }
-  if (path === "/_" || path.startsWith("/_/")) return { kind: "internal", path };
+  if (path === "/_" || path.startsWith("/_/")) return { kind: "internal", path, query };
   const slash = path.indexOf("/", 1);
   const bucket = slash === -1 ? path.slice(1) : path.slice(1, slash);
   const problem = bucketProblem(bucket);
