@@ -18,6 +18,7 @@ import { createJsonLog, type JsonLog } from "./adapters/json-log.ts";
 import { openPeerListener } from "./adapters/peer-listener.ts";
 import { createPeerLookup } from "./adapters/peer-lookup.ts";
 import { createRandom } from "./adapters/random.ts";
+import { createSecrets } from "./adapters/secrets.ts";
 import { openSqliteCatalog } from "./adapters/sqlite-catalog.ts";
 import { createPeers } from "./adapters/undici-peers.ts";
 import { type Config, helpText, parseConfig } from "./config.ts";
@@ -25,9 +26,11 @@ import { AtollError, isAtollError, messageOf } from "./errors.ts";
 import { createPeerApp } from "./http/peer-app.ts";
 import { PROTOCOLS, type Protocols } from "./http/peer-protocol.ts";
 import { createPublicApp } from "./http/public-app.ts";
+import { Keys } from "./node/keys.ts";
 import { Metrics } from "./node/metrics.ts";
 import { type AtollNode, createNode } from "./node/node.ts";
-import type { Clock, Discovery, Log, PeerHandler } from "./ports.ts";
+import { RingKeys } from "./node/ring-keys.ts";
+import type { Clock, Discovery, Log, PeerHandler, Random } from "./ports.ts";
 
 /** For what cannot be waited for any longer once everything else has ended. */
 const GARBAGE_INTERVAL_MAX_MS = 3_600_000;
@@ -197,6 +200,7 @@ async function serve(config: Config): Promise<void> {
     maxObjectBytes: config.maxObjectBytes,
     maxConcurrentRequests: config.maxConcurrentRequests,
     isDraining: () => draining,
+    access: accessOf(config, node, clock, random),
   });
   publicFetch = publicApp.fetch;
   refused = publicApp.refused;
@@ -229,6 +233,15 @@ async function serve(config: Config): Promise<void> {
     log.info("stopped");
     log.flush();
   });
+}
+
+/** Undefined: nobody is asked for credentials. */
+function accessOf({ access }: Config, { documents }: AtollNode, clock: Clock, random: Random) {
+  if (access.keys.length === 0) return undefined;
+  const secrets = createSecrets();
+  const ring = new RingKeys({ documents, secrets, random, clock });
+  const keys = new Keys({ secrets, configured: access.keys, ring });
+  return { keys, metricsAccess: access.metricsAccess };
 }
 
 interface DiscoveryDeps {

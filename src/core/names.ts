@@ -47,6 +47,11 @@ export function splitName(name: Name): { bucket: string; key: string } {
   return { bucket: name.slice(0, at), key: name.slice(at + 1) };
 }
 
+/** As a request's target: slashes stay, all else that needs it is escaped. Throws for broken Unicode. */
+export function objectPath(bucket: string, key: string): string {
+  return `/${bucket}/${key.split("/").map(encodeURIComponent).join("/")}`;
+}
+
 /** Percent-decodes once and strictly; undefined for a broken escape or broken UTF-8. */
 export function decodeOnce(text: string): string | undefined {
   if (!text.includes("%")) return text;

@@ -7,14 +7,18 @@ import type { AtollNode } from "../node/node.ts";
 import type { Clock, Log, Random } from "../ports.ts";
 import { AccessLog } from "./access-log.ts";
 import { type Answer, type ConnectionEnv, jsonAnswer, send, textAnswer } from "./answer.ts";
+import { Audit } from "./audit.ts";
 import { bucketSettingsForm } from "./bucket-settings-form.ts";
+import { type AccessDeps, ANYBODY, type Knock, PublicDoor, type Visitor } from "./door.ts";
 import { GetHandler } from "./get-handler.ts";
 import { ListHandler } from "./list-handler.ts";
 import { InternalHandler } from "./internal-handler.ts";
 import { problem, publicError } from "./problem.ts";
+import { redactedTarget } from "./redaction.ts";
 import { headerNames, headerReader, type PublicRequest, RequestBody } from "./request.ts";
 import { parseTarget, routeOf, type Target } from "./target.ts";
 import { continueTrace } from "./traceparent.ts";
+import { forPresigned, veiled } from "./visitor-answers.ts";
 import { WriteHandler } from "./write-handler.ts";
 
 export interface PublicAppDeps {
@@ -28,6 +32,8 @@ export interface PublicAppDeps {
   readonly maxConcurrentRequests: number;
   /** True from the moment the node was told to stop. */
   readonly isDraining: () => boolean;
+  /** Undefined: whoever reaches the app may do everything. */
+  readonly access?: AccessDeps | undefined;
 }
 
 /** RFC 9110 section 5.5's visible characters, less those that would need quoting in a log line. */
@@ -56,6 +62,8 @@ export function createPublicApp(deps: PublicAppDeps): PublicApp {
 class PublicHandler {
   readonly #deps: PublicAppDeps;
   readonly #access: AccessLog;
+  readonly #audit: Audit;
+  readonly #door: PublicDoor | undefined;
   readonly #get: GetHandler;
   readonly #write: WriteHandler;
   readonly #list: ListHandler;
@@ -69,11 +77,14 @@ class PublicHandler {
     const wallMs = () => clock.wallMs();
     this.#deps = deps;
     this.#access = new AccessLog({ metrics: node.metrics, write: writeLine, wallMs });
+    this.#audit = new Audit({ log: deps.log, clock, metrics: node.metrics });
     this.#get = new GetHandler({ objects: node.objects, random, wallMs });
     const buckets = new Buckets(node.documents.ofKind("buckets", bucketSettingsForm));
+    this.#door = deps.access && new PublicDoor(deps.access, { buckets, audit: this.#audit, wallMs });
     this.#write = new WriteHandler({ objects: node.objects, buckets, maxObjectBytes, wallMs });
     this.#list = new ListHandler(node.listings);
-    this.#internal = new InternalHandler(node, buckets, deps.log);
+    const presign = deps.access && { keys: deps.access.keys, wallMs, publicUrl: () => node.card().publicUrl };
+    this.#internal = new InternalHandler(node, buckets, deps.log, presign);
     this.#idPrefix = random.hex(8);
   }
 
@@ -97,7 +108,7 @@ class PublicHandler {
     const finish = (answer: Answer): Response => this.#finish(env, request, path, target, begunMs, answer);
     try {
       target = parseTarget(path);
-      const answer = this.#route(request, target);
+      const answer = this.#route({ env, raw, request, target, sent: path });
       if (!(answer instanceof Promise)) return finish(answer);
       return answer.then(finish, (error: unknown) => finish(this.#failed(error, request)));
     } catch (error) {
@@ -128,9 +139,11 @@ class PublicHandler {
     return (++this.#count).toString(16).padStart(16, "0");
   }
 
-  #route(request: PublicRequest, target: Target): Answer | Promise<Answer> {
+  #route(knock: Knock): Answer | Promise<Answer> {
+    const { request, target } = knock;
     const { method } = request;
-    if (target.kind === "probe") return this.#probe(request, target.path);
+    // Whether a node lives must be told while it drains or is full, too.
+    if (target.kind === "probe") return this.#admitted(knock);
     if (this.#deps.isDraining()) {
       throw new AtollError("draining", "this node is shutting down; others serve on");
     }
@@ -141,6 +154,31 @@ class PublicHandler {
       );
     }
     if (method === "OPTIONS") return { status: 204, headers: { Allow: this.#allow(target) } };
+    return this.#admitted(knock);
+  }
+
+  #admitted(knock: Knock): Answer | Promise<Answer> {
+    const visitor = this.#door?.admit(knock) ?? ANYBODY;
+    return visitor instanceof Promise
+      ? visitor.then((known) => this.#answerTo(knock, known))
+      : this.#answerTo(knock, visitor);
+  }
+
+  #answerTo(knock: Knock, visitor: Visitor): Answer | Promise<Answer> {
+    const { request, target } = knock;
+    if (target.kind === "probe") return this.#probe(request, target.path);
+    if (target.kind === "internal") return this.#ownPage(knock, target, visitor);
+    const answer = this.#answer(request, target, visitor);
+    if (visitor.isBlind) return Promise.resolve(answer).then((seen) => veiled(seen, request.id));
+    return visitor.presigned ? Promise.resolve(answer).then(forPresigned) : answer;
+  }
+
+  #answer(
+    request: PublicRequest,
+    target: Exclude<Target, { kind: "probe" | "internal" }>,
+    visitor: Visitor,
+  ): Answer | Promise<Answer> {
+    const { method } = request;
     const reads = method === "GET" || method === "HEAD";
     switch (target.kind) {
       case "object":
@@ -151,7 +189,7 @@ class PublicHandler {
             parseRequestDirectives(request.header("cache-control")),
           );
         }
-        if (method === "PUT") return this.#write.put(request, target);
+        if (method === "PUT") return this.#write.put(request, target, visitor.presigned?.maxBytes);
         if (method === "DELETE") return this.#write.delete(request, target.name);
         break;
       case "bucket":
@@ -161,14 +199,30 @@ class PublicHandler {
         }
         break;
       case "root":
-        if (reads) return this.#list.buckets(request, target.query);
-        break;
-      case "internal": {
-        const answer = this.#internal.handle(request, target.path, target.query);
-        if (answer) return answer;
-      }
+        if (reads) return this.#list.buckets(request, target.query, visitor.listed);
     }
     return this.#notAllowed(request, target);
+  }
+
+  /** What changes something there, or tried to, is told of. */
+  #ownPage(
+    { env, request, sent }: Knock,
+    target: Extract<Target, { kind: "internal" }>,
+    visitor: Visitor,
+  ): Answer | Promise<Answer> {
+    const answer = this.#internal.handle(request, target.path, target.query, visitor) ??
+      this.#notAllowed(request, target);
+    if (request.method === "GET" || request.method === "HEAD") return answer;
+    const told = (status: number) =>
+      this.#audit.administered({ env, request, target: sent, keyId: visitor.key?.id }, status);
+    return Promise.resolve(answer).then((given) => {
+      told(given.status);
+      return given;
+    }, (error: unknown) => {
+      const failed = this.#failed(error, request);
+      told(failed.status);
+      return failed;
+    });
   }
 
   #allow(target: Target): string {
@@ -231,7 +285,7 @@ class PublicHandler {
       this.#access.record({
         method: request.method,
         route: routeOf(target),
-        path,
+        path: redactedTarget(path),
         status: answer.status,
         bytesIn: request.body.bytes,
         bytesOut,

@@ -30,10 +30,7 @@ export function routeOf(target: Target | undefined): string {
 
 /** `target`: origin-form, absolute-form or `*`. Rejects with `invalid-bucket` and `invalid-key`. */
 export function parseTarget(target: string): Target {
-  const origin = originForm(target);
-  const question = origin.indexOf("?");
-  const path = question === -1 ? origin : origin.slice(0, question);
-  const query = question === -1 ? "" : origin.slice(question + 1);
+  const { path, query } = splitTarget(target);
   if (path === "/" || path === "") return { kind: "root", query };
   if (path === "/livez" || path === "/readyz" || path === "/metrics") {
     return { kind: "probe", path: path.slice(1) as "livez" | "readyz" | "metrics" };
@@ -51,6 +48,14 @@ export function parseTarget(target: string): Target {
   const keyIssue = keyProblem(key);
   if (keyIssue !== undefined) throw new AtollError("invalid-key", keyIssue);
   return { kind: "object", bucket, key, name: objectName(bucket, key) };
+}
+
+/** Both as they were sent. */
+export function splitTarget(target: string): { readonly path: string; readonly query: string } {
+  const origin = originForm(target);
+  const question = origin.indexOf("?");
+  if (question === -1) return { path: origin, query: "" };
+  return { path: origin.slice(0, question), query: origin.slice(question + 1) };
 }
 
 /** Absolute-form (RFC 9112 section 3.2.2) is what proxies get; the authority in it is of no interest here. */

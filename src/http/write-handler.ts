@@ -28,12 +28,14 @@ export class WriteHandler {
     this.#deps = deps;
   }
 
-  /** Everything that can be refused before the body is refused before the body. */
+  /** Everything that can be refused before the body is refused before the body. `maxBytes`: beside the node's own limit. */
   async put(
     request: PublicRequest,
     { bucket, key, name }: { bucket: string; key: string; name: Name },
+    maxBytes = Infinity,
   ): Promise<Answer> {
-    const { objects, buckets, maxObjectBytes, wallMs } = this.#deps;
+    const { objects, buckets, wallMs } = this.#deps;
+    const maxObjectBytes = Math.min(this.#deps.maxObjectBytes, maxBytes);
     const contentRange = request.header("content-range");
     if (contentRange !== undefined) {
       // RFC 9110 section 14.5: a part must never be stored as the whole.

@@ -5,6 +5,7 @@ import { createHashing } from "../../src/adapters/hashing.ts";
 import { createRandom } from "../../src/adapters/random.ts";
 import { AtollError } from "../../src/errors.ts";
 import type { ConnectionEnv } from "../../src/http/answer.ts";
+import type { AccessDeps } from "../../src/http/door.ts";
 import { createPublicApp } from "../../src/http/public-app.ts";
 import { Metrics } from "../../src/node/metrics.ts";
 import { type AtollNode, createNode } from "../../src/node/node.ts";
@@ -27,7 +28,12 @@ export interface MemoryNode {
 }
 
 export async function openMemoryNode(
-  limits: { maxObjectBytes?: number; maxConcurrentRequests?: number } = {},
+  limits: {
+    maxObjectBytes?: number;
+    maxConcurrentRequests?: number;
+    access?: (node: AtollNode, clock: Clock) => AccessDeps;
+    log?: Log;
+  } = {},
 ): Promise<MemoryNode> {
   const real = createClock();
   let passedMs = 0;
@@ -67,7 +73,8 @@ export async function openMemoryNode(
     node,
     clock,
     random,
-    log: QUIET,
+    log: limits.log ?? QUIET,
+    access: limits.access?.(node, clock),
     writeLine: (line) => void lines.push(line),
     maxObjectBytes: limits.maxObjectBytes ?? 64 << 20,
     maxConcurrentRequests: limits.maxConcurrentRequests ?? 100,
