@@ -81,8 +81,8 @@ Made here, without asking a node, with the key of ATOLL_KEY (ID.SECRET); it lets
 until it expires or the key is taken back. With PUT whoever has the URL may store that one object, again and again.
 
 Examples:
-  ATOLL_KEY=ci.… atoll presign docs/report.pdf
-  ATOLL_KEY=ci.… atoll presign --method PUT --max-bytes 10000000 --content-type image/jpeg in/photo.jpg
+  atoll presign docs/report.pdf
+  atoll presign --method PUT --max-bytes 10000000 --content-type image/jpeg in/photo.jpg
   curl -T photo.jpg -H 'Content-Type: image/jpeg' "$(atoll presign --method PUT in/photo.jpg)"`,
 
   ring: `
