@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { ACCESS_VARIABLES, type AccessSettings, accessSettings } from "./config-keys.ts";
 import { type DiscoverySettings, flyMachine, parseDiscovery, parseDnsServer } from "./config-discovery.ts";
+import { LIMIT_VARIABLES, type LimitSettings, limitSettings } from "./config-limits.ts";
 import { bytes, duration, httpUrl, wholeNumber } from "./config-values.ts";
 import { AtollError } from "./errors.ts";
 
@@ -35,7 +36,7 @@ export interface Config {
   readonly memoryCacheBytes: number;
   readonly diskCacheBytes: number;
   readonly maxObjectBytes: number;
-  readonly maxConcurrentRequests: number;
+  readonly limits: LimitSettings;
   /** Ms for transfers under way to finish after a signal to stop. */
   readonly drainTimeoutMs: number;
   /** Ms between comparisons with other replicas. */
@@ -169,11 +170,7 @@ const VARIABLES = {
     meaning: "disk cache for what other nodes own",
   },
   ATOLL_MAX_OBJECT_BYTES: { schema: bytes(0), default: "5TiB", meaning: "largest object" },
-  ATOLL_MAX_CONCURRENT_REQUESTS: {
-    schema: wholeNumber(1, 1_000_000),
-    default: "1024",
-    meaning: "further ones get 503",
-  },
+  ...LIMIT_VARIABLES,
   ATOLL_DRAIN_SECONDS: {
     schema: wholeNumber(0, 3_600),
     default: "30",
@@ -278,7 +275,7 @@ export function parseConfig(env: Environment, memoryBytes: number): Config {
     memoryCacheBytes: v.ATOLL_MEMORY_CACHE_BYTES ?? Math.min(256 * MIB, Math.floor(memoryBytes / 4)),
     diskCacheBytes: v.ATOLL_DISK_CACHE_BYTES!,
     maxObjectBytes: v.ATOLL_MAX_OBJECT_BYTES!,
-    maxConcurrentRequests: v.ATOLL_MAX_CONCURRENT_REQUESTS!,
+    limits: limitSettings(v),
     drainTimeoutMs: 1000 * v.ATOLL_DRAIN_SECONDS!,
     compareIntervalMs: v.ATOLL_COMPARE_INTERVAL!,
     scrubCycleMs: v.ATOLL_SCRUB_CYCLE!,

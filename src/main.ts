@@ -7,6 +7,7 @@ import { createClock } from "./adapters/clock.ts";
 import { openDataDirectory } from "./adapters/data-directory.ts";
 import { createDnsDiscovery } from "./adapters/discovery-dns.ts";
 import { createEtcdDiscovery } from "./adapters/discovery-etcd.ts";
+import { watchLateness } from "./adapters/event-loop-lateness.ts";
 import { createFlyDiscovery } from "./adapters/discovery-fly.ts";
 import { createStaticDiscovery } from "./adapters/discovery-static.ts";
 import { openDiskCache } from "./adapters/disk-cache.ts";
@@ -21,8 +22,10 @@ import { createRandom } from "./adapters/random.ts";
 import { createSecrets } from "./adapters/secrets.ts";
 import { openSqliteCatalog } from "./adapters/sqlite-catalog.ts";
 import { createPeers } from "./adapters/undici-peers.ts";
+import { LoadShedder } from "./core/load-shedder.ts";
 import { type Config, helpText, parseConfig } from "./config.ts";
 import { AtollError, isAtollError, messageOf } from "./errors.ts";
+import { limitCounter } from "./http/admission.ts";
 import { createPeerApp } from "./http/peer-app.ts";
 import { PROTOCOLS, type Protocols } from "./http/peer-protocol.ts";
 import { createPublicApp } from "./http/public-app.ts";
@@ -134,11 +137,16 @@ async function serve(config: Config): Promise<void> {
     port: config.peerPort,
   });
   let publicFetch: Parameters<typeof openHttpListener>[0]["fetch"] = () =>
-    new Response("starting\n", { status: 503, headers: { "Retry-After": "1" } });
-  let refused: ReturnType<typeof createPublicApp>["refused"] | undefined;
+    new Response("starting\n", {
+      status: 503,
+      headers: { "Retry-After": "1", "X-Content-Type-Options": "nosniff" },
+    });
+  let publicApp: ReturnType<typeof createPublicApp> | undefined;
   const publicListener = await openHttpListener({
     fetch: (request, env) => publicFetch(request, env),
-    onBadRequest: (refusal) => refused?.(refusal),
+    onBadRequest: (refusal) => publicApp?.refused(refusal),
+    onLimit: (limit) => limitCounter(metrics, limit).add(),
+    limits: config.limits,
     host: config.host,
     port: config.port,
   });
@@ -191,19 +199,29 @@ async function serve(config: Config): Promise<void> {
     log,
     metrics,
   });
-  const publicApp = createPublicApp({
+  const { maxLatenessMs, maxConcurrentRequests } = config.limits;
+  const shedder = maxLatenessMs === 0 ? undefined : new LoadShedder(maxLatenessMs, maxConcurrentRequests);
+  publicApp = createPublicApp({
     node,
     clock,
     random,
     log,
     writeLine: (line) => log.line(line),
     maxObjectBytes: config.maxObjectBytes,
-    maxConcurrentRequests: config.maxConcurrentRequests,
+    limits: config.limits,
+    shedder,
     isDraining: () => draining,
     access: accessOf(config, node, clock, random),
   });
   publicFetch = publicApp.fetch;
-  refused = publicApp.refused;
+  if (shedder) {
+    watchLateness((latenessMs) => shedder.observe(latenessMs, publicApp.active(), clock.monotonicMs()));
+    metrics.gauge(
+      "atoll_requests_limit",
+      "Requests that may be under way at the moment",
+      () => shedder.limit,
+    );
+  }
   await node.start();
   log.info("listening", {
     publicUrl,

@@ -1,11 +1,13 @@
 /** The public interface: a Hono app made from a node. */
 import { Hono } from "hono";
 import { parseRequestDirectives } from "../core/freshness.ts";
+import type { LoadShedder } from "../core/load-shedder.ts";
 import { AtollError, messageOf } from "../errors.ts";
 import { Buckets } from "../node/bucket-settings.ts";
 import type { AtollNode } from "../node/node.ts";
 import type { Clock, Log, Random } from "../ports.ts";
 import { AccessLog } from "./access-log.ts";
+import { Admission, type AdmissionLimits, type Admitted } from "./admission.ts";
 import { type Answer, type ConnectionEnv, jsonAnswer, send, textAnswer } from "./answer.ts";
 import { Audit } from "./audit.ts";
 import { bucketSettingsForm } from "./bucket-settings-form.ts";
@@ -29,7 +31,9 @@ export interface PublicAppDeps {
   /** Takes finished lines of the access log. */
   readonly writeLine: (line: string) => void;
   readonly maxObjectBytes: number;
-  readonly maxConcurrentRequests: number;
+  readonly limits: AdmissionLimits;
+  /** Undefined: requests are never turned away for lateness. */
+  readonly shedder?: LoadShedder | undefined;
   /** True from the moment the node was told to stop. */
   readonly isDraining: () => boolean;
   /** Undefined: whoever reaches the app may do everything. */
@@ -46,6 +50,8 @@ const ALLOW: Record<Exclude<Target["kind"], "internal">, string> = {
 };
 
 export interface PublicApp extends Hono<{ Bindings: ConnectionEnv }> {
+  /** Requests under way. */
+  readonly active: () => number;
   /** Notes what a listener refused before it was a request; gives the ID that the answer shall carry. */
   readonly refused: (refusal: { status: number; code: string }) => string;
 }
@@ -55,6 +61,7 @@ export function createPublicApp(deps: PublicAppDeps): PublicApp {
   const handler = new PublicHandler(deps);
   app.all("*", (c) => handler.handle(c.env ?? {}, c.req.raw));
   return Object.assign(app, {
+    active: () => handler.active,
     refused: (refusal: { status: number; code: string }) => handler.refused(refusal),
   });
 }
@@ -64,6 +71,7 @@ class PublicHandler {
   readonly #access: AccessLog;
   readonly #audit: Audit;
   readonly #door: PublicDoor | undefined;
+  readonly #admission: Admission;
   readonly #get: GetHandler;
   readonly #write: WriteHandler;
   readonly #list: ListHandler;
@@ -73,11 +81,12 @@ class PublicHandler {
   #count = 0;
 
   constructor(deps: PublicAppDeps) {
-    const { node, random, clock, maxObjectBytes, writeLine } = deps;
+    const { node, random, clock, limits, shedder, maxObjectBytes, writeLine } = deps;
     const wallMs = () => clock.wallMs();
     this.#deps = deps;
     this.#access = new AccessLog({ metrics: node.metrics, write: writeLine, wallMs });
     this.#audit = new Audit({ log: deps.log, clock, metrics: node.metrics });
+    this.#admission = new Admission({ limits, shedder, clock, metrics: node.metrics });
     this.#get = new GetHandler({ objects: node.objects, random, wallMs });
     const buckets = new Buckets(node.documents.ofKind("buckets", bucketSettingsForm));
     this.#door = deps.access && new PublicDoor(deps.access, { buckets, audit: this.#audit, wallMs });
@@ -105,15 +114,26 @@ class PublicHandler {
     const path = incoming?.url ?? raw.url.slice(raw.url.indexOf("/", raw.url.indexOf("://") + 3));
     let target: Target | undefined;
     this.#access.active++;
-    const finish = (answer: Answer): Response => this.#finish(env, request, path, target, begunMs, answer);
+    let admitted: Admitted | undefined;
+    const finish = (answer: Answer): Response =>
+      this.#finish(env, request, path, target, begunMs, answer, admitted);
     try {
       target = parseTarget(path);
-      const answer = this.#route({ env, raw, request, target, sent: path });
+      if (target.kind !== "probe") {
+        const admission = this.#admission.client(request, env);
+        if ("status" in admission) return finish(admission);
+        admitted = admission;
+      }
+      const answer = this.#route({ env, raw, request, target, sent: path }, admitted);
       if (!(answer instanceof Promise)) return finish(answer);
       return answer.then(finish, (error: unknown) => finish(this.#failed(error, request)));
     } catch (error) {
       return finish(this.#failed(error, request));
     }
+  }
+
+  get active(): number {
+    return this.#access.active;
   }
 
   refused({ status, code }: { status: number; code: string }): string {
@@ -139,7 +159,7 @@ class PublicHandler {
     return (++this.#count).toString(16).padStart(16, "0");
   }
 
-  #route(knock: Knock): Answer | Promise<Answer> {
+  #route(knock: Knock, admitted: Admitted | undefined): Answer | Promise<Answer> {
     const { request, target } = knock;
     const { method } = request;
     // Whether a node lives must be told while it drains or is full, too.
@@ -147,26 +167,25 @@ class PublicHandler {
     if (this.#deps.isDraining()) {
       throw new AtollError("draining", "this node is shutting down; others serve on");
     }
-    if (this.#access.active > this.#deps.maxConcurrentRequests) {
-      throw new AtollError(
-        "overloaded",
-        `${this.#deps.maxConcurrentRequests} requests are under way, the most there may be`,
-      );
-    }
+    const isRead = target.kind === "object" && (method === "GET" || method === "HEAD");
+    const refused = isRead ? undefined : this.#admission.all(request, this.#access.active);
+    if (refused) return refused;
     if (method === "OPTIONS") return { status: 204, headers: { Allow: this.#allow(target) } };
-    return this.#admitted(knock);
+    return this.#admitted(knock, admitted);
   }
 
-  #admitted(knock: Knock): Answer | Promise<Answer> {
+  #admitted(knock: Knock, admitted?: Admitted): Answer | Promise<Answer> {
     const visitor = this.#door?.admit(knock) ?? ANYBODY;
     return visitor instanceof Promise
-      ? visitor.then((known) => this.#answerTo(knock, known))
-      : this.#answerTo(knock, visitor);
+      ? visitor.then((known) => this.#answerTo(knock, known, admitted))
+      : this.#answerTo(knock, visitor, admitted);
   }
 
-  #answerTo(knock: Knock, visitor: Visitor): Answer | Promise<Answer> {
+  #answerTo(knock: Knock, visitor: Visitor, admitted: Admitted | undefined): Answer | Promise<Answer> {
     const { request, target } = knock;
     if (target.kind === "probe") return this.#probe(request, target.path);
+    const refused = admitted && visitor.key && this.#admission.key(request, visitor.key.id, admitted);
+    if (refused) return refused;
     if (target.kind === "internal") return this.#ownPage(knock, target, visitor);
     const answer = this.#answer(request, target, visitor);
     if (visitor.isBlind) return Promise.resolve(answer).then((seen) => veiled(seen, request.id));
@@ -180,15 +199,15 @@ class PublicHandler {
   ): Answer | Promise<Answer> {
     const { method } = request;
     const reads = method === "GET" || method === "HEAD";
+    if (reads && target.kind === "object") {
+      const directives = parseRequestDirectives(request.header("cache-control"));
+      // What is at hand costs no more than to say no.
+      return this.#get.atHand(request, target.name, directives) ??
+        this.#admission.all(request, this.#access.active) ??
+        this.#get.handle(request, target.name, directives);
+    }
     switch (target.kind) {
       case "object":
-        if (reads) {
-          return this.#get.handle(
-            request,
-            target.name,
-            parseRequestDirectives(request.header("cache-control")),
-          );
-        }
         if (method === "PUT") return this.#write.put(request, target, visitor.presigned?.maxBytes);
         if (method === "DELETE") return this.#write.delete(request, target.name);
         break;
@@ -276,12 +295,15 @@ class PublicHandler {
     target: Target | undefined,
     begunMs: number,
     answer: Answer,
+    admitted: Admitted | undefined,
   ): Response {
     // An answer made for this request alone: the id can be added in place.
     const headers = answer.headers as Record<string, string>;
     headers["X-Request-Id"] = request.id;
+    if (admitted?.headers) Object.assign(headers, admitted.headers);
     const response = send(env, answer, request.method === "HEAD", this.#deps.log, (bytesOut, complete) => {
       this.#access.active--;
+      if (admitted) this.#admission.done(admitted);
       this.#access.record({
         method: request.method,
         route: routeOf(target),
