@@ -6,6 +6,7 @@ import type { ObjectVersion } from "../node/objects.ts";
 import { DEFAULT_CONTENT_TYPE } from "../node/list-objects.ts";
 import { reprDigest } from "./digest-fields.ts";
 import { formatHttpDate } from "./http-date.ts";
+import { storedHeaders } from "./protection.ts";
 import type { PublicRequest } from "./request.ts";
 
 /** Stored name and the spelling it is sent with. */
@@ -67,6 +68,7 @@ function makeHeaders(object: ObjectVersion, policy: StoredPolicy): Record<string
     "Repr-Digest": reprDigest(manifest.sha256),
     "Last-Modified": formatHttpDate(object.modifiedMs),
     "Accept-Ranges": "bytes",
+    ...storedHeaders(manifest.headers["content-type"]),
   };
   for (const [name, value] of Object.entries(manifest.headers)) {
     headers[KEPT.get(name) ?? capitalised(name)] = value;

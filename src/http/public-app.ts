@@ -16,6 +16,7 @@ import { GetHandler } from "./get-handler.ts";
 import { ListHandler } from "./list-handler.ts";
 import { InternalHandler } from "./internal-handler.ts";
 import { problem, publicError } from "./problem.ts";
+import { NOSNIFF, Protection } from "./protection.ts";
 import { redactedTarget } from "./redaction.ts";
 import { headerNames, headerReader, type PublicRequest, RequestBody } from "./request.ts";
 import { parseTarget, routeOf, type Target } from "./target.ts";
@@ -72,6 +73,7 @@ class PublicHandler {
   readonly #audit: Audit;
   readonly #door: PublicDoor | undefined;
   readonly #admission: Admission;
+  readonly #protection: Protection;
   readonly #get: GetHandler;
   readonly #write: WriteHandler;
   readonly #list: ListHandler;
@@ -90,6 +92,7 @@ class PublicHandler {
     this.#get = new GetHandler({ objects: node.objects, random, wallMs });
     const buckets = new Buckets(node.documents.ofKind("buckets", bucketSettingsForm));
     this.#door = deps.access && new PublicDoor(deps.access, { buckets, audit: this.#audit, wallMs });
+    this.#protection = new Protection(buckets);
     this.#write = new WriteHandler({ objects: node.objects, buckets, maxObjectBytes, wallMs });
     this.#list = new ListHandler(node.listings);
     const presign = deps.access && { keys: deps.access.keys, wallMs, publicUrl: () => node.card().publicUrl };
@@ -115,8 +118,13 @@ class PublicHandler {
     let target: Target | undefined;
     this.#access.active++;
     let admitted: Admitted | undefined;
-    const finish = (answer: Answer): Response =>
+    const send = (answer: Answer): Response =>
       this.#finish(env, request, path, target, begunMs, answer, admitted);
+    const finish = (answer: Answer): Response | Promise<Response> => {
+      const bucket = target && "bucket" in target ? target.bucket : undefined;
+      const safe = bucket === undefined ? answer : this.#protection.of(request, bucket, answer);
+      return safe instanceof Promise ? safe.then(send) : send(safe);
+    };
     try {
       target = parseTarget(path);
       if (target.kind !== "probe") {
@@ -300,6 +308,7 @@ class PublicHandler {
     // An answer made for this request alone: the id can be added in place.
     const headers = answer.headers as Record<string, string>;
     headers["X-Request-Id"] = request.id;
+    headers["X-Content-Type-Options"] ??= NOSNIFF["X-Content-Type-Options"];
     if (admitted?.headers) Object.assign(headers, admitted.headers);
     const response = send(env, answer, request.method === "HEAD", this.#deps.log, (bytesOut, complete) => {
       this.#access.active--;

@@ -1,10 +1,30 @@
 /** How many requests there may be at a time and in a time, and what whoever asks for more is told. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { createRandom } from "../../src/adapters/random.ts";
+import { createSecrets } from "../../src/adapters/secrets.ts";
+import { type Grant, parseGrants } from "../../src/core/grants.ts";
+import type { AccessDeps } from "../../src/http/door.ts";
+import { Keys } from "../../src/node/keys.ts";
+import type { AtollNode } from "../../src/node/node.ts";
+import { RingKeys } from "../../src/node/ring-keys.ts";
+import type { Clock } from "../../src/ports.ts";
+import { basic, bearer, KEYS } from "../helpers/credentials.ts";
 import { openMemoryNode } from "../helpers/memory-node.ts";
 
 const FLY = { trustedProxy: { kind: "fly" } } as const;
 const from = (address: string) => ({ headers: { "Fly-Client-IP": address } });
+
+function withKeys({ documents }: AtollNode, clock: Clock): AccessDeps {
+  const secrets = createSecrets();
+  const configured = Object.values(KEYS).map(({ id, secret, grants }) => ({
+    id,
+    secret,
+    grants: parseGrants(grants) as readonly Grant[],
+  }));
+  const ring = new RingKeys({ documents, secrets, random: createRandom(), clock });
+  return { keys: new Keys({ secrets, configured, ring }), metricsAccess: "admin" };
+}
 
 async function codeOf(response: Response): Promise<string> {
   return (await response.json() as { code: string }).code;
@@ -68,4 +88,24 @@ test("what is at hand is answered however many are under way", async () => {
   assert.equal(await (await solo.request("/abc/hot")).text(), "x");
   end();
   assert.equal((await slow).status, 201);
+});
+
+test("more requests in a time than a key may send get 429, whoever sends them; who has no key takes nothing from it", async () => {
+  using solo = await openMemoryNode({
+    ratePerKey: { quota: 2, windowMs: 60_000 },
+    access: withKeys,
+  });
+  const as = (authorization: string) =>
+    solo.request("/docs/k", { headers: { Authorization: authorization } });
+  for (let i = 0; i < 5; i++) {
+    assert.equal((await as(`Bearer ${KEYS.reader.id}.wrong-secret-0123456789`)).status, 401);
+  }
+  const first = await as(bearer(KEYS.reader));
+  assert.equal(first.status, 404);
+  assert.equal(first.headers.get("ratelimit"), '"key";r=1');
+  assert.equal((await as(basic(KEYS.reader))).status, 404);
+  const refused = await as(bearer(KEYS.reader));
+  assert.equal(refused.status, 429);
+  assert.equal(refused.headers.get("ratelimit-policy"), '"key";q=2;w=60');
+  assert.equal((await as(bearer(KEYS.admin))).status, 404, "another key");
 });
