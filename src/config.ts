@@ -1,6 +1,8 @@
 /** Configuration: environment variables, read once, checked together, every wrong one named. */
 import { z } from "zod";
+import { ACCESS_VARIABLES, type AccessSettings, accessSettings } from "./config-keys.ts";
 import { type DiscoverySettings, flyMachine, parseDiscovery, parseDnsServer } from "./config-discovery.ts";
+import { LIMIT_VARIABLES, type LimitSettings, limitSettings } from "./config-limits.ts";
 import { bytes, duration, httpUrl, wholeNumber } from "./config-values.ts";
 import { AtollError } from "./errors.ts";
 
@@ -28,12 +30,13 @@ export interface Config {
   readonly bootstrapExpect: number;
   readonly replicas: number;
   readonly clusterSecret: string | undefined;
+  readonly access: AccessSettings;
   /** The public listener is open to whoever reaches it, knowingly. */
   readonly insecure: boolean;
   readonly memoryCacheBytes: number;
   readonly diskCacheBytes: number;
   readonly maxObjectBytes: number;
-  readonly maxConcurrentRequests: number;
+  readonly limits: LimitSettings;
   /** Ms for transfers under way to finish after a signal to stop. */
   readonly drainTimeoutMs: number;
   /** Ms between comparisons with other replicas. */
@@ -57,7 +60,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 const MIB = 1 << 20;
 const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 /** Of the command line's: may be set where a node is started too. */
-const NOT_OF_A_NODE = new Set(["ATOLL_URL"]);
+const NOT_OF_A_NODE = new Set(["ATOLL_URL", "ATOLL_KEY"]);
 
 const port = wholeNumber(0, 65_535);
 const label = z.string().regex(
@@ -150,6 +153,7 @@ const VARIABLES = {
     default: undefined,
     meaning: "authenticates peers; needed as soon as the peer listener leaves loopback",
   },
+  ...ACCESS_VARIABLES,
   ATOLL_INSECURE: {
     schema: z.enum(["0", "1"], { error: "wanted 0 or 1" }).transform((text) => text === "1"),
     default: "0",
@@ -166,11 +170,7 @@ const VARIABLES = {
     meaning: "disk cache for what other nodes own",
   },
   ATOLL_MAX_OBJECT_BYTES: { schema: bytes(0), default: "5TiB", meaning: "largest object" },
-  ATOLL_MAX_CONCURRENT_REQUESTS: {
-    schema: wholeNumber(1, 1_000_000),
-    default: "1024",
-    meaning: "further ones get 503",
-  },
+  ...LIMIT_VARIABLES,
   ATOLL_DRAIN_SECONDS: {
     schema: wholeNumber(0, 3_600),
     default: "30",
@@ -270,11 +270,12 @@ export function parseConfig(env: Environment, memoryBytes: number): Config {
     bootstrapExpect: v.ATOLL_BOOTSTRAP_EXPECT!,
     replicas: v.ATOLL_REPLICAS!,
     clusterSecret: v.ATOLL_CLUSTER_SECRET,
-    insecure: v.ATOLL_INSECURE! && !isLoopback(host),
+    access: accessSettings(v, fly !== undefined),
+    insecure: v.ATOLL_INSECURE! && !isLoopback(host) && v.ATOLL_KEYS === undefined,
     memoryCacheBytes: v.ATOLL_MEMORY_CACHE_BYTES ?? Math.min(256 * MIB, Math.floor(memoryBytes / 4)),
     diskCacheBytes: v.ATOLL_DISK_CACHE_BYTES!,
     maxObjectBytes: v.ATOLL_MAX_OBJECT_BYTES!,
-    maxConcurrentRequests: v.ATOLL_MAX_CONCURRENT_REQUESTS!,
+    limits: limitSettings(v),
     drainTimeoutMs: 1000 * v.ATOLL_DRAIN_SECONDS!,
     compareIntervalMs: v.ATOLL_COMPARE_INTERVAL!,
     scrubCycleMs: v.ATOLL_SCRUB_CYCLE!,
@@ -294,10 +295,10 @@ function relationProblems(v: Values, host: string, peerHost: string): string[] {
         "give every node of the ring the same",
     );
   }
-  if (!isLoopback(host) && !v.ATOLL_INSECURE) {
+  if (!isLoopback(host) && v.ATOLL_KEYS === undefined && !v.ATOLL_INSECURE) {
     problems.push(
       `ATOLL_HOST: wanted a loopback address, got ${host}: whoever reaches it can read and write everything; ` +
-        "put a proxy that knows its users in front, or set ATOLL_INSECURE=1 if the network is yours alone",
+        "set ATOLL_KEYS so that only who has a key can, or ATOLL_INSECURE=1 if the network is yours alone",
     );
   }
   if (v.PORT !== 0 && v.PORT === v.ATOLL_PEER_PORT && host === peerHost) {
@@ -335,7 +336,7 @@ export function helpText(): string {
     "",
     "Bytes may be written with a unit: 64MiB, 1GB. Times need one: 500ms, 60s, 10m, 12h, 30d.",
     "",
-    "Commands that speak to a node (status, ring, put, get, ls, rm): see atoll help",
+    "Commands that speak to a node (status, ring, put, get, ls, rm, presign): see atoll help",
     "",
   ].join("\n");
 }
@@ -345,5 +346,5 @@ export function isLoopback(host: string): boolean {
 }
 
 function shown(name: string, text: string): string {
-  return name.includes("SECRET") ? "something else" : JSON.stringify(text.slice(0, 80));
+  return /SECRET|KEYS?$/.test(name) ? "something else" : JSON.stringify(text.slice(0, 80));
 }

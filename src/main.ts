@@ -7,6 +7,7 @@ import { createClock } from "./adapters/clock.ts";
 import { openDataDirectory } from "./adapters/data-directory.ts";
 import { createDnsDiscovery } from "./adapters/discovery-dns.ts";
 import { createEtcdDiscovery } from "./adapters/discovery-etcd.ts";
+import { watchLateness } from "./adapters/event-loop-lateness.ts";
 import { createFlyDiscovery } from "./adapters/discovery-fly.ts";
 import { createStaticDiscovery } from "./adapters/discovery-static.ts";
 import { openDiskCache } from "./adapters/disk-cache.ts";
@@ -18,16 +19,21 @@ import { createJsonLog, type JsonLog } from "./adapters/json-log.ts";
 import { openPeerListener } from "./adapters/peer-listener.ts";
 import { createPeerLookup } from "./adapters/peer-lookup.ts";
 import { createRandom } from "./adapters/random.ts";
+import { createSecrets } from "./adapters/secrets.ts";
 import { openSqliteCatalog } from "./adapters/sqlite-catalog.ts";
 import { createPeers } from "./adapters/undici-peers.ts";
+import { LoadShedder } from "./core/load-shedder.ts";
 import { type Config, helpText, parseConfig } from "./config.ts";
 import { AtollError, isAtollError, messageOf } from "./errors.ts";
+import { limitCounter } from "./http/admission.ts";
 import { createPeerApp } from "./http/peer-app.ts";
 import { PROTOCOLS, type Protocols } from "./http/peer-protocol.ts";
 import { createPublicApp } from "./http/public-app.ts";
+import { Keys } from "./node/keys.ts";
 import { Metrics } from "./node/metrics.ts";
 import { type AtollNode, createNode } from "./node/node.ts";
-import type { Clock, Discovery, Log, PeerHandler } from "./ports.ts";
+import { RingKeys } from "./node/ring-keys.ts";
+import type { Clock, Discovery, Log, PeerHandler, Random } from "./ports.ts";
 
 /** For what cannot be waited for any longer once everything else has ended. */
 const GARBAGE_INTERVAL_MAX_MS = 3_600_000;
@@ -131,11 +137,16 @@ async function serve(config: Config): Promise<void> {
     port: config.peerPort,
   });
   let publicFetch: Parameters<typeof openHttpListener>[0]["fetch"] = () =>
-    new Response("starting\n", { status: 503, headers: { "Retry-After": "1" } });
-  let refused: ReturnType<typeof createPublicApp>["refused"] | undefined;
+    new Response("starting\n", {
+      status: 503,
+      headers: { "Retry-After": "1", "X-Content-Type-Options": "nosniff" },
+    });
+  let publicApp: ReturnType<typeof createPublicApp> | undefined;
   const publicListener = await openHttpListener({
     fetch: (request, env) => publicFetch(request, env),
-    onBadRequest: (refusal) => refused?.(refusal),
+    onBadRequest: (refusal) => publicApp?.refused(refusal),
+    onLimit: (limit) => limitCounter(metrics, limit).add(),
+    limits: config.limits,
     host: config.host,
     port: config.port,
   });
@@ -188,18 +199,29 @@ async function serve(config: Config): Promise<void> {
     log,
     metrics,
   });
-  const publicApp = createPublicApp({
+  const { maxLatenessMs, maxConcurrentRequests } = config.limits;
+  const shedder = maxLatenessMs === 0 ? undefined : new LoadShedder(maxLatenessMs, maxConcurrentRequests);
+  publicApp = createPublicApp({
     node,
     clock,
     random,
     log,
     writeLine: (line) => log.line(line),
     maxObjectBytes: config.maxObjectBytes,
-    maxConcurrentRequests: config.maxConcurrentRequests,
+    limits: config.limits,
+    shedder,
     isDraining: () => draining,
+    access: accessOf(config, node, clock, random),
   });
   publicFetch = publicApp.fetch;
-  refused = publicApp.refused;
+  if (shedder) {
+    watchLateness((latenessMs) => shedder.observe(latenessMs, publicApp.active(), clock.monotonicMs()));
+    metrics.gauge(
+      "atoll_requests_limit",
+      "Requests that may be under way at the moment",
+      () => shedder.limit,
+    );
+  }
   await node.start();
   log.info("listening", {
     publicUrl,
@@ -229,6 +251,15 @@ async function serve(config: Config): Promise<void> {
     log.info("stopped");
     log.flush();
   });
+}
+
+/** Undefined: nobody is asked for credentials. */
+function accessOf({ access }: Config, { documents }: AtollNode, clock: Clock, random: Random) {
+  if (access.keys.length === 0) return undefined;
+  const secrets = createSecrets();
+  const ring = new RingKeys({ documents, secrets, random, clock });
+  const keys = new Keys({ secrets, configured: access.keys, ring });
+  return { keys, metricsAccess: access.metricsAccess };
 }
 
 interface DiscoveryDeps {

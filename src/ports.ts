@@ -42,6 +42,16 @@ export interface Hashing {
   running(algorithm: DigestAlgorithm): RunningDigest;
 }
 
+/** What is computed of secrets, none of which is kept. */
+export interface Secrets {
+  /** SHA-256 in lower-case hex. */
+  digest(secret: string): string;
+  /** HMAC-SHA-256 in lower-case hex, of texts as UTF-8. */
+  mac(key: string, text: string): string;
+  /** Of digests, in time that does not tell how much of them is alike. */
+  isSame(a: string, b: string): boolean;
+}
+
 // --- What is durable -------------------------------------------------------------------------------------------------
 
 export interface CatalogChange {

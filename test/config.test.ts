@@ -115,3 +115,40 @@ describe("helpText", () => {
     }
   });
 });
+
+describe("limits", () => {
+  const limits = (env: Record<string, string>) => parseConfig(env, GIB).limits;
+
+  it("are generous or off when nothing is set", () => {
+    const given = limits({});
+    assert.deepEqual(given.trustedProxy, { kind: "none" });
+    assert.equal(given.maxConcurrentRequests, 1_024);
+    assert.equal(given.maxConcurrentPerClient, Infinity);
+    assert.deepEqual([given.ratePerClient, given.ratePerKey], [undefined, undefined]);
+    assert.deepEqual([given.maxConnections, given.maxConnectionsPerClient], [16_384, Infinity]);
+    assert.deepEqual([given.minBytesPerSecond, given.minRateGraceMs], [4_096, 30_000]);
+  });
+
+  it("are read as they are written", () => {
+    const given = limits({ ATOLL_RATE_PER_CLIENT: "6000/1m", ATOLL_TRUSTED_PROXY: "x-forwarded-for:2" });
+    assert.deepEqual(given.ratePerClient, { quota: 6_000, windowMs: 60_000 });
+    assert.deepEqual(given.trustedProxy, { kind: "x-forwarded-for", proxies: 2 });
+    assert.deepEqual(limits({ ATOLL_TRUSTED_PROXY: "x-forwarded-for" }).trustedProxy, {
+      kind: "x-forwarded-for",
+      proxies: 1,
+    });
+    assert.equal(limits({ ATOLL_MAX_CONNECTIONS: "0" }).maxConnections, Infinity);
+  });
+
+  it("say what was wanted where they are wrong", () => {
+    assert.match(
+      refusal({ ATOLL_RATE_PER_CLIENT: "0/1s" }),
+      /ATOLL_RATE_PER_CLIENT: wanted .*6000\/1m.* got "0\/1s"/,
+    );
+    assert.match(refusal({ ATOLL_RATE_PER_KEY: "5/10ms" }), /ATOLL_RATE_PER_KEY: wanted/);
+    assert.match(
+      refusal({ ATOLL_TRUSTED_PROXY: "x-forwarded-for:0" }),
+      /ATOLL_TRUSTED_PROXY: wanted none, fly/,
+    );
+  });
+});

@@ -4,9 +4,10 @@
  */
 import { getRequestListener, RequestError } from "@hono/node-server";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { messageOf } from "../errors.ts";
+import { ConnectionGuard, type ConnectionLimit, type ConnectionLimits } from "./connection-guard.ts";
 import { listen } from "./listener-port.ts";
 import {
   newRequestId,
@@ -24,7 +25,7 @@ export interface HttpEnv {
   readonly continueBody: () => void;
 }
 
-export interface HttpLimits {
+export interface HttpLimits extends ConnectionLimits {
   /** Request line and headers, bytes. */
   readonly maxHeaderBytes: number;
   readonly headersTimeoutMs: number;
@@ -39,7 +40,14 @@ const LIMITS: HttpLimits = {
   headersTimeoutMs: 60_000,
   idleTimeoutMs: 120_000,
   keepAliveTimeoutMs: 75_000,
+  maxConnections: 16_384,
+  maxConnectionsPerClient: Infinity,
+  minBytesPerSecond: 4 << 10,
+  minRateGraceMs: 30_000,
 };
+
+/** Turned away or cut for a limit, by its name in the metrics. */
+export type ListenerLimit = ConnectionLimit | "header-bytes" | "header-time" | "idle";
 
 export interface HttpListenerOptions {
   readonly fetch: (request: Request, env: HttpEnv) => Response | Promise<Response>;
@@ -47,6 +55,7 @@ export interface HttpListenerOptions {
   /** 0: any free one. */
   readonly port: number;
   readonly limits?: Partial<HttpLimits>;
+  readonly onLimit?: (limit: ListenerLimit) => void;
   /** Told of what was refused before the app saw it; may give the ID that the answer shall carry. */
   readonly onBadRequest?: (refusal: Refusal) => string | undefined;
 }
@@ -76,11 +85,19 @@ class Listener {
   /** Of the requests whose client waits for leave to send the body. */
   readonly #leaves = new WeakMap<IncomingMessage, () => void>();
   readonly #underWay = new Map<Duplex, ServerResponse>();
+  readonly #onLimit: (limit: ListenerLimit) => void;
+  readonly #guard: ConnectionGuard;
+  /** One too many, told so and about to be closed: what else comes on them is nobody's. */
+  readonly #turnedAway = new WeakSet<Duplex>();
   #isClosing = false;
 
-  constructor({ fetch, limits, onBadRequest = () => undefined }: HttpListenerOptions) {
+  constructor(
+    { fetch, limits, onLimit = () => {}, onBadRequest = () => undefined }: HttpListenerOptions,
+  ) {
     this.#limits = { ...LIMITS, ...limits };
     this.#onBadRequest = onBadRequest;
+    this.#onLimit = onLimit;
+    this.#guard = new ConnectionGuard(this.#limits, this.#underWay, onLimit);
     this.#answer = getRequestListener((request, env) => {
       const { incoming, outgoing } = env as HttpEnv;
       return fetch(request, { incoming, outgoing, continueBody: this.#leaves.get(incoming) ?? (() => {}) });
@@ -103,7 +120,11 @@ class Listener {
       connectionsCheckingInterval: Math.min(headersTimeoutMs, 10_000),
       requireHostHeader: false, // Node's own answer would be no problem document
     });
-    server.setTimeout(idleTimeoutMs, (socket) => socket.destroy());
+    server.setTimeout(idleTimeoutMs, (socket) => {
+      if (this.#underWay.has(socket)) this.#onLimit("idle");
+      socket.destroy();
+    });
+    server.on("connection", (socket) => this.#opened(socket));
     server.on("request", (incoming, outgoing) => this.#request(incoming, outgoing));
     server.on("checkContinue", (incoming, outgoing) => {
       this.#awaitLeave(incoming, outgoing);
@@ -120,8 +141,22 @@ class Listener {
     return server;
   }
 
+  #opened(socket: Socket): void {
+    const excess = this.#guard.opened(socket);
+    if (!excess) return;
+    this.#turnedAway.add(socket);
+    const ofAll = excess.limit === "connections";
+    const refusal: Refusal = {
+      status: ofAll ? 503 : 429,
+      code: ofAll ? "overloaded" : "too-many-requests",
+      detail: `wanted at most ${excess.max} connections${ofAll ? "" : " of one client"}, got one more`,
+    };
+    refuseSocket(socket, refusal, this.#onBadRequest(refusal) ?? newRequestId());
+  }
+
   #request(incoming: IncomingMessage, outgoing: ServerResponse): void {
     const { socket } = incoming;
+    if (this.#turnedAway.has(socket)) return;
     this.#underWay.set(socket, outgoing);
     if (this.#isClosing) outgoing.setHeader("Connection", "close");
     outgoing.on("close", () => {
@@ -176,7 +211,10 @@ class Listener {
   }
 
   #clientError(error: Error, socket: Duplex): void {
+    if (this.#turnedAway.has(socket)) return;
     const refusal = refusalOf(error, this.#limits.maxHeaderBytes);
+    if (refusal?.status === 431) this.#onLimit("header-bytes");
+    if (refusal?.status === 408) this.#onLimit("header-time");
     // In the midst of an answer another one would be taken for its content.
     if (!refusal || !socket.writable || this.#underWay.get(socket)?.headersSent) {
       socket.destroy();
@@ -194,6 +232,7 @@ class Listener {
     this.server.closeIdleConnections();
     const cut = setTimeout(() => this.server.closeAllConnections(), graceMs);
     await closed;
+    this.#guard.stop();
     clearTimeout(cut);
   }
 }

@@ -8,8 +8,14 @@ import { METHODS, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 
 export interface Refusal {
-  readonly status: 400 | 405 | 408 | 417 | 431 | 500;
-  readonly code: "invalid-argument" | "method-not-allowed" | "headers-too-large" | "internal";
+  readonly status: 400 | 405 | 408 | 417 | 429 | 431 | 500 | 503;
+  readonly code:
+    | "invalid-argument"
+    | "method-not-allowed"
+    | "too-many-requests"
+    | "headers-too-large"
+    | "internal"
+    | "overloaded";
   readonly detail: string;
 }
 
@@ -67,8 +73,10 @@ export function refusalHeaders({ status }: Refusal, requestId: string): Record<s
   return {
     "Content-Type": "application/problem+json",
     "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
     "X-Request-Id": requestId,
     ...(status === 405 && { Allow: ALLOW }),
+    ...((status === 429 || status === 503) && { "Retry-After": "1" }),
     Connection: "close",
   };
 }

@@ -1,5 +1,5 @@
 /** `BUCKET/KEY` as it stands on a command line, and as it goes into a request's target. */
-import { bucketProblem, keyProblem } from "../core/names.ts";
+import { bucketProblem, keyProblem, objectPath as pathOfObject } from "../core/names.ts";
 import { Failure, usage } from "./failure.ts";
 
 export interface ObjectAddress {
@@ -30,9 +30,9 @@ export function parsePrefixAddress(text: string): PrefixAddress {
   return { bucket, prefix: slash === -1 ? "" : text.slice(slash + 1) };
 }
 
-/** Slashes stay, all else that needs it is escaped: the node undoes exactly that, once. */
+/** The node undoes exactly that, once. */
 export function objectPath({ bucket, key }: ObjectAddress): string {
-  return `/${bucket}/${key.split("/").map(encodeURIComponent).join("/")}`;
+  return pathOfObject(bucket, key);
 }
 
 export function addressText({ bucket, key }: ObjectAddress): string {

@@ -17,9 +17,10 @@ export async function runCommand(words: readonly string[], io: Io): Promise<Exit
   let help = "";
   const commands = createCommands({
     session: (options) => {
-      client = new NodeClient({ url: urlOf(options, io), timeoutMs: timeoutMs(options) });
+      const credentials = io.env["ATOLL_KEY"] || undefined;
+      client = new NodeClient({ url: urlOf(options, io), timeoutMs: timeoutMs(options), credentials });
       terminal = new Terminal(io, { isJson: options.json === true, isQuiet: options.quiet === true });
-      return { client, terminal };
+      return { client, terminal, credentials };
     },
     writeOut: (text) => (help += text),
     writeError: (text) => (help += text),

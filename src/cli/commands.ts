@@ -5,6 +5,7 @@ import { get, type GetOptions } from "./get.ts";
 import { HELP, PROGRAM_HELP } from "./help-texts.ts";
 import { ls, type LsOptions } from "./ls.ts";
 import type { NodeClient } from "./node-client.ts";
+import { presign, type PresignOptions } from "./presign.ts";
 import { put, type PutOptions } from "./put.ts";
 import { rm, type RmOptions } from "./rm.ts";
 import {
@@ -31,6 +32,8 @@ export interface GlobalOptions {
 export interface Session {
   readonly client: NodeClient;
   readonly terminal: Terminal;
+  /** `ID.SECRET`, as ATOLL_KEY has it. */
+  readonly credentials: string | undefined;
 }
 
 export interface CommandsDeps {
@@ -120,6 +123,16 @@ function addObjectCommands(program: Command, runs: Runs): void {
     .option("--if-match <ETAG>", "only this content")
     .option("--if-version <N>", "only this version")
     .action(runs(({ client, terminal }, args, options: RmOptions) => rm(client, terminal, args, options)));
+  add(program, "presign <object>", "make a URL that lets whoever has it do one thing", "BUCKET/KEY")
+    .option("--method <METHOD>", "GET, PUT or DELETE (GET)")
+    .option("--expires <TIME>", "until when: 10m, 12h, at most 7d from now (1h)")
+    .option("--max-bytes <N>", "of a PUT: no more than that")
+    .option("--content-type <TYPE>", "of a PUT: this one and no other")
+    .action(
+      runs(({ client: { url }, terminal, credentials }, [object], options: PresignOptions) =>
+        presign({ terminal, url, credentials }, object!, options)
+      ),
+    );
 }
 
 function addRingCommands(program: Command, runs: Runs): void {

@@ -3,7 +3,7 @@ import { EXIT_CODES_HELP } from "./failure.ts";
 
 export const PROGRAM_HELP = `
 Without a command, or with "serve", a node is run; its settings are environment variables, which
-"atoll serve --help" lists. The other commands speak to a node over HTTP.
+"atoll serve --help" lists. The other commands speak to a node over HTTP, with the key of ATOLL_KEY (ID.SECRET).
 
 Examples:
   atoll put photo.jpg pictures/
@@ -75,6 +75,15 @@ Examples:
   atoll rm --if-version 3 state/lock.json
   atoll rm --recursive docs/2025/
   atoll rm --recursive --yes scratch`,
+
+  presign: `
+Made here, without asking a node, with the key of ATOLL_KEY (ID.SECRET); it lets through what that key may do,
+until it expires or the key is taken back. With PUT whoever has the URL may store that one object, again and again.
+
+Examples:
+  atoll presign docs/report.pdf
+  atoll presign --method PUT --max-bytes 10000000 --content-type image/jpeg in/photo.jpg
+  curl -T photo.jpg -H 'Content-Type: image/jpeg' "$(atoll presign --method PUT in/photo.jpg)"`,
 
   ring: `
 Examples:

@@ -2,6 +2,7 @@
 import { type Dispatcher, errors, Pool } from "undici";
 import type { z } from "zod";
 import { codeOf, EXIT, type ExitCode, exitCodeOf, Failure, reasonOf, usage } from "./failure.ts";
+import { parseCredentials } from "./presign.ts";
 import { Stall } from "./stall.ts";
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -48,8 +49,14 @@ export class NodeClient {
   readonly #timeoutMs: number;
   #connected = false;
 
-  /** `url` may have a path, of a proxy's, and a user's name and password, for it. */
-  constructor(options: { readonly url: string; readonly timeoutMs: number }) {
+  /** `url` may have a path, of a proxy's, and a user's name and password, for it; else `credentials` are shown: `ID.SECRET`. */
+  constructor(
+    options: {
+      readonly url: string;
+      readonly timeoutMs: number;
+      readonly credentials?: string | undefined;
+    },
+  ) {
     const url = URL.parse(options.url);
     if (url === null || (url.protocol !== "http:" && url.protocol !== "https:") || url.search || url.hash) {
       throw usage(`wanted a node's URL like http://127.0.0.1:8080, got ${JSON.stringify(options.url)}`);
@@ -57,6 +64,9 @@ export class NodeClient {
     if (url.username !== "") {
       const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
       this.#authorization = `Basic ${Buffer.from(pair).toString("base64")}`;
+    } else if (options.credentials !== undefined) {
+      const { id, secret } = parseCredentials(options.credentials);
+      this.#authorization = `Bearer ${id}.${secret}`;
     }
     this.#basePath = url.pathname.replace(/\/+$/, "");
     this.url = url.origin + this.#basePath;

@@ -9,6 +9,8 @@
 export type Name = string;
 
 export const KEY_BYTES_MAX = 1024;
+/** Of documents that the ring keeps for itself: no client can name it, and no listing shows it. */
+export const RING_BUCKET = "_";
 /** Paths that belong to the node itself. */
 const RESERVED = new Set(["livez", "readyz", "metrics"]);
 const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
@@ -43,6 +45,11 @@ export function objectName(bucket: string, key: string): Name {
 export function splitName(name: Name): { bucket: string; key: string } {
   const at = name.indexOf("\0");
   return { bucket: name.slice(0, at), key: name.slice(at + 1) };
+}
+
+/** As a request's target: slashes stay, all else that needs it is escaped. Throws for broken Unicode. */
+export function objectPath(bucket: string, key: string): string {
+  return `/${bucket}/${key.split("/").map(encodeURIComponent).join("/")}`;
 }
 
 /** Percent-decodes once and strictly; undefined for a broken escape or broken UTF-8. */

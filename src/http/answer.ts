@@ -4,6 +4,7 @@ import { Buffer } from "node:buffer";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { messageOf } from "../errors.ts";
 import type { Log } from "../ports.ts";
+import { sendingTurns } from "./sending-turns.ts";
 
 export interface Answer {
   readonly status: number;
@@ -93,6 +94,8 @@ async function pump(
   let complete = false;
   try {
     for await (const part of body) {
+      const turn = sendingTurns.take(part.length);
+      if (turn) await turn;
       if (outgoing.destroyed) break;
       bytes += part.length;
       if (!outgoing.write(part)) await drained(outgoing);

@@ -30,15 +30,19 @@ export class GetHandler {
     this.#deps = deps;
   }
 
-  /** At once where memory holds all that is needed. */
-  handle(request: PublicRequest, name: Name, directives: RequestDirectives): Answer | Promise<Answer> {
-    const { objects } = this.#deps;
-    const located = objects.peek(name, directives);
-    return located
-      ? this.#answer(request, name, located)
-      : objects.locate(name, directives, request.trace.header).then((found) =>
-        this.#answer(request, name, found)
-      );
+  /** Where memory says which version may be used; undefined where somebody has to be asked. */
+  atHand(
+    request: PublicRequest,
+    name: Name,
+    directives: RequestDirectives,
+  ): Answer | Promise<Answer> | undefined {
+    const located = this.#deps.objects.peek(name, directives);
+    return located && this.#answer(request, name, located);
+  }
+
+  async handle(request: PublicRequest, name: Name, directives: RequestDirectives): Promise<Answer> {
+    const located = await this.#deps.objects.locate(name, directives, request.trace.header);
+    return await this.#answer(request, name, located);
   }
 
   #answer(request: PublicRequest, name: Name, located: Located): Answer | Promise<Answer> {

@@ -2,34 +2,48 @@
 import { AtollError, messageOf } from "../errors.ts";
 import type { AtollNode } from "../node/node.ts";
 import type { Log } from "../ports.ts";
+import type { Buckets } from "../node/bucket-settings.ts";
 import { type Answer, jsonAnswer } from "./answer.ts";
+import { allowOfBuckets, handleBuckets } from "./bucket-handler.ts";
+import { aboutOf, PRESIGN, ROUTE } from "./internal-pages.ts";
+import { allowOfKeys, handleKeys } from "./keys-handler.ts";
+import { handlePresign, type PresignDeps } from "./presign-handler.ts";
 import { problem } from "./problem.ts";
 import { handlePurge } from "./purge-handler.ts";
+import type { Visitor } from "./door.ts";
 import type { PublicRequest } from "./request.ts";
 import { allowOfRing, handleRing } from "./ring-handler.ts";
-import { parseTarget } from "./target.ts";
 
 const READS = "GET, HEAD, OPTIONS";
-const ROUTE = "/_/route/";
 
 export class InternalHandler {
   readonly #node: AtollNode;
+  readonly #buckets: Buckets;
   readonly #log: Log;
+  readonly #presign: PresignDeps | undefined;
 
-  constructor(node: AtollNode, log: Log) {
+  /** `presign`: undefined where nobody is asked for credentials. */
+  constructor(node: AtollNode, buckets: Buckets, log: Log, presign?: PresignDeps) {
     this.#node = node;
+    this.#buckets = buckets;
     this.#log = log;
+    this.#presign = presign;
   }
 
   /** What may be asked of a page. */
   allow(path: string): string {
     if (path === "/_/scrub") return "GET, HEAD, POST, OPTIONS";
-    if (path === "/_/purge") return "POST, OPTIONS";
-    return allowOfRing(path) ?? READS;
+    if (path === "/_/purge" || path === PRESIGN) return "POST, OPTIONS";
+    return allowOfKeys(path) ?? allowOfRing(path) ?? allowOfBuckets(path) ?? READS;
   }
 
   /** Undefined for a method the page does not know. */
-  handle(request: PublicRequest, path: string): Answer | Promise<Answer> | undefined {
+  handle(
+    request: PublicRequest,
+    path: string,
+    query: string,
+    visitor: Visitor,
+  ): Answer | Promise<Answer> | undefined {
     const reads = request.method === "GET" || request.method === "HEAD";
     if (path === "/_/scrub") {
       if (reads) return this.#scrubStatus(200);
@@ -38,17 +52,24 @@ export class InternalHandler {
     if (path === "/_/purge") {
       return request.method === "POST" ? handlePurge(request, this.#node.purges) : undefined;
     }
-    if (path.startsWith(ROUTE)) return reads ? this.#route(path.slice(ROUTE.length - 1)) : undefined;
+    if (path === PRESIGN) return request.method === "POST" ? this.#signed(request, visitor) : undefined;
+    if (path.startsWith(ROUTE)) return reads ? this.#route(path) : undefined;
+    if (allowOfKeys(path) !== undefined) return handleKeys(request, path, this.#presign?.keys);
+    if (allowOfBuckets(path) !== undefined) return handleBuckets(request, path, query, this.#buckets);
     if (allowOfRing(path) !== undefined) return handleRing(request, path, this.#node.administration);
     return reads ? problem("not-found", "the node has no such page", request.id) : undefined;
   }
 
-  #route(objectPath: string): Answer {
-    const target = parseTarget(objectPath);
-    if (target.kind !== "object") {
-      throw new AtollError("invalid-key", `wanted ${ROUTE}{bucket}/{key}, got no key`);
-    }
-    const { bucket, key, name } = target;
+  #signed(request: PublicRequest, { key }: Visitor): Answer | Promise<Answer> {
+    if (this.#presign && key) return handlePresign(request, key, this.#presign);
+    throw new AtollError(
+      "refused",
+      "wanted a node that asks for credentials (ATOLL_KEYS), got one that is open",
+    );
+  }
+
+  #route(path: string): Answer {
+    const { bucket, key, name } = aboutOf(path)!;
     return jsonAnswer(200, { bucket, key, ...this.#node.routes.of(name) });
   }
 

@@ -6,6 +6,7 @@ import { type Answer, jsonAnswer } from "./answer.ts";
 import type { PublicRequest } from "./request.ts";
 
 const LIMIT_MAX = 1_000;
+const OF_OBJECTS = ["prefix", "delimiter", "limit", "after"];
 
 export class ListHandler {
   readonly #listings: Listings;
@@ -15,7 +16,7 @@ export class ListHandler {
   }
 
   async objects(request: PublicRequest, bucket: string, query: string): Promise<Answer> {
-    const asked = parseQuery(query, ["prefix", "delimiter", "limit", "after"]);
+    const asked = parseQuery(query, OF_OBJECTS);
     const page = await this.#listings.list({
       prefix: objectName(bucket, asked["prefix"] ?? ""),
       after: asked["after"] ? objectName(bucket, asked["after"]) : "",
@@ -37,9 +38,13 @@ export class ListHandler {
     }, { "Cache-Control": "no-cache" });
   }
 
-  /** Buckets are what stands before the first NUL of the names: to the listing, common prefixes. */
-  async buckets(request: PublicRequest, query: string): Promise<Answer> {
+  /**
+   * Buckets are what stands before the first NUL of the names: to the listing, common prefixes. `shown`: the only ones that
+   * whoever asks may see, in order.
+   */
+  async buckets(request: PublicRequest, query: string, shown?: readonly string[]): Promise<Answer> {
     const asked = parseQuery(query, ["prefix", "limit", "after"]);
+    if (shown) return await this.#someBuckets(request, asked, shown);
     const page = await this.#listings.list({
       prefix: asked["prefix"] ?? "",
       after: asked["after"] ? objectName(asked["after"], "") : "",
@@ -47,14 +52,47 @@ export class ListHandler {
       limit: parseLimit(asked["limit"]),
       trace: request.trace.header,
     });
-    return jsonAnswer(200, {
-      buckets: page.prefixes.map((name) => ({ name: splitName(name).bucket })),
-      next: page.next === null ? null : splitName(page.next).bucket,
-    }, { "Cache-Control": "no-cache" });
+    const buckets = page.prefixes.map((name) => ({ name: splitName(name).bucket }));
+    return bucketsAnswer(buckets, page.next === null ? null : splitName(page.next).bucket);
+  }
+
+  /** Each is looked for by itself: a page of all buckets would tell, by where it ends, of one that may not be seen. */
+  async #someBuckets(
+    request: PublicRequest,
+    asked: Record<string, string | undefined>,
+    shown: readonly string[],
+  ): Promise<Answer> {
+    const limit = parseLimit(asked["limit"]);
+    const { prefix = "", after = "" } = asked;
+    const buckets: { name: string }[] = [];
+    for (const name of shown) {
+      if (!name.startsWith(prefix) || name <= after) continue;
+      const { objects } = await this.#listings.list({
+        prefix: objectName(name, ""),
+        after: "",
+        delimiter: undefined,
+        limit: 1,
+        trace: request.trace.header,
+      });
+      if (objects.length === 0) continue;
+      if (buckets.length === limit) return bucketsAnswer(buckets, buckets.at(-1)!.name);
+      buckets.push({ name });
+    }
+    return bucketsAnswer(buckets, null);
   }
 }
 
-function parseLimit(text: string | undefined): number {
+function bucketsAnswer(buckets: readonly { name: string }[], next: string | null): Answer {
+  return jsonAnswer(200, { buckets, next }, { "Cache-Control": "no-cache" });
+}
+
+/** Of a bucket's listing, all of whose keys begin with it. Throws `invalid-argument`. */
+export function listedPrefix(query: string): string {
+  return parseQuery(query, OF_OBJECTS)["prefix"] ?? "";
+}
+
+/** Throws `invalid-argument`, as `parseQuery` does. */
+export function parseLimit(text: string | undefined): number {
   if (text === undefined) return LIMIT_MAX;
   const limit = /^\d{1,6}$/.test(text) ? Number(text) : NaN;
   if (!(limit >= 1 && limit <= LIMIT_MAX)) {
@@ -64,7 +102,7 @@ function parseLimit(text: string | undefined): number {
 }
 
 /** An unknown parameter is more likely a mistake than a wish to be ignored. */
-function parseQuery(query: string, known: readonly string[]): Record<string, string | undefined> {
+export function parseQuery(query: string, known: readonly string[]): Record<string, string | undefined> {
   const asked: Record<string, string | undefined> = {};
   for (const pair of query.split("&")) {
     if (pair === "") continue;

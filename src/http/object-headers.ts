@@ -6,6 +6,7 @@ import type { ObjectVersion } from "../node/objects.ts";
 import { DEFAULT_CONTENT_TYPE } from "../node/list-objects.ts";
 import { reprDigest } from "./digest-fields.ts";
 import { formatHttpDate } from "./http-date.ts";
+import { storedHeaders } from "./protection.ts";
 import type { PublicRequest } from "./request.ts";
 
 /** Stored name and the spelling it is sent with. */
@@ -23,8 +24,12 @@ const KEPT: ReadonlyMap<string, string> = new Map([
 ]);
 const META = "atoll-meta-";
 
-/** What of a PUT's headers is kept with the object. */
-export function keptHeaders(request: PublicRequest, key: string): Record<string, string> {
+/** What of a PUT's headers is kept with the object. `cacheControl`: where it says nothing of freshness itself. */
+export function keptHeaders(
+  request: PublicRequest,
+  key: string,
+  cacheControl: string | undefined,
+): Record<string, string> {
   const kept: Record<string, string> = {};
   for (const name of KEPT.keys()) {
     const value = request.header(name);
@@ -37,6 +42,7 @@ export function keptHeaders(request: PublicRequest, key: string): Record<string,
     if (value !== undefined) kept[name] = value;
   }
   kept["content-type"] ??= contentTypeOf(key);
+  if (cacheControl !== undefined && kept["expires"] === undefined) kept["cache-control"] ??= cacheControl;
   return kept;
 }
 
@@ -62,6 +68,7 @@ function makeHeaders(object: ObjectVersion, policy: StoredPolicy): Record<string
     "Repr-Digest": reprDigest(manifest.sha256),
     "Last-Modified": formatHttpDate(object.modifiedMs),
     "Accept-Ranges": "bytes",
+    ...storedHeaders(manifest.headers["content-type"]),
   };
   for (const [name, value] of Object.entries(manifest.headers)) {
     headers[KEPT.get(name) ?? capitalised(name)] = value;

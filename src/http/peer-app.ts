@@ -89,14 +89,14 @@ export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
     const { bytes, computed, release } = await incoming.read(c.req.raw, c.env ?? {});
     const reply = await handle(asker, { type: "chunk-put", id, bytes, computed, owed }, traceOf(asker))
       .finally(release);
-    if (reply.type === "error") return door.fault(endsOf(c), reply, 500);
+    if (reply.type === "error") return door.fault(endsOf(c), reply);
     return door.answer(c.env ?? {}, asker, 200, Buffer.from(JSON.stringify(reply)));
   });
 
   app.get(`${CHUNK_PATH}:id`, async (c) => {
     const { id, asker } = admitChunk(c);
     const reply = await handle(asker, { type: "chunk-get", id }, traceOf(asker));
-    if (reply.type === "error") return door.fault(endsOf(c), reply, 500);
+    if (reply.type === "error") return door.fault(endsOf(c), reply);
     const bytes = reply.type === "chunk-get" ? reply.bytes : undefined;
     // No digest here either: the path says what the bytes must hash to, and who asked will look.
     return door.answer(c.env ?? {}, asker, bytes ? 200 : 404, bytes ?? new Uint8Array(0), NO_DIGEST);

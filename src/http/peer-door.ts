@@ -35,11 +35,15 @@ export interface Asker {
 const STATUS: Partial<Record<ErrorCode, number>> = {
   "peer-garbage": 400,
   "incomplete-body": 400,
+  "digest-mismatch": 400,
   "peer-refused": 401,
   "wrong-ring": 409,
+  "wrong-layout": 409,
   "too-large": 413,
   "wrong-node": 421,
   "wrong-protocol": 426,
+  overloaded: 503,
+  "storage-full": 507,
 };
 
 /** What a node may ask of another although one of them belongs to no ring yet: how rings are found and founded. */
@@ -124,8 +128,8 @@ export class PeerDoor {
   fault(
     { env, raw }: { env: PeerEnv; raw: Request },
     { code, message }: { code: string; message: string },
-    status = STATUS[code as ErrorCode] ?? 500,
   ) {
+    const status = STATUS[code as ErrorCode] ?? 500;
     const { version } = answerVersion(raw, this.#protocols);
     // Who could not show the secret learns nothing of the ring.
     const isStranger = status === 401 || status === 426;

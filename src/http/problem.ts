@@ -63,6 +63,9 @@ const TITLE: Record<PublicCode, string> = {
 /** Seconds after which trying again makes sense. */
 const RETRY_AFTER: Partial<Record<PublicCode, string>> = { "no-quorum": "1", overloaded: "1", draining: "5" };
 
+/** Both in one field (RFC 9110 section 11.6.1); the parameters before "Bearer" belong to Basic. */
+const CHALLENGES = 'Basic realm="atoll", charset="UTF-8", Bearer realm="atoll"';
+
 const ENCODER = new TextEncoder();
 
 function problemBody(code: PublicCode, detail: string, requestId: string, members: object): string {
@@ -94,6 +97,7 @@ export function problem(
       "Content-Type": "application/problem+json",
       "Cache-Control": "no-store",
       ...(retryAfter !== undefined && { "Retry-After": retryAfter }),
+      ...(code === "unauthorized" && { "WWW-Authenticate": CHALLENGES }),
       ...headers,
     },
     body: ENCODER.encode(problemBody(code, detail, requestId, members)),

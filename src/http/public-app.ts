@@ -1,18 +1,27 @@
 /** The public interface: a Hono app made from a node. */
 import { Hono } from "hono";
 import { parseRequestDirectives } from "../core/freshness.ts";
+import type { LoadShedder } from "../core/load-shedder.ts";
 import { AtollError, messageOf } from "../errors.ts";
+import { Buckets } from "../node/bucket-settings.ts";
 import type { AtollNode } from "../node/node.ts";
 import type { Clock, Log, Random } from "../ports.ts";
 import { AccessLog } from "./access-log.ts";
+import { Admission, type AdmissionLimits, type Admitted } from "./admission.ts";
 import { type Answer, type ConnectionEnv, jsonAnswer, send, textAnswer } from "./answer.ts";
+import { Audit } from "./audit.ts";
+import { bucketSettingsForm } from "./bucket-settings-form.ts";
+import { type AccessDeps, ANYBODY, type Knock, PublicDoor, type Visitor } from "./door.ts";
 import { GetHandler } from "./get-handler.ts";
 import { ListHandler } from "./list-handler.ts";
 import { InternalHandler } from "./internal-handler.ts";
 import { problem, publicError } from "./problem.ts";
+import { NOSNIFF, Protection } from "./protection.ts";
+import { redactedTarget } from "./redaction.ts";
 import { headerNames, headerReader, type PublicRequest, RequestBody } from "./request.ts";
 import { parseTarget, routeOf, type Target } from "./target.ts";
 import { continueTrace } from "./traceparent.ts";
+import { forPresigned, veiled } from "./visitor-answers.ts";
 import { WriteHandler } from "./write-handler.ts";
 
 export interface PublicAppDeps {
@@ -23,9 +32,13 @@ export interface PublicAppDeps {
   /** Takes finished lines of the access log. */
   readonly writeLine: (line: string) => void;
   readonly maxObjectBytes: number;
-  readonly maxConcurrentRequests: number;
+  readonly limits: AdmissionLimits;
+  /** Undefined: requests are never turned away for lateness. */
+  readonly shedder?: LoadShedder | undefined;
   /** True from the moment the node was told to stop. */
   readonly isDraining: () => boolean;
+  /** Undefined: whoever reaches the app may do everything. */
+  readonly access?: AccessDeps | undefined;
 }
 
 /** RFC 9110 section 5.5's visible characters, less those that would need quoting in a log line. */
@@ -38,6 +51,8 @@ const ALLOW: Record<Exclude<Target["kind"], "internal">, string> = {
 };
 
 export interface PublicApp extends Hono<{ Bindings: ConnectionEnv }> {
+  /** Requests under way. */
+  readonly active: () => number;
   /** Notes what a listener refused before it was a request; gives the ID that the answer shall carry. */
   readonly refused: (refusal: { status: number; code: string }) => string;
 }
@@ -47,6 +62,7 @@ export function createPublicApp(deps: PublicAppDeps): PublicApp {
   const handler = new PublicHandler(deps);
   app.all("*", (c) => handler.handle(c.env ?? {}, c.req.raw));
   return Object.assign(app, {
+    active: () => handler.active,
     refused: (refusal: { status: number; code: string }) => handler.refused(refusal),
   });
 }
@@ -54,6 +70,10 @@ export function createPublicApp(deps: PublicAppDeps): PublicApp {
 class PublicHandler {
   readonly #deps: PublicAppDeps;
   readonly #access: AccessLog;
+  readonly #audit: Audit;
+  readonly #door: PublicDoor | undefined;
+  readonly #admission: Admission;
+  readonly #protection: Protection;
   readonly #get: GetHandler;
   readonly #write: WriteHandler;
   readonly #list: ListHandler;
@@ -63,14 +83,20 @@ class PublicHandler {
   #count = 0;
 
   constructor(deps: PublicAppDeps) {
-    const { node, random, clock, maxObjectBytes, writeLine } = deps;
+    const { node, random, clock, limits, shedder, maxObjectBytes, writeLine } = deps;
     const wallMs = () => clock.wallMs();
     this.#deps = deps;
     this.#access = new AccessLog({ metrics: node.metrics, write: writeLine, wallMs });
+    this.#audit = new Audit({ log: deps.log, clock, metrics: node.metrics });
+    this.#admission = new Admission({ limits, shedder, clock, metrics: node.metrics });
     this.#get = new GetHandler({ objects: node.objects, random, wallMs });
-    this.#write = new WriteHandler({ objects: node.objects, maxObjectBytes, wallMs });
+    const buckets = new Buckets(node.documents.ofKind("buckets", bucketSettingsForm));
+    this.#door = deps.access && new PublicDoor(deps.access, { buckets, audit: this.#audit, wallMs });
+    this.#protection = new Protection(buckets);
+    this.#write = new WriteHandler({ objects: node.objects, buckets, maxObjectBytes, wallMs });
     this.#list = new ListHandler(node.listings);
-    this.#internal = new InternalHandler(node, deps.log);
+    const presign = deps.access && { keys: deps.access.keys, wallMs, publicUrl: () => node.card().publicUrl };
+    this.#internal = new InternalHandler(node, buckets, deps.log, presign);
     this.#idPrefix = random.hex(8);
   }
 
@@ -91,15 +117,31 @@ class PublicHandler {
     const path = incoming?.url ?? raw.url.slice(raw.url.indexOf("/", raw.url.indexOf("://") + 3));
     let target: Target | undefined;
     this.#access.active++;
-    const finish = (answer: Answer): Response => this.#finish(env, request, path, target, begunMs, answer);
+    let admitted: Admitted | undefined;
+    const send = (answer: Answer): Response =>
+      this.#finish(env, request, path, target, begunMs, answer, admitted);
+    const finish = (answer: Answer): Response | Promise<Response> => {
+      const bucket = target && "bucket" in target ? target.bucket : undefined;
+      const safe = bucket === undefined ? answer : this.#protection.of(request, bucket, answer);
+      return safe instanceof Promise ? safe.then(send) : send(safe);
+    };
     try {
       target = parseTarget(path);
-      const answer = this.#route(request, target);
+      if (target.kind !== "probe") {
+        const admission = this.#admission.client(request, env);
+        if ("status" in admission) return finish(admission);
+        admitted = admission;
+      }
+      const answer = this.#route({ env, raw, request, target, sent: path }, admitted);
       if (!(answer instanceof Promise)) return finish(answer);
       return answer.then(finish, (error: unknown) => finish(this.#failed(error, request)));
     } catch (error) {
       return finish(this.#failed(error, request));
     }
+  }
+
+  get active(): number {
+    return this.#access.active;
   }
 
   refused({ status, code }: { status: number; code: string }): string {
@@ -125,30 +167,56 @@ class PublicHandler {
     return (++this.#count).toString(16).padStart(16, "0");
   }
 
-  #route(request: PublicRequest, target: Target): Answer | Promise<Answer> {
+  #route(knock: Knock, admitted: Admitted | undefined): Answer | Promise<Answer> {
+    const { request, target } = knock;
     const { method } = request;
-    if (target.kind === "probe") return this.#probe(request, target.path);
+    // Whether a node lives must be told while it drains or is full, too.
+    if (target.kind === "probe") return this.#admitted(knock);
     if (this.#deps.isDraining()) {
       throw new AtollError("draining", "this node is shutting down; others serve on");
     }
-    if (this.#access.active > this.#deps.maxConcurrentRequests) {
-      throw new AtollError(
-        "overloaded",
-        `${this.#deps.maxConcurrentRequests} requests are under way, the most there may be`,
-      );
-    }
+    const isRead = target.kind === "object" && (method === "GET" || method === "HEAD");
+    const refused = isRead ? undefined : this.#admission.all(request, this.#access.active);
+    if (refused) return refused;
     if (method === "OPTIONS") return { status: 204, headers: { Allow: this.#allow(target) } };
+    return this.#admitted(knock, admitted);
+  }
+
+  #admitted(knock: Knock, admitted?: Admitted): Answer | Promise<Answer> {
+    const visitor = this.#door?.admit(knock) ?? ANYBODY;
+    return visitor instanceof Promise
+      ? visitor.then((known) => this.#answerTo(knock, known, admitted))
+      : this.#answerTo(knock, visitor, admitted);
+  }
+
+  #answerTo(knock: Knock, visitor: Visitor, admitted: Admitted | undefined): Answer | Promise<Answer> {
+    const { request, target } = knock;
+    if (target.kind === "probe") return this.#probe(request, target.path);
+    const refused = admitted && visitor.key && this.#admission.key(request, visitor.key.id, admitted);
+    if (refused) return refused;
+    if (target.kind === "internal") return this.#ownPage(knock, target, visitor);
+    const answer = this.#answer(request, target, visitor);
+    if (visitor.isBlind) return Promise.resolve(answer).then((seen) => veiled(seen, request.id));
+    return visitor.presigned ? Promise.resolve(answer).then(forPresigned) : answer;
+  }
+
+  #answer(
+    request: PublicRequest,
+    target: Exclude<Target, { kind: "probe" | "internal" }>,
+    visitor: Visitor,
+  ): Answer | Promise<Answer> {
+    const { method } = request;
     const reads = method === "GET" || method === "HEAD";
+    if (reads && target.kind === "object") {
+      const directives = parseRequestDirectives(request.header("cache-control"));
+      // What is at hand costs no more than to say no.
+      return this.#get.atHand(request, target.name, directives) ??
+        this.#admission.all(request, this.#access.active) ??
+        this.#get.handle(request, target.name, directives);
+    }
     switch (target.kind) {
       case "object":
-        if (reads) {
-          return this.#get.handle(
-            request,
-            target.name,
-            parseRequestDirectives(request.header("cache-control")),
-          );
-        }
-        if (method === "PUT") return this.#write.put(request, target.name, target.key);
+        if (method === "PUT") return this.#write.put(request, target, visitor.presigned?.maxBytes);
         if (method === "DELETE") return this.#write.delete(request, target.name);
         break;
       case "bucket":
@@ -158,14 +226,30 @@ class PublicHandler {
         }
         break;
       case "root":
-        if (reads) return this.#list.buckets(request, target.query);
-        break;
-      case "internal": {
-        const answer = this.#internal.handle(request, target.path);
-        if (answer) return answer;
-      }
+        if (reads) return this.#list.buckets(request, target.query, visitor.listed);
     }
     return this.#notAllowed(request, target);
+  }
+
+  /** What changes something there, or tried to, is told of. */
+  #ownPage(
+    { env, request, sent }: Knock,
+    target: Extract<Target, { kind: "internal" }>,
+    visitor: Visitor,
+  ): Answer | Promise<Answer> {
+    const answer = this.#internal.handle(request, target.path, target.query, visitor) ??
+      this.#notAllowed(request, target);
+    if (request.method === "GET" || request.method === "HEAD") return answer;
+    const told = (status: number) =>
+      this.#audit.administered({ env, request, target: sent, keyId: visitor.key?.id }, status);
+    return Promise.resolve(answer).then((given) => {
+      told(given.status);
+      return given;
+    }, (error: unknown) => {
+      const failed = this.#failed(error, request);
+      told(failed.status);
+      return failed;
+    });
   }
 
   #allow(target: Target): string {
@@ -219,16 +303,20 @@ class PublicHandler {
     target: Target | undefined,
     begunMs: number,
     answer: Answer,
+    admitted: Admitted | undefined,
   ): Response {
     // An answer made for this request alone: the id can be added in place.
     const headers = answer.headers as Record<string, string>;
     headers["X-Request-Id"] = request.id;
+    headers["X-Content-Type-Options"] ??= NOSNIFF["X-Content-Type-Options"];
+    if (admitted?.headers) Object.assign(headers, admitted.headers);
     const response = send(env, answer, request.method === "HEAD", this.#deps.log, (bytesOut, complete) => {
       this.#access.active--;
+      if (admitted) this.#admission.done(admitted);
       this.#access.record({
         method: request.method,
         route: routeOf(target),
-        path,
+        path: redactedTarget(path),
         status: answer.status,
         bytesIn: request.body.bytes,
         bytesOut,

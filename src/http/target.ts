@@ -8,7 +8,7 @@ export type Target =
   | { readonly kind: "object"; readonly bucket: string; readonly key: string; readonly name: Name }
   | { readonly kind: "probe"; readonly path: "livez" | "readyz" | "metrics" }
   /** `/_/…`, which belongs to the node. */
-  | { readonly kind: "internal"; readonly path: string };
+  | { readonly kind: "internal"; readonly path: string; readonly query: string };
 
 /** The route's template, for logs and metrics: never what the client sent. */
 export function routeOf(target: Target | undefined): string {
@@ -30,15 +30,12 @@ export function routeOf(target: Target | undefined): string {
 
 /** `target`: origin-form, absolute-form or `*`. Rejects with `invalid-bucket` and `invalid-key`. */
 export function parseTarget(target: string): Target {
-  const origin = originForm(target);
-  const question = origin.indexOf("?");
-  const path = question === -1 ? origin : origin.slice(0, question);
-  const query = question === -1 ? "" : origin.slice(question + 1);
+  const { path, query } = splitTarget(target);
   if (path === "/" || path === "") return { kind: "root", query };
   if (path === "/livez" || path === "/readyz" || path === "/metrics") {
     return { kind: "probe", path: path.slice(1) as "livez" | "readyz" | "metrics" };
   }
-  if (path === "/_" || path.startsWith("/_/")) return { kind: "internal", path };
+  if (path === "/_" || path.startsWith("/_/")) return { kind: "internal", path, query };
   const slash = path.indexOf("/", 1);
   const bucket = slash === -1 ? path.slice(1) : path.slice(1, slash);
   const problem = bucketProblem(bucket);
@@ -51,6 +48,14 @@ export function parseTarget(target: string): Target {
   const keyIssue = keyProblem(key);
   if (keyIssue !== undefined) throw new AtollError("invalid-key", keyIssue);
   return { kind: "object", bucket, key, name: objectName(bucket, key) };
+}
+
+/** Both as they were sent. */
+export function splitTarget(target: string): { readonly path: string; readonly query: string } {
+  const origin = originForm(target);
+  const question = origin.indexOf("?");
+  if (question === -1) return { path: origin, query: "" };
+  return { path: origin.slice(0, question), query: origin.slice(question + 1) };
 }
 
 /** Absolute-form (RFC 9112 section 3.2.2) is what proxies get; the authority in it is of no interest here. */

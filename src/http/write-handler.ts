@@ -2,6 +2,7 @@
 import { parseEntityTags, type TagCondition, type WriteConditions } from "../core/precondition.ts";
 import type { Name } from "../core/names.ts";
 import { AtollError } from "../errors.ts";
+import type { Buckets } from "../node/bucket-settings.ts";
 import type { Conflict, Objects } from "../node/objects.ts";
 import { tooLarge } from "../node/put-object.ts";
 import type { Answer } from "./answer.ts";
@@ -15,6 +16,7 @@ const TTL_SECONDS_MAX = 2 ** 31;
 
 export interface WriteHandlerDeps {
   objects: Objects;
+  buckets: Buckets;
   maxObjectBytes: number;
   wallMs: () => number;
 }
@@ -26,9 +28,14 @@ export class WriteHandler {
     this.#deps = deps;
   }
 
-  /** Everything that can be refused before the body is refused before the body. */
-  async put(request: PublicRequest, name: Name, key: string): Promise<Answer> {
-    const { objects, maxObjectBytes, wallMs } = this.#deps;
+  /** Everything that can be refused before the body is refused before the body. `maxBytes`: beside the node's own limit. */
+  async put(
+    request: PublicRequest,
+    { bucket, key, name }: { bucket: string; key: string; name: Name },
+    maxBytes = Infinity,
+  ): Promise<Answer> {
+    const { objects, buckets, wallMs } = this.#deps;
+    const maxObjectBytes = Math.min(this.#deps.maxObjectBytes, maxBytes);
     const contentRange = request.header("content-range");
     if (contentRange !== undefined) {
       // RFC 9110 section 14.5: a part must never be stored as the whole.
@@ -48,17 +55,19 @@ export class WriteHandler {
     const digests = parseDigestFields(request.header);
     if (digests.kind === "malformed") throw new AtollError("invalid-digest", digests.detail);
     const ttl = request.header("atoll-ttl");
-    const ttlSeconds = ttl === undefined ? undefined : wholeNumber("Atoll-TTL", ttl, TTL_SECONDS_MAX);
-    if (ttlSeconds === 0) {
+    const ttlGiven = ttl === undefined ? undefined : wholeNumber("Atoll-TTL", ttl, TTL_SECONDS_MAX);
+    if (ttlGiven === 0) {
       throw new AtollError("invalid-argument", "wanted Atoll-TTL of 1 second or more, got 0");
     }
+    const settings = await buckets.of(bucket);
+    const ttlSeconds = ttlGiven ?? settings.ttl;
     const outcome = await objects.put({
       name,
       body: request.body,
       sizeBytes,
       maxBytes: maxObjectBytes,
       digests: digests.kind === "wanted" ? digests.digests : [],
-      headers: keptHeaders(request, key),
+      headers: keptHeaders(request, key, settings.cacheControl),
       expiresMs: ttlSeconds === undefined ? undefined : wallMs() + 1000 * ttlSeconds,
       trace: request.trace.header,
     }, conditions);
@@ -84,7 +93,7 @@ export class WriteHandler {
   }
 }
 
-function conflictAnswer({ detail, current }: Conflict, requestId: string): Answer {
+export function conflictAnswer({ detail, current }: Conflict, requestId: string): Answer {
   return problem(
     "precondition-failed",
     detail,
@@ -93,7 +102,8 @@ function conflictAnswer({ detail, current }: Conflict, requestId: string): Answe
   );
 }
 
-function writeConditions(request: PublicRequest): WriteConditions {
+/** Throws `invalid-argument`. */
+export function writeConditions(request: PublicRequest): WriteConditions {
   const version = request.header("atoll-if-version");
   return {
     ifMatch: tagCondition("If-Match", request.header("if-match")),

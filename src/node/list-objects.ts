@@ -7,7 +7,7 @@
  */
 import { type Ballot, NO_BALLOT } from "../core/ballot.ts";
 import type { Layout } from "../core/layout.ts";
-import { compareUtf8, type Name } from "../core/names.ts";
+import { compareUtf8, type Name, RING_BUCKET } from "../core/names.ts";
 import { PARTITIONS } from "../core/partitions.ts";
 import { Tally } from "../core/quorum.ts";
 import type { RegisterValue } from "../core/register.ts";
@@ -34,6 +34,8 @@ export interface ListRequest {
   /** Names alike up to and including its first occurrence after the prefix are one item. */
   readonly delimiter?: string | undefined;
   readonly limit: number;
+  /** What the ring keeps for itself, and nothing else; otherwise none of it. */
+  readonly ofRing?: boolean;
   readonly trace?: string | undefined;
 }
 
@@ -83,7 +85,8 @@ export class Listings {
         limit: wanted,
       }, request.trace);
       for (const entry of page.entries) {
-        if (!entry.object || this.#isExpired(entry) || entry.name.startsWith("_")) continue;
+        if (!entry.object || this.#isExpired(entry)) continue;
+        if (entry.name.startsWith(RING_BUCKET) !== (request.ofRing ?? false)) continue;
         if (afterPrefix !== undefined && entry.name.startsWith(afterPrefix)) continue;
         if (objects.length + prefixes.length === limit) return { objects, prefixes, next: last };
         const group = groupOf(entry.name, prefix, delimiter);

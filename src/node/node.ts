@@ -34,6 +34,7 @@ import { createParts } from "./parts.ts";
 import { DEFAULT_TIMINGS, type Repair, type RepairTimings } from "./repair/repair.ts";
 import type { Purges } from "./purges.ts";
 import { Ring } from "./ring.ts";
+import type { RingDocuments } from "./ring-documents.ts";
 import type { Routes } from "./routes.ts";
 import { Seeds } from "./seeds.ts";
 
@@ -76,6 +77,7 @@ export interface AtollNode {
   readonly listings: Listings;
   readonly routes: Routes;
   readonly purges: Purges;
+  readonly documents: RingDocuments;
   readonly membership: Membership;
   readonly repair: Repair;
   readonly administration: Administration;
@@ -173,6 +175,7 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     listings: parts.listings,
     routes: parts.routes,
     purges: parts.purges,
+    documents: parts.documents,
     handlePeer: parts.handlePeer,
     membership,
     metrics,

@@ -1,5 +1,6 @@
 /** The parts of a node, each made from those it needs. How a node begins, joins its ring and ends is in node.ts. */
 import type { ChunkSizes } from "../core/manifest.ts";
+import type { Name } from "../core/names.ts";
 import type { NodeCard } from "../ports.ts";
 import { ChunkReader } from "./chunk-reader.ts";
 import { ChunkStore } from "./chunk-store.ts";
@@ -31,6 +32,7 @@ import { Recovery } from "./repair/recovery.ts";
 import { Repair, type RepairTimings } from "./repair/repair.ts";
 import { Replica } from "./replica.ts";
 import type { Ring } from "./ring.ts";
+import { RingDocuments } from "./ring-documents.ts";
 import { Routes } from "./routes.ts";
 import { StrongReads } from "./strong-reads.ts";
 
@@ -56,6 +58,11 @@ export type Parts = ReturnType<typeof createParts>;
 export function createParts(deps: PartsDeps) {
   const { catalog, chunkCache, metrics, ring } = deps;
   const memory = new MemoryCache(deps.memoryCacheBytes);
+  /** Something newer than this exists. */
+  const outdated = (name: Name, version: number): void => {
+    memory.outdated(name, version);
+    documents.outdated(name);
+  };
   const chunks = new ChunkStore({ ...deps, files: deps.chunkFiles });
   const memories = new Memories(catalog);
   const membership: Membership = new Membership({
@@ -92,7 +99,7 @@ export function createParts(deps: PartsDeps) {
     mustRemember: (name) => recovery.mustRemember(name),
     onAccepting: (value) => repair.garbage.hold(value),
     onAccepted: (name, value, complete) => {
-      memory.outdated(name, value.version);
+      outdated(name, value.version);
       repair.digests.changed();
       if (!complete) completion.wake();
     },
@@ -127,7 +134,10 @@ export function createParts(deps: PartsDeps) {
     memory,
     writer,
     uploadMaxMs: deps.repairTimings.garbageGraceMs,
-    onCommitted: (name, version) => notices.committed(name, version),
+    onCommitted: (name, version) => {
+      documents.outdated(name);
+      notices.committed(name, version);
+    },
   });
   const repair: Repair = new Repair({
     ...deps,
@@ -173,6 +183,7 @@ export function createParts(deps: PartsDeps) {
     storedBytes: () => repair.garbage.storedBytes,
   });
   const listings = new Listings({ ...deps, gate, membership, strongReads, caughtUp });
+  const documents: RingDocuments = new RingDocuments({ ...deps, objects, listings });
   const purges = new Purges({ ...deps, memory, membership, gate });
   const routes = new Routes({ ...deps, membership, memory });
   const handlePeer = createPeerService({
@@ -189,6 +200,7 @@ export function createParts(deps: PartsDeps) {
     completion,
     digests: repair.digests,
     purges,
+    outdated,
   });
   metrics.gauge("atoll_memory_cache_bytes", "Bytes in the memory cache", () => memory.usedBytes);
   metrics.gauge("atoll_disk_cache_bytes", "Bytes in the disk cache", () => chunkCache.usedBytes);
@@ -220,6 +232,7 @@ export function createParts(deps: PartsDeps) {
     listings,
     routes,
     purges,
+    documents,
     handlePeer,
     async load() {
       await memories.load();

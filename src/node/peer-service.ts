@@ -1,4 +1,5 @@
 /** What this node does for others: the other end of the peers' port. */
+import type { Name } from "../core/names.ts";
 import { AtollError } from "../errors.ts";
 import type {
   Catalog,
@@ -48,6 +49,8 @@ export interface PeerServiceDeps {
   handoffs: Handoffs;
   digests: Digests;
   purges: Purges;
+  /** A newer version of it was committed. */
+  outdated: (name: Name, version: number) => void;
   recovery: Recovery;
   completion: Completion;
 }
@@ -136,7 +139,7 @@ export function createPeerService(deps: PeerServiceDeps): PeerHandler {
         deps.recovery.mustRememberAll();
         return await scan(request.range, layout);
       case "notice":
-        for (const { name, version } of request.commits) memory.outdated(name, version);
+        for (const { name, version } of request.commits) deps.outdated(name, version);
         return { type: "notice" };
       case "purge":
         return { type: "purge", purged: deps.purges.here(request.what) };

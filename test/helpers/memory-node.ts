@@ -5,6 +5,8 @@ import { createHashing } from "../../src/adapters/hashing.ts";
 import { createRandom } from "../../src/adapters/random.ts";
 import { AtollError } from "../../src/errors.ts";
 import type { ConnectionEnv } from "../../src/http/answer.ts";
+import type { AdmissionLimits } from "../../src/http/admission.ts";
+import type { AccessDeps } from "../../src/http/door.ts";
 import { createPublicApp } from "../../src/http/public-app.ts";
 import { Metrics } from "../../src/node/metrics.ts";
 import { type AtollNode, createNode } from "../../src/node/node.ts";
@@ -27,7 +29,11 @@ export interface MemoryNode {
 }
 
 export async function openMemoryNode(
-  limits: { maxObjectBytes?: number; maxConcurrentRequests?: number } = {},
+  { maxObjectBytes = 64 << 20, access, log = QUIET, ...limits }: {
+    maxObjectBytes?: number;
+    access?: (node: AtollNode, clock: Clock) => AccessDeps;
+    log?: Log;
+  } & Partial<AdmissionLimits> = {},
 ): Promise<MemoryNode> {
   const real = createClock();
   let passedMs = 0;
@@ -67,10 +73,18 @@ export async function openMemoryNode(
     node,
     clock,
     random,
-    log: QUIET,
+    log,
+    access: access?.(node, clock),
     writeLine: (line) => void lines.push(line),
-    maxObjectBytes: limits.maxObjectBytes ?? 64 << 20,
-    maxConcurrentRequests: limits.maxConcurrentRequests ?? 100,
+    maxObjectBytes,
+    limits: {
+      trustedProxy: { kind: "none" },
+      maxConcurrentRequests: 100,
+      maxConcurrentPerClient: Infinity,
+      ratePerClient: undefined,
+      ratePerKey: undefined,
+      ...limits,
+    },
     isDraining: () => draining,
   });
   return {

@@ -105,7 +105,10 @@ test("fly.toml and a machine's variables make settings that fit each other", () 
   }
   assert.ok(config.drainTimeoutMs < fly.kill_timeout * 1_000, "drained before it is killed");
   const { soft_limit: soft, hard_limit: hard } = fly.http_service.concurrency;
-  assert.ok(soft < hard && hard < config.maxConcurrentRequests, "the proxy turns away before the node does");
+  assert.ok(
+    soft < hard && hard < config.limits.maxConcurrentRequests,
+    "the proxy turns away before the node does",
+  );
 });
 
 test("without its secrets an app on Fly.io does not start, and says which are missing", () => {

@@ -154,10 +154,17 @@ export class Layouts {
 export async function loadLayout(catalog: Catalog): Promise<Layout | undefined> {
   const text = await catalog.document(DOCUMENT);
   if (text === undefined) return undefined;
-  const layout = JSON.parse(text) as Layout;
-  const problem = layoutProblem(layout);
-  if (problem !== undefined) {
-    throw new AtollError("data-dir", `the layout on disk cannot be read: ${problem}`);
+  const unreadable = (why: string, cause?: unknown) =>
+    new AtollError("data-dir", `the layout on disk cannot be read: ${why}`, { cause });
+  let layout: Layout;
+  let problem: string | undefined;
+  try {
+    layout = JSON.parse(text) as Layout;
+    // What is no layout at all, a null or a table that is none, throws there.
+    problem = layoutProblem(layout);
+  } catch (error) {
+    throw unreadable(messageOf(error), error);
   }
+  if (problem !== undefined) throw unreadable(problem);
   return layout;
 }

@@ -1,0 +1,165 @@
+/** Whether a request may be begun: so many at a time, of all and of one client, and so many in a time. */
+import { clientOf, type TrustedProxy } from "../core/client-address.ts";
+import type { LoadShedder } from "../core/load-shedder.ts";
+import { type Rate, type Taken, TokenBuckets } from "../core/token-bucket.ts";
+import type { Counter, Metrics } from "../node/metrics.ts";
+import type { Clock } from "../ports.ts";
+import type { Answer, ConnectionEnv } from "./answer.ts";
+import { problem } from "./problem.ts";
+import type { PublicRequest } from "./request.ts";
+
+/** What counts against which limit; also the metric's label. */
+const LIMITS = [
+  "concurrent-requests",
+  "lateness",
+  "client-concurrency",
+  "client-rate",
+  "key-rate",
+  "quota",
+] as const;
+export type LimitName = (typeof LIMITS)[number];
+
+export interface AdmissionLimits {
+  readonly trustedProxy: TrustedProxy;
+  readonly maxConcurrentRequests: number;
+  /** Infinity: no limit. */
+  readonly maxConcurrentPerClient: number;
+  readonly ratePerClient: Rate | undefined;
+  readonly ratePerKey: Rate | undefined;
+}
+
+/** What a request was let in with; to be given back when its answer was sent. */
+export interface Admitted {
+  readonly client: string | undefined;
+  /** RateLimit fields of its answer. */
+  headers: Readonly<Record<string, string>> | undefined;
+}
+
+const NOBODY: Admitted = Object.freeze({ client: undefined, headers: undefined });
+
+export class Admission {
+  readonly #limits: AdmissionLimits;
+  readonly #shedder: LoadShedder | undefined;
+  readonly #clock: Clock;
+  readonly #counters: Readonly<Record<LimitName, Counter>>;
+  readonly #byClient: TokenBuckets | undefined;
+  readonly #byKey: TokenBuckets | undefined;
+  /** Requests under way; whoever has none has no entry. */
+  readonly #active = new Map<string, number>();
+  readonly #knowsClients: boolean;
+
+  constructor(
+    deps: { limits: AdmissionLimits; shedder: LoadShedder | undefined; clock: Clock; metrics: Metrics },
+  ) {
+    const { limits, shedder, clock, metrics } = deps;
+    this.#limits = limits;
+    this.#shedder = shedder;
+    this.#clock = clock;
+    this.#counters = Object.fromEntries(
+      LIMITS.map((limit) => [limit, limitCounter(metrics, limit)]),
+    ) as Record<LimitName, Counter>;
+    this.#byClient = limits.ratePerClient && new TokenBuckets(limits.ratePerClient);
+    this.#byKey = limits.ratePerKey && new TokenBuckets(limits.ratePerKey);
+    // Without such a limit nobody needs to know who asks.
+    this.#knowsClients = limits.maxConcurrentPerClient !== Infinity || this.#byClient !== undefined;
+  }
+
+  /** Of one client. The answer that turns it away, or what to give back. */
+  client(request: PublicRequest, env: ConnectionEnv): Admitted | Answer {
+    if (!this.#knowsClients) return this.#byKey ? { client: undefined, headers: undefined } : NOBODY;
+    const remote = env.incoming?.socket.remoteAddress ?? "unknown";
+    const client = clientOf(this.#limits.trustedProxy, remote, request.header);
+    const active = this.#active.get(client) ?? 0;
+    const { maxConcurrentPerClient } = this.#limits;
+    if (active >= maxConcurrentPerClient) {
+      this.count("client-concurrency");
+      const detail =
+        `wanted at most ${maxConcurrentPerClient} requests of one client at a time, got one more`;
+      return problem("too-many-requests", detail, request.id, { "Retry-After": "1" });
+    }
+    let headers: Record<string, string> | undefined;
+    if (this.#byClient) {
+      const taken = this.#byClient.take(client, this.#clock.monotonicMs());
+      headers = rateFields("client", this.#byClient.rate, taken);
+      if (!taken.granted) {
+        return this.#tooOften("client-rate", "of one client", this.#byClient.rate, headers, request);
+      }
+    }
+    if (maxConcurrentPerClient !== Infinity) this.#active.set(client, active + 1);
+    return { client, headers };
+  }
+
+  /** Of one access key, once it is known to be whose it says. The answer that turns it away, if there is one. */
+  key(request: PublicRequest, keyId: string, admitted: Admitted): Answer | undefined {
+    if (!this.#byKey) return undefined;
+    const taken = this.#byKey.take(keyId, this.#clock.monotonicMs());
+    const headers = rateFields("key", this.#byKey.rate, taken);
+    if (!taken.granted) return this.#tooOften("key-rate", "with one key", this.#byKey.rate, headers, request);
+    admitted.headers = joined(admitted.headers, headers);
+    return undefined;
+  }
+
+  /** Of all, once it is clear that the answer is not at hand: with so many under way, the answer that turns one away. */
+  all(request: PublicRequest, active: number): Answer | undefined {
+    const { maxConcurrentRequests } = this.#limits;
+    const limit = Math.min(maxConcurrentRequests, this.#shedder?.limit ?? Infinity);
+    if (active <= limit) return undefined;
+    this.count(limit < maxConcurrentRequests ? "lateness" : "concurrent-requests");
+    return problem("overloaded", `wanted at most ${limit} requests under way now, got one more`, request.id);
+  }
+
+  done({ client }: Admitted): void {
+    if (client === undefined) return;
+    const active = this.#active.get(client);
+    if (active === undefined) return;
+    if (active <= 1) this.#active.delete(client);
+    else this.#active.set(client, active - 1);
+  }
+
+  count(limit: LimitName): void {
+    this.#counters[limit].add();
+  }
+
+  #tooOften(
+    limit: LimitName,
+    whose: string,
+    { quota, windowMs }: Rate,
+    headers: Record<string, string>,
+    request: PublicRequest,
+  ): Answer {
+    this.count(limit);
+    const detail = `wanted at most ${quota} requests ${whose} in ${windowMs / 1000} s, got one more`;
+    return problem("too-many-requests", detail, request.id, headers);
+  }
+}
+
+export function limitCounter(metrics: Metrics, limit: string): Counter {
+  return metrics.counter("atoll_limited_total", "Requests and connections turned away or cut, by the limit", {
+    limit,
+  });
+}
+
+/** Both are lists: one member for each policy. */
+function joined(
+  first: Readonly<Record<string, string>> | undefined,
+  second: Readonly<Record<string, string>>,
+): Record<string, string> {
+  if (!first) return second;
+  return Object.fromEntries(
+    Object.entries(second).map(([name, value]) => [name, `${first[name]}, ${value}`]),
+  );
+}
+
+/** draft-ietf-httpapi-ratelimit-headers: what is left, and in how many seconds there is (all of it) again. */
+function rateFields(
+  policy: string,
+  rate: Rate,
+  { granted, remaining, waitMs }: Taken,
+): Record<string, string> {
+  const seconds = Math.max(1, Math.ceil(waitMs / 1000));
+  return {
+    "RateLimit-Policy": `"${policy}";q=${rate.quota};w=${Math.ceil(rate.windowMs / 1000)}`,
+    RateLimit: `"${policy}";r=${remaining}${waitMs > 0 ? `;t=${seconds}` : ""}`,
+    ...(!granted && { "Retry-After": String(seconds) }),
+  };
+}

@@ -1,0 +1,94 @@
+/**
+ * Who was turned away, and who changed something about the node: a line of the log each, without secrets. Refusals cost
+ * nothing to provoke, so that only some a second are written and the others counted.
+ */
+import type { Metrics } from "../node/metrics.ts";
+import type { Clock, Log } from "../ports.ts";
+import type { ConnectionEnv } from "./answer.ts";
+import { redactedTarget } from "./redaction.ts";
+import type { PublicRequest } from "./request.ts";
+
+export type RefusalReason =
+  | "no-credentials"
+  | "wrong-credentials"
+  | "wrong-signature"
+  | "out-of-time"
+  | "ambiguous"
+  | "cross-site"
+  | "not-granted";
+
+/** Lines at once, and from then on a second. */
+const BURST = 50;
+const LINES_PER_SECOND = 5;
+const TARGET_CHARS_MAX = 300;
+const ADDRESS = /^[0-9A-Fa-f:.]{2,45}(, ?[0-9A-Fa-f:.]{2,45}){0,3}$/;
+
+/** What an entry says of the request. */
+export interface AuditedRequest {
+  readonly env: ConnectionEnv;
+  readonly request: PublicRequest;
+  /** As it was sent. */
+  readonly target: string;
+  /** Of a key that is known; anything else might be a secret that was put in the wrong place. */
+  readonly keyId: string | undefined;
+}
+
+export class Audit {
+  readonly #log: Log;
+  readonly #clock: Clock;
+  readonly #metrics: Metrics;
+  #tokens = BURST;
+  #filledMs: number;
+  #unwritten = 0;
+
+  constructor(deps: { log: Log; clock: Clock; metrics: Metrics }) {
+    this.#log = deps.log;
+    this.#clock = deps.clock;
+    this.#metrics = deps.metrics;
+    this.#filledMs = deps.clock.monotonicMs();
+  }
+
+  refused(of: AuditedRequest, reason: RefusalReason, status: number): void {
+    const help = "Requests that were refused for want of credentials or grants, by reason";
+    this.#metrics.counter("atoll_access_refused_total", help, { reason }).add();
+    if (!this.#takeToken()) {
+      this.#unwritten++;
+      return;
+    }
+    const unwritten = this.#unwritten;
+    this.#unwritten = 0;
+    this.#log.warn("audit: refused", {
+      reason,
+      status,
+      ...fieldsOf(of),
+      ...(unwritten > 0 && { unwrittenBefore: unwritten }),
+    });
+  }
+
+  /** Each is written: who may do them need not be kept from filling the disk. */
+  administered(of: AuditedRequest, status: number): void {
+    this.#log.info("audit: administrative", { status, ...fieldsOf(of) });
+  }
+
+  #takeToken(): boolean {
+    const nowMs = this.#clock.monotonicMs();
+    this.#tokens = Math.min(BURST, this.#tokens + ((nowMs - this.#filledMs) / 1000) * LINES_PER_SECOND);
+    this.#filledMs = nowMs;
+    if (this.#tokens < 1) return false;
+    this.#tokens--;
+    return true;
+  }
+}
+
+function fieldsOf({ env, request, target, keyId }: AuditedRequest) {
+  // What a proxy says of its client; anybody can say it, so it stands beside the address and not in its place.
+  const said = request.header("fly-client-ip") ?? request.header("x-forwarded-for");
+  return {
+    key: keyId,
+    method: request.method.slice(0, 20),
+    target: redactedTarget(target).slice(0, TARGET_CHARS_MAX),
+    from: env.incoming?.socket.remoteAddress,
+    ...(said !== undefined && ADDRESS.test(said) && { forwardedFor: said }),
+    requestId: request.id,
+  };
+}

@@ -1,0 +1,241 @@
+/** The public door: who a request comes from, and whether it is let in. Nothing that is stored is looked at. */
+import { type Conditions, isAllowed, type Need, needsOf, type Place } from "../core/access.ts";
+import { EVERY_BUCKET, listedBuckets } from "../core/grants.ts";
+import { type Presigned, PRESIGNED_ACTION, type PresignedMethod, timeProblem } from "../core/presign.ts";
+import { AtollError } from "../errors.ts";
+import type { BucketSettings } from "../core/bucket-settings.ts";
+import type { Buckets } from "../node/bucket-settings.ts";
+import type { Key, Keys } from "../node/keys.ts";
+import type { ConnectionEnv } from "./answer.ts";
+import type { Audit, RefusalReason } from "./audit.ts";
+import { credentialsOf, type PresignedCredentials } from "./credentials.ts";
+import { aboutOf, isForAnyKey } from "./internal-pages.ts";
+import { listedPrefix } from "./list-handler.ts";
+import type { PublicRequest } from "./request.ts";
+import { splitTarget, type Target } from "./target.ts";
+
+/** Who may read `/metrics`: an admin; also whoever does not come through Fly.io's proxy; everybody. */
+export type MetricsAccess = "admin" | "fly" | "open";
+
+export interface AccessDeps {
+  readonly keys: Keys;
+  readonly metricsAccess: MetricsAccess;
+}
+
+/** Whoever was let in. */
+export interface Visitor {
+  /** Undefined: nobody who is known, or a node that asks nobody. */
+  readonly key?: Key | undefined;
+  /** Came with a URL that somebody else signed: may do that one thing. */
+  readonly presigned?: (Presigned & { readonly method: PresignedMethod }) | undefined;
+  /** Of a listing of buckets, where not all may be shown. */
+  readonly listed?: readonly string[] | undefined;
+  /** Writes or deletes what it may not read, and is told no more of it than that. */
+  readonly isBlind?: boolean;
+}
+
+/** Where nobody is asked. */
+export const ANYBODY: Visitor = {};
+
+/** A request at the door. */
+export interface Knock {
+  readonly env: ConnectionEnv;
+  readonly raw: Request;
+  readonly request: PublicRequest;
+  readonly target: Target;
+  /** The request's target as it was sent. */
+  readonly sent: string;
+}
+
+/** What Fly.io's proxy adds to each request that it passes on; a scrape of the platform's own has none of them. */
+const MARKS_OF_FLY_PROXY = ["fly-client-ip", "fly-region", "x-forwarded-for", "via"];
+
+export interface DoorDeps {
+  readonly buckets: Buckets;
+  readonly audit: Audit;
+  readonly wallMs: () => number;
+}
+
+export class PublicDoor {
+  readonly #deps: AccessDeps & DoorDeps;
+
+  constructor(access: AccessDeps, deps: DoorDeps) {
+    this.#deps = { ...access, ...deps };
+  }
+
+  /**
+   * Throws, or rejects with, `unauthorized`, `forbidden` and, for credentials that contradict each other,
+   * `invalid-argument`. A promise only where the ring must be asked for a key.
+   */
+  admit(knock: Knock): Visitor | Promise<Visitor> {
+    const { request, target, sent } = knock;
+    if (target.kind === "probe" && (target.path !== "metrics" || this.#showsMetrics(request))) return ANYBODY;
+    const needs = needsOf(request.method, placeOf(target), conditionsOf(request));
+    const visitor = this.#identify(knock, splitTarget(sent).query);
+    return visitor instanceof Promise
+      ? visitor.then((known) => this.#letIn(knock, known, needs))
+      : this.#letIn(knock, visitor, needs);
+  }
+
+  #letIn(knock: Knock, visitor: Visitor, needs: readonly Need[]): Visitor | Promise<Visitor> {
+    const { target } = knock;
+    if (target.kind === "internal" && isForAnyKey(target.path)) {
+      return visitor.key ? visitor : this.#refuseUngranted(knock, visitor);
+    }
+    const missing = needs.filter((need) => !isGrantedTo(visitor, need));
+    if (missing.length === 0) return seeing(visitor, target, needs);
+    if (target.kind !== "object" || !missing.every(({ action }) => action === "read")) {
+      return this.#refuseUngranted(knock, visitor);
+    }
+    // What a bucket is set to says nothing of what is in it.
+    const settings = this.#deps.buckets.of(target.bucket);
+    const decide = (set: BucketSettings) =>
+      set.public === "read" ? visitor : this.#refuseUngranted(knock, visitor);
+    return settings instanceof Promise ? settings.then(decide) : decide(settings);
+  }
+
+  #identify(knock: Knock, query: string): Visitor | Promise<Visitor> {
+    const credentials = credentialsOf(knock.request.method, authorizationsOf(knock), query);
+    switch (credentials.kind) {
+      case "none":
+        return ANYBODY;
+      case "unreadable": {
+        const { code, detail } = credentials;
+        return this.#refuse(
+          knock,
+          code === "invalid-argument" ? "ambiguous" : "wrong-credentials",
+          code,
+          detail,
+        );
+      }
+      case "secret": {
+        const { scheme, id, secret } = credentials;
+        const found = this.#deps.keys.bySecret(id, secret);
+        return found instanceof Promise
+          ? found.then((key) => this.#keyHolder(knock, scheme, key))
+          : this.#keyHolder(knock, scheme, found);
+      }
+      case "presigned": {
+        // Only objects: a page of the node is never for whoever has a URL.
+        if (knock.target.kind !== "object") return this.#urlHolder(knock, credentials, undefined);
+        const { method, presigned, signature } = credentials;
+        const { path } = splitTarget(knock.sent);
+        const found = this.#deps.keys.bySignature(method, path, presigned, signature);
+        return found instanceof Promise
+          ? found.then((key) => this.#urlHolder(knock, credentials, key))
+          : this.#urlHolder(knock, credentials, found);
+      }
+    }
+  }
+
+  #keyHolder(knock: Knock, scheme: "basic" | "bearer", key: Key | undefined): Visitor {
+    if (!key) {
+      const detail = "wanted the ID and secret of a key, got an unknown ID or a wrong secret";
+      return this.#refuse(knock, "wrong-credentials", "unauthorized", detail);
+    }
+    this.#checkOrigin(knock, scheme, key);
+    return { key };
+  }
+
+  #urlHolder(knock: Knock, { method, presigned }: PresignedCredentials, key: Key | undefined): Visitor {
+    const { request } = knock;
+    if (!key) {
+      const detail = "wanted a URL that was signed for this method and path, got another signature";
+      return this.#refuse(knock, "wrong-signature", "forbidden", detail);
+    }
+    const late = timeProblem(presigned, this.#deps.wallMs());
+    if (late !== undefined) return this.#refuse(knock, "out-of-time", "forbidden", late, key);
+    const { contentType } = presigned;
+    if (contentType !== undefined && request.header("content-type") !== contentType) {
+      const detail = `wanted Content-Type: ${contentType}, as the URL was signed for`;
+      return this.#refuse(knock, "not-granted", "forbidden", detail, key);
+    }
+    return { key, presigned: { ...presigned, method } };
+  }
+
+  /**
+   * A browser that knows a password sends it along with whatever any other site makes it send (CSRF). It says so, too
+   * (Fetch Metadata, `Sec-Fetch-Site`); other clients have no such header.
+   */
+  #checkOrigin(knock: Knock, scheme: "basic" | "bearer", key: Key): void {
+    const { request } = knock;
+    if (scheme !== "basic" || request.method === "GET" || request.method === "HEAD") return;
+    const site = request.header("sec-fetch-site");
+    if (site === undefined || site === "same-origin" || site === "none") return;
+    const detail = "wanted a request that no other site made the browser send";
+    this.#refuse(knock, "cross-site", "forbidden", detail, key);
+  }
+
+  #refuseUngranted(knock: Knock, { key }: Visitor): never {
+    if (!key) this.#refuse(knock, "no-credentials", "unauthorized", "wanted credentials, got none");
+    this.#refuse(knock, "not-granted", "forbidden", "the key has no grant for this", key);
+  }
+
+  #refuse(
+    { env, request, sent }: Knock,
+    reason: RefusalReason,
+    code: "unauthorized" | "forbidden" | "invalid-argument",
+    detail: string,
+    key?: Key,
+  ): never {
+    const status = { unauthorized: 401, forbidden: 403, "invalid-argument": 400 }[code];
+    this.#deps.audit.refused({ env, request, target: sent, keyId: key?.id }, reason, status);
+    throw new AtollError(code, detail);
+  }
+
+  #showsMetrics({ header }: PublicRequest): boolean {
+    const { metricsAccess } = this.#deps;
+    if (metricsAccess === "open") return true;
+    return metricsAccess === "fly" && MARKS_OF_FLY_PROXY.every((name) => header(name) === undefined);
+  }
+}
+
+function isGrantedTo({ key, presigned }: Visitor, need: Need): boolean {
+  // Signed for one thing: the rest of what its key may do is not for whoever has the URL.
+  const isSignedFor = !presigned || PRESIGNED_ACTION[presigned.method] === need.action;
+  return isSignedFor && isAllowed(need, key?.grants);
+}
+
+/** With what of the answer is not for the visitor. */
+function seeing(visitor: Visitor, target: Target, needs: readonly Need[]): Visitor {
+  if (target.kind === "root" && visitor.key) {
+    const listed = listedBuckets(visitor.key.grants);
+    return listed === EVERY_BUCKET ? visitor : { ...visitor, listed };
+  }
+  const [need] = needs;
+  if (target.kind !== "object" || need === undefined || need.action === "read") return visitor;
+  const reads: Need = { action: "read", bucket: target.bucket, key: target.key };
+  return { ...visitor, isBlind: !isGrantedTo(visitor, reads) };
+}
+
+function placeOf(target: Target): Place {
+  switch (target.kind) {
+    case "bucket":
+      return { kind: "bucket", bucket: target.bucket, prefix: listedPrefix(target.query) };
+    case "internal":
+      return { kind: "internal", about: aboutOf(target.path) };
+    default:
+      return target;
+  }
+}
+
+function conditionsOf({ method, header }: PublicRequest): Conditions {
+  if (method !== "PUT" && method !== "DELETE") return "none";
+  if (header("if-match") !== undefined || header("atoll-if-version") !== undefined) return "some";
+  const none = header("if-none-match");
+  return none === undefined ? "none" : none.trim() === "*" ? "create" : "some";
+}
+
+/** Each of them: Node keeps only the first of several in `headers`. */
+function authorizationsOf({ env, raw, request }: Knock): string[] {
+  const first = request.header("authorization");
+  if (first === undefined) return [];
+  const rawHeaders = env.incoming?.rawHeaders;
+  if (!rawHeaders) return [raw.headers.get("authorization") ?? first];
+  const found: string[] = [];
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!;
+    if (name.length === 13 && name.toLowerCase() === "authorization") found.push(rawHeaders[i + 1]!);
+  }
+  return found;
+}

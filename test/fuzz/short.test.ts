@@ -1,0 +1,78 @@
+/** A short run of the fuzzer against real nodes; `npm run fuzz` is the long one. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { HERE } from "../helpers/raw-start.ts";
+import { Http1Answers, Http2Answers } from "./answers.ts";
+import { type Door, runCampaign } from "./campaign.ts";
+
+const REQUESTS = 1_500;
+const FOR_MS = 60_000;
+
+for (const listener of ["public", "peer"] satisfies Door[]) {
+  test(`what no client should send harms the ${listener} listener not`, async () => {
+    const { answers, failures } = await runCampaign({
+      runtime: HERE,
+      listener,
+      seed: 20_260_601,
+      from: 0,
+      connections: 10_000,
+      requests: REQUESTS,
+      forMs: FOR_MS,
+    });
+    assert.deepEqual(failures, []);
+    assert.ok(answers >= REQUESTS, `wanted ${REQUESTS} answers within ${FOR_MS} ms, got ${answers}`);
+  });
+}
+
+test("the fuzzer counts answers, and sees a 500, however they are cut", () => {
+  const good = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+  const text = Buffer.from(
+    `${good}HTTP/1.1 100 Continue\r\n\r\n${good}HTTP/1.1 500 Internal Server Error\r\n\r\n`,
+  );
+  for (let cut = 1; cut < text.length; cut++) {
+    const counter = new Http1Answers();
+    counter.take(text.subarray(0, cut));
+    counter.take(text.subarray(cut));
+    assert.equal(counter.answers, 3, `cut at ${cut}`);
+    assert.match(counter.wrong ?? "", /^HTTP\/1.1 500/);
+  }
+  // Two answers, the second with :status 500 behind a change of the table's size, and a frame that is none.
+  const frames = Buffer.from([
+    0,
+    0,
+    1,
+    1,
+    4,
+    0,
+    0,
+    0,
+    1,
+    0x88,
+    0,
+    0,
+    0,
+    4,
+    1,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    2,
+    1,
+    4,
+    0,
+    0,
+    0,
+    3,
+    0x20,
+    0x8e,
+  ]);
+  for (let cut = 1; cut < frames.length; cut++) {
+    const counter = new Http2Answers();
+    counter.take(frames.subarray(0, cut));
+    counter.take(frames.subarray(cut));
+    assert.deepEqual([counter.answers, counter.wrong], [2, "status 500"], `cut at ${cut}`);
+  }
+});

@@ -1,0 +1,111 @@
+/** How many requests there may be at a time and in a time, and what whoever asks for more is told. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createRandom } from "../../src/adapters/random.ts";
+import { createSecrets } from "../../src/adapters/secrets.ts";
+import { type Grant, parseGrants } from "../../src/core/grants.ts";
+import type { AccessDeps } from "../../src/http/door.ts";
+import { Keys } from "../../src/node/keys.ts";
+import type { AtollNode } from "../../src/node/node.ts";
+import { RingKeys } from "../../src/node/ring-keys.ts";
+import type { Clock } from "../../src/ports.ts";
+import { basic, bearer, KEYS } from "../helpers/credentials.ts";
+import { openMemoryNode } from "../helpers/memory-node.ts";
+
+const FLY = { trustedProxy: { kind: "fly" } } as const;
+const from = (address: string) => ({ headers: { "Fly-Client-IP": address } });
+
+function withKeys({ documents }: AtollNode, clock: Clock): AccessDeps {
+  const secrets = createSecrets();
+  const configured = Object.values(KEYS).map(({ id, secret, grants }) => ({
+    id,
+    secret,
+    grants: parseGrants(grants) as readonly Grant[],
+  }));
+  const ring = new RingKeys({ documents, secrets, random: createRandom(), clock });
+  return { keys: new Keys({ secrets, configured, ring }), metricsAccess: "admin" };
+}
+
+async function codeOf(response: Response): Promise<string> {
+  return (await response.json() as { code: string }).code;
+}
+
+test("more requests in a time than a client may send get 429, with how many and when; others' go on", async () => {
+  using solo = await openMemoryNode({ ...FLY, ratePerClient: { quota: 2, windowMs: 60_000 } });
+  const first = await solo.request("/abc/k", from("1.2.3.4"));
+  assert.equal(first.status, 404);
+  assert.equal(first.headers.get("ratelimit-policy"), '"client";q=2;w=60');
+  assert.equal(first.headers.get("ratelimit"), '"client";r=1');
+  assert.equal((await solo.request("/abc/k", from("1.2.3.4"))).status, 404);
+  const refused = await solo.request("/abc/k", from("1.2.3.4"));
+  assert.equal(refused.status, 429);
+  assert.equal(refused.headers.get("retry-after"), "30");
+  assert.equal(refused.headers.get("ratelimit"), '"client";r=0;t=30');
+  assert.equal(await codeOf(refused), "too-many-requests");
+  assert.equal((await solo.request("/abc/k", from("1.2.3.5"))).status, 404, "another client");
+  assert.equal((await solo.request("/livez", from("1.2.3.4"))).status, 200, "probes are not counted");
+  solo.pass(30_000);
+  assert.equal((await solo.request("/abc/k", from("1.2.3.4"))).status, 404);
+  const metrics = await (await solo.request("/metrics")).text();
+  assert.match(metrics, /^atoll_limited_total\{limit="client-rate"\} 1$/m);
+});
+
+test("more requests at a time than a client may have get 429; when one has ended the next may come", async () => {
+  using solo = await openMemoryNode({ ...FLY, maxConcurrentPerClient: 1 });
+  let end!: () => void;
+  const body = new ReadableStream<Uint8Array>({
+    start: (controller) => void (end = () => controller.close()),
+  });
+  const slow = solo.app.request(
+    "/abc/slow",
+    { method: "PUT", body, duplex: "half", ...from("1.2.3.4") } as RequestInit,
+  );
+  const refused = await solo.request("/abc/k", from("1.2.3.4"));
+  assert.deepEqual([refused.status, refused.headers.get("retry-after")], [429, "1"]);
+  assert.equal((await solo.request("/abc/k", from("1.2.3.5"))).status, 404, "another client");
+  end();
+  assert.equal((await slow).status, 201);
+  assert.equal((await solo.request("/abc/k", from("1.2.3.4"))).status, 404);
+});
+
+test("without limits of clients answers say nothing of them", async () => {
+  using solo = await openMemoryNode();
+  const { headers } = await solo.request("/abc/k");
+  assert.equal(headers.get("ratelimit"), null);
+});
+
+test("what is at hand is answered however many are under way", async () => {
+  using solo = await openMemoryNode({ maxConcurrentRequests: 1 });
+  const stored = { method: "PUT", body: "x", headers: { "Cache-Control": "max-age=60" } };
+  assert.equal((await solo.request("/abc/hot", stored)).status, 201);
+  assert.equal(await (await solo.request("/abc/hot")).text(), "x");
+  let end!: () => void;
+  const body = new ReadableStream<Uint8Array>({
+    start: (controller) => void (end = () => controller.close()),
+  });
+  const slow = solo.app.request("/abc/slow", { method: "PUT", body, duplex: "half" } as RequestInit);
+  assert.equal((await solo.request("/abc/cold")).status, 503);
+  assert.equal(await (await solo.request("/abc/hot")).text(), "x");
+  end();
+  assert.equal((await slow).status, 201);
+});
+
+test("more requests in a time than a key may send get 429, whoever sends them; who has no key takes nothing from it", async () => {
+  using solo = await openMemoryNode({
+    ratePerKey: { quota: 2, windowMs: 60_000 },
+    access: withKeys,
+  });
+  const as = (authorization: string) =>
+    solo.request("/docs/k", { headers: { Authorization: authorization } });
+  for (let i = 0; i < 5; i++) {
+    assert.equal((await as(`Bearer ${KEYS.reader.id}.wrong-secret-0123456789`)).status, 401);
+  }
+  const first = await as(bearer(KEYS.reader));
+  assert.equal(first.status, 404);
+  assert.equal(first.headers.get("ratelimit"), '"key";r=1');
+  assert.equal((await as(basic(KEYS.reader))).status, 404);
+  const refused = await as(bearer(KEYS.reader));
+  assert.equal(refused.status, 429);
+  assert.equal(refused.headers.get("ratelimit-policy"), '"key";q=2;w=60');
+  assert.equal((await as(bearer(KEYS.admin))).status, 404, "another key");
+});
