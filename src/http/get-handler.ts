@@ -238,8 +238,13 @@ function cacheHeaders(known: Knowledge, content: OpenContent | undefined): Recor
   ];
   const headers: Record<string, string> = timing.length > 0 ? { "Server-Timing": timing.join(", ") } : {};
   if (known.kind === "fresh") headers["Age"] = String(Math.floor(known.ageMs / 1000));
-  headers["Cache-Status"] = tier === "peer"
-    ? cacheStatus(CACHE, { kind: "fetched", detail: `chunk from ${from}`, stored, collapsed })
+  headers["Cache-Status"] = tier === "peer" || tier === "region"
+    ? cacheStatus(CACHE, {
+      kind: "fetched",
+      detail: `chunk from ${from}${tier === "region" ? ", for this region" : ""}`,
+      stored,
+      collapsed,
+    })
     : known.kind === "fresh"
     ? cacheStatus(CACHE, { kind: "hit", ttlSeconds: known.ttlSeconds, tier })
     : cacheStatus(CACHE, { kind: "asked", forced: known.forced, tier });

@@ -114,7 +114,9 @@ export class Content {
           const { chunk: fetching, isHere } = ahead[0]!;
           chunk = await fetching;
           // What lies here already comes fast enough.
-          if (!isHere && chunk.tier === "peer") wanted = Math.min(AHEAD_MAX, 2 * wanted);
+          if (!isHere && (chunk.tier === "peer" || chunk.tier === "region")) {
+            wanted = Math.min(AHEAD_MAX, 2 * wanted);
+          }
           ahead.shift();
           this.#aheadOfAll--;
         }

@@ -2,6 +2,7 @@
 import type { ChunkSizes } from "../core/manifest.ts";
 import type { NodeCard } from "../ports.ts";
 import { ChunkReader } from "./chunk-reader.ts";
+import { ChunkSources } from "./chunk-sources.ts";
 import { ChunkStore } from "./chunk-store.ts";
 import { ChunkWriter } from "./chunk-writer.ts";
 import { Completion } from "./completion.ts";
@@ -23,6 +24,7 @@ import { Objects } from "./objects.ts";
 import { PeerGate } from "./peer-gate.ts";
 import { createPeerService } from "./peer-service.ts";
 import { Purges } from "./purges.ts";
+import { Region } from "./region.ts";
 import { Registers } from "./registers.ts";
 import { Handoffs } from "./repair/handoffs.ts";
 import { Memories } from "./repair/memories.ts";
@@ -103,7 +105,9 @@ export function createParts(deps: PartsDeps) {
     onMissed: (node, name) => repair.hints.missed(node, name),
   });
   const strongReads = new StrongReads({ ...voting, registers, held: (name) => memory.value(name) });
-  const reader = new ChunkReader({ ...deps, memory, chunks, cache: chunkCache, gate, membership });
+  const region = new Region({ ...deps, membership });
+  const sources = new ChunkSources({ ...deps, region, gate, membership });
+  const reader = new ChunkReader({ ...deps, region, sources, memory, chunks, cache: chunkCache });
   const content = new Content({ ...deps, reader, memory });
   const completion = new Completion({
     ...deps,
@@ -178,6 +182,7 @@ export function createParts(deps: PartsDeps) {
     moved,
     replica,
     chunks,
+    reader,
     memory,
     memories,
     handoffs,

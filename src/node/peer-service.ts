@@ -9,6 +9,7 @@ import type {
   PeerRequest,
   ScanRange,
 } from "../ports.ts";
+import type { ChunkReader } from "./chunk-reader.ts";
 import type { ChunkStore } from "./chunk-store.ts";
 import type { Completion } from "./completion.ts";
 import type { Board } from "./layout/board.ts";
@@ -42,6 +43,7 @@ export interface PeerServiceDeps {
   moved: (number: number) => MoveProgress;
   replica: Replica;
   chunks: ChunkStore;
+  reader: ChunkReader;
   memory: MemoryCache;
   catalog: Catalog;
   memories: Memories;
@@ -120,7 +122,7 @@ export function createPeerService(deps: PeerServiceDeps): PeerHandler {
         return { type: "chunk-put", stored };
       }
       case "chunk-get":
-        return { type: "chunk-get", bytes: memory.chunk(request.id) ?? await chunks.get(request.id) };
+        return { type: "chunk-get", bytes: await deps.reader.give(request, from.trace) };
       case "chunks-held":
         return { type: "chunks-held", held: await Promise.all(request.ids.map((id) => chunks.keeps(id))) };
       case "chunks-wanted":

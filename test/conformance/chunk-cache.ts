@@ -39,6 +39,15 @@ export function chunkCacheConformance(
     assert.deepEqual(new Uint8Array((await cache.get(id))!), bytes);
   });
 
+  check("has room for as much as it takes without giving something up", 3 * 8192, async ({ cache }) => {
+    assert.deepEqual([cache.hasRoomFor(20_000), cache.hasRoomFor(30_000)], [true, false]);
+    for (const fill of [1, 2, 3]) {
+      assert.equal(cache.hasRoomFor(5_000), true, `${cache.usedBytes} bytes used`);
+      await cache.put(String(fill).repeat(64), new Uint8Array(5_000).fill(fill));
+    }
+    assert.equal(cache.hasRoomFor(5_000), false);
+  });
+
   check("drops the least recently used first", 3 * 8192, async ({ cache }) => {
     const [a, b, c, d] = [1, 2, 3, 4].map((fill) => ({
       id: String(fill).repeat(64),
