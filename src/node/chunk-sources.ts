@@ -15,6 +15,8 @@ import type { Ring } from "./ring.ts";
 import { defer } from "./waiting.ts";
 
 const GET_TIMEOUT_MS = 10_000;
+/** Of who is known not to answer: it may be back. */
+const LOST_TIMEOUT_MS = 1_000;
 /** Nodes whose round trips differ by no more than that are as near as each other. */
 const ALIKE_FACTOR = 1.5;
 const ALIKE_MS = 1;
@@ -60,7 +62,7 @@ export class ChunkSources {
 
   /** `keeper`: who fetches for this region, if that is another. Rejects with `no-quorum` when nobody has it, or can be reached. */
   fetch(wanted: ChunkWanted, keeper: string | undefined): Promise<FetchedChunk> {
-    const { clock, region } = this.#deps;
+    const { clock, region, membership } = this.#deps;
     const queue = this.#queue(wanted, keeper);
     const outcome = defer<FetchedChunk>();
     const losers = new AbortController();
@@ -90,6 +92,8 @@ export class ChunkSources {
         if (failed === queue.length) giveUp();
         else if (failed === asked) ask();
       });
+      // Nobody waits for who is known not to answer.
+      if (membership.isLost(from)) ask();
     };
     const help = (): void => {
       if (asked < queue.length) this.#helped.add();
@@ -132,7 +136,7 @@ export class ChunkSources {
     this.#asked.set(from, (this.#asked.get(from) ?? 0) + 1);
     const forRegion = isKeeper ? { name, sizeBytes, keep } : undefined;
     const { bytes } = await gate.call(from, { type: "chunk-get", id, forRegion }, {
-      timeoutMs: GET_TIMEOUT_MS,
+      timeoutMs: membership.isLost(from) ? LOST_TIMEOUT_MS : GET_TIMEOUT_MS,
       trace: wanted.trace,
       signal,
     }).finally(() => this.#answered(from));

@@ -21,6 +21,7 @@ import { MemoryCache } from "./memory-cache.ts";
 import type { NodePorts } from "./node.ts";
 import { Notices } from "./notices.ts";
 import { Objects } from "./objects.ts";
+import { Outlook } from "./outlook.ts";
 import { PeerGate } from "./peer-gate.ts";
 import { createPeerService } from "./peer-service.ts";
 import { Purges } from "./purges.ts";
@@ -104,7 +105,8 @@ export function createParts(deps: PartsDeps) {
     ...voting,
     onMissed: (node, name) => repair.hints.missed(node, name),
   });
-  const strongReads = new StrongReads({ ...voting, registers, held: (name) => memory.value(name) });
+  const outlook = new Outlook({ ...deps, membership, gate });
+  const strongReads = new StrongReads({ ...voting, registers, outlook, held: (name) => memory.value(name) });
   const region = new Region({ ...deps, membership });
   const sources = new ChunkSources({ ...deps, region, gate, membership });
   const reader = new ChunkReader({ ...deps, region, sources, memory, chunks, cache: chunkCache });
@@ -127,6 +129,7 @@ export function createParts(deps: PartsDeps) {
     content,
     memory,
     writer,
+    mustHope: (name) => outlook.mustHope(ring.quorum(name)),
     uploadMaxMs: deps.repairTimings.garbageGraceMs,
     onCommitted: (name, version) => notices.committed(name, version),
   });
