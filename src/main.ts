@@ -196,6 +196,7 @@ async function serve(config: Config): Promise<void> {
     writeLine: (line) => log.line(line),
     maxObjectBytes: config.maxObjectBytes,
     maxConcurrentRequests: config.maxConcurrentRequests,
+    routing: config.routing,
     isDraining: () => draining,
   });
   publicFetch = publicApp.fetch;

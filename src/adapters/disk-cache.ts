@@ -64,6 +64,10 @@ class DiskCache implements ChunkCache {
     return this.#index.calculatedSize;
   }
 
+  has(id: ChunkId): boolean {
+    return this.#index.peek(id) !== undefined;
+  }
+
   hasRoomFor(sizeBytes: number): boolean {
     return this.usedBytes + cacheCharge(sizeBytes) <= this.#maxBytes;
   }

@@ -11,6 +11,7 @@ import { ListHandler } from "./list-handler.ts";
 import { InternalHandler } from "./internal-handler.ts";
 import { problem, publicError } from "./problem.ts";
 import { headerNames, headerReader, type PublicRequest, RequestBody } from "./request.ts";
+import { SendingOn, type SendingOnSettings } from "./sending-on.ts";
 import { parseTarget, routeOf, type Target } from "./target.ts";
 import { continueTrace } from "./traceparent.ts";
 import { WriteHandler } from "./write-handler.ts";
@@ -24,6 +25,8 @@ export interface PublicAppDeps {
   readonly writeLine: (line: string) => void;
   readonly maxObjectBytes: number;
   readonly maxConcurrentRequests: number;
+  /** Default: every answer is given here. */
+  readonly routing?: SendingOnSettings | undefined;
   /** True from the moment the node was told to stop. */
   readonly isDraining: () => boolean;
 }
@@ -67,7 +70,8 @@ class PublicHandler {
     const wallMs = () => clock.wallMs();
     this.#deps = deps;
     this.#access = new AccessLog({ metrics: node.metrics, write: writeLine, wallMs });
-    this.#get = new GetHandler({ objects: node.objects, random, wallMs });
+    const sendingOn = new SendingOn(node, deps.routing ?? { mode: "here", minBytes: Infinity });
+    this.#get = new GetHandler({ objects: node.objects, random, wallMs, sendingOn });
     this.#write = new WriteHandler({ objects: node.objects, maxObjectBytes, wallMs });
     this.#list = new ListHandler(node.listings);
     this.#internal = new InternalHandler(node, deps.log);
@@ -78,17 +82,18 @@ class PublicHandler {
     const begunMs = this.#deps.clock.monotonicMs();
     const { incoming } = env;
     const header = headerReader(env, raw);
+    const path = incoming?.url ?? raw.url.slice(raw.url.indexOf("/", raw.url.indexOf("://") + 3));
     const number = this.#nextNumber();
     const given = header("x-request-id");
     const request: PublicRequest = {
       method: incoming?.method ?? raw.method,
+      target: path,
       header,
       headerNames: () => headerNames(env, raw),
       id: given !== undefined && REQUEST_ID.test(given) ? given : `${this.#idPrefix}${number}`,
       trace: continueTrace(header("traceparent"), number, `${this.#idPrefix}${number}`),
       body: new RequestBody(env, raw),
     };
-    const path = incoming?.url ?? raw.url.slice(raw.url.indexOf("/", raw.url.indexOf("://") + 3));
     let target: Target | undefined;
     this.#access.active++;
     const finish = (answer: Answer): Response => this.#finish(env, request, path, target, begunMs, answer);

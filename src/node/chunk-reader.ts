@@ -95,6 +95,11 @@ export class ChunkReader {
     return bytes;
   }
 
+  /** Whether a cache of this node holds it, as far as is known without looking at the disk. No question for it. */
+  isCached(id: ChunkId): boolean {
+    return this.#deps.memory.hasChunk(id) || this.#deps.cache.has(id);
+  }
+
   /** Rejects with `no-quorum` when nobody who should have it can be reached or has it. */
   async fetch(wanted: ChunkWanted): Promise<FetchedChunk> {
     const inMemory = this.peek(wanted.id);

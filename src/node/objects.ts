@@ -145,6 +145,11 @@ export class Objects {
     return this.#deps.content.open(name, object.manifest, first, last, trace);
   }
 
+  /** Whether its bytes are in this node's caches. */
+  isHere(object: ObjectVersion): boolean {
+    return this.#deps.content.isCached(object.manifest);
+  }
+
   /** The whole of a small object that is in memory. */
   peekContent(object: ObjectVersion): Uint8Array | undefined {
     return this.#deps.content.peek(object.manifest);

@@ -31,7 +31,9 @@ export function chunkCacheConformance(
     const { id, bytes } = sizedChunk(1 << 20);
     assert.equal(cache.usedBytes, 0);
     assert.equal(await cache.get(id), undefined);
+    assert.equal(cache.has(id), false);
     await cache.put(id, bytes);
+    assert.equal(cache.has(id), true);
     const { usedBytes } = cache;
     assert.ok(usedBytes >= 1 << 20, `${usedBytes} bytes used`);
     await Promise.all([cache.put(id, bytes), cache.put(id, bytes)]);
