@@ -3,6 +3,7 @@ import { z } from "zod";
 import { ACCESS_VARIABLES, type AccessSettings, accessSettings } from "./config-keys.ts";
 import { type DiscoverySettings, flyMachine, parseDiscovery, parseDnsServer } from "./config-discovery.ts";
 import { LIMIT_VARIABLES, type LimitSettings, limitSettings } from "./config-limits.ts";
+import { ROUTING_VARIABLES, type RoutingSettings, routingSettings } from "./config-routing.ts";
 import { bytes, duration, httpUrl, wholeNumber } from "./config-values.ts";
 import { AtollError } from "./errors.ts";
 
@@ -53,6 +54,8 @@ export interface Config {
   readonly joinAfterMs: number | undefined;
   /** Of chunks that this node fetches because it lacks them. */
   readonly fetchBytesPerSecond: number;
+  /** Where readers of large objects are sent. */
+  readonly routing: RoutingSettings;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -217,6 +220,7 @@ const VARIABLES = {
     default: "64MiB",
     meaning: "bytes a second this node fetches at most of what it should have and lacks",
   },
+  ...ROUTING_VARIABLES,
 } as const;
 
 type Values = { [K in keyof typeof VARIABLES]: z.infer<(typeof VARIABLES)[K]["schema"]> | undefined };
@@ -284,6 +288,7 @@ export function parseConfig(env: Environment, memoryBytes: number): Config {
     tombstoneAgeMs: v.ATOLL_TOMBSTONE_AGE!,
     joinAfterMs: v.ATOLL_JOIN_AFTER,
     fetchBytesPerSecond: v.ATOLL_FETCH_RATE!,
+    routing: routingSettings(v),
   });
 }
 

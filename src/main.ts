@@ -210,6 +210,7 @@ async function serve(config: Config): Promise<void> {
     maxObjectBytes: config.maxObjectBytes,
     limits: config.limits,
     shedder,
+    routing: config.routing,
     isDraining: () => draining,
     access: accessOf(config, node, clock, random),
   });

@@ -150,6 +150,10 @@ export interface ChunkCache {
   put(id: ChunkId, bytes: Uint8Array): Promise<void>;
   /** Verified bytes; a copy that fails is dropped. */
   get(id: ChunkId): Promise<Uint8Array | undefined>;
+  /** As far as is known without looking at the disk. */
+  has(id: ChunkId): boolean;
+  /** Whether a copy of so many bytes would take nobody's place. */
+  hasRoomFor(sizeBytes: number): boolean;
   readonly usedBytes: number;
 }
 

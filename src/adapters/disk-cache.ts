@@ -64,6 +64,14 @@ class DiskCache implements ChunkCache {
     return this.#index.calculatedSize;
   }
 
+  has(id: ChunkId): boolean {
+    return this.#index.peek(id) !== undefined;
+  }
+
+  hasRoomFor(sizeBytes: number): boolean {
+    return this.usedBytes + cacheCharge(sizeBytes) <= this.#maxBytes;
+  }
+
   /** Rebuilds the index from the files, oldest first. */
   async load(): Promise<void> {
     const files: { id: ChunkId; chargeBytes: number; writtenMs: number }[] = [];

@@ -50,6 +50,7 @@ export interface LinkCall extends Omit<Sending, "answer"> {
 }
 
 type PutRequest = Extract<PeerRequest, { type: "chunk-put" }>;
+type GetRequest = Extract<PeerRequest, { type: "chunk-get" }>;
 
 interface Outgoing extends LinkOptions {
   readonly method: "GET" | "PUT" | "POST";
@@ -57,6 +58,7 @@ interface Outgoing extends LinkOptions {
   /** In that version. */
   readonly body?: ((version: number) => Buffer) | undefined;
   readonly owed?: OwedTo | undefined;
+  readonly forRegion?: GetRequest["forRegion"];
   readonly answerBytesMax: number;
 }
 
@@ -114,7 +116,7 @@ export class PeerLink {
 
   call(request: PeerRequest, options: LinkOptions): LinkCall {
     if (request.type === "chunk-put") return this.#putChunk(request, options);
-    if (request.type === "chunk-get") return this.#getChunk(request.id, options);
+    if (request.type === "chunk-get") return this.#getChunk(request, options);
     const message = { request, trace: options.trace, layout: options.layout };
     if (!ALONE.has(request.type)) return this.#batcher.add(message, options.expect);
     const call = encodeCall(message, this.#version);
@@ -179,11 +181,12 @@ export class PeerLink {
     };
   }
 
-  #getChunk(id: string, options: LinkOptions): LinkCall {
+  #getChunk({ id, forRegion }: GetRequest, options: LinkOptions): LinkCall {
     const { answer, ...sending } = this.#send(this.#reads, {
       ...options,
       method: "GET",
       path: CHUNK_PATH + id,
+      forRegion,
       answerBytesMax: CHUNK_BYTES,
     });
     return { ...sending, reply: answer.then(({ body: bytes }) => ({ type: "chunk-get", bytes })) };
@@ -224,7 +227,7 @@ export class PeerLink {
 
   #sendIn(version: number, lane: Lane, { method, path, body: bodyIn, ...options }: Outgoing): Sent {
     const { self, protocols, clock, onRoundTrip } = this.#deps;
-    const { expect, trace, owed, answerBytesMax } = options;
+    const { expect, answerBytesMax, ...said } = options;
     const { signer } = lane;
     const body = bodyIn?.(version);
     let ringId: string | undefined;
@@ -235,7 +238,7 @@ export class PeerLink {
       const me = self();
       ringId = me.ringId;
       startedMs = clock.monotonicMs();
-      const request = requestHeaders(me, { method, path, expect, trace, owed, version, protocols });
+      const request = requestHeaders(me, { ...said, method, path, expect, version, protocols });
       if (signer) {
         const isChunk = path !== CALL_PATH;
         const digest = isChunk || !body ? NO_DIGEST : bodyDigest(body);

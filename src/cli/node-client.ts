@@ -92,6 +92,8 @@ export class NodeClient {
         method: asking.method,
         path: this.#basePath + asking.path,
         headers: {
+          // One address is all that is known here: no redirect is followed.
+          "Atoll-Route": "here",
           ...asking.headers,
           ...(this.#authorization !== undefined && { Authorization: this.#authorization }),
         },

@@ -85,7 +85,17 @@ export type PeerRequest =
     /** The replica in whose place the receiver is to hold it, and of which name. */
     readonly owed?: { readonly node: string; readonly name: Name } | undefined;
   }
-  | { readonly type: "chunk-get"; readonly id: ChunkId }
+  /**
+   * `forRegion`: a node of the receiver's region asks, and what the receiver lacks it fetches, of no third node of that region;
+   * `keep`: it is worth its place in memory.
+   */
+  | {
+    readonly type: "chunk-get";
+    readonly id: ChunkId;
+    readonly forRegion?:
+      | { readonly name: Name; readonly sizeBytes: number; readonly keep: boolean }
+      | undefined;
+  }
   /** Which of these are stored at the receiver? */
   | { readonly type: "chunks-held"; readonly ids: readonly ChunkId[] }
   /** Which of these does the receiver lack and look for? */

@@ -13,6 +13,7 @@ import { planMultipart } from "./multipart-ranges.ts";
 import { objectHeaders } from "./object-headers.ts";
 import { problem } from "./problem.ts";
 import type { PublicRequest } from "./request.ts";
+import type { SendingOn } from "./sending-on.ts";
 
 /** This cache's name in `Cache-Status`. */
 const CACHE = "atoll";
@@ -20,6 +21,7 @@ const CACHE = "atoll";
 export interface GetHandlerDeps {
   objects: Objects;
   random: Random;
+  sendingOn: SendingOn;
   wallMs: () => number;
 }
 
@@ -62,7 +64,8 @@ export class GetHandler {
     const { object, known } = located;
     const headers = objectHeaders(object, this.#deps.objects.policyOf(object));
     const conditional = this.#conditional(request, object, known, headers);
-    if (conditional) return conditional;
+    const sentOn = conditional ?? this.#deps.sendingOn.answer(request, name, object);
+    if (sentOn) return sentOn;
     if (request.method === "HEAD") {
       return {
         status: 200,
@@ -242,8 +245,13 @@ function cacheHeaders(known: Knowledge, content: OpenContent | undefined): Recor
   ];
   const headers: Record<string, string> = timing.length > 0 ? { "Server-Timing": timing.join(", ") } : {};
   if (known.kind === "fresh") headers["Age"] = String(Math.floor(known.ageMs / 1000));
-  headers["Cache-Status"] = tier === "peer"
-    ? cacheStatus(CACHE, { kind: "fetched", detail: `chunk from ${from}`, stored, collapsed })
+  headers["Cache-Status"] = tier === "peer" || tier === "region"
+    ? cacheStatus(CACHE, {
+      kind: "fetched",
+      detail: `chunk from ${from}${tier === "region" ? ", for this region" : ""}`,
+      stored,
+      collapsed,
+    })
     : known.kind === "fresh"
     ? cacheStatus(CACHE, { kind: "hit", ttlSeconds: known.ttlSeconds, tier })
     : cacheStatus(CACHE, { kind: "asked", forced: known.forced, tier });

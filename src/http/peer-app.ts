@@ -20,7 +20,15 @@ import {
 import { IncomingChunks } from "./peer-chunks.ts";
 import { type PeerEnv, readBody } from "./peer-connection.ts";
 import { type Asker, PeerDoor } from "./peer-door.ts";
-import { CALL_PATH, CHUNK_PATH, FROM_HEADER, NONE, type PeerSelf, readOwed } from "./peer-headers.ts";
+import {
+  CALL_PATH,
+  CHUNK_PATH,
+  FROM_HEADER,
+  NONE,
+  type PeerSelf,
+  readForRegion,
+  readOwed,
+} from "./peer-headers.ts";
 import { PROTOCOLS, type Protocols } from "./peer-protocol.ts";
 import { RefusalLog } from "./peer-refusals.ts";
 
@@ -95,7 +103,9 @@ export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
 
   app.get(`${CHUNK_PATH}:id`, async (c) => {
     const { id, asker } = admitChunk(c);
-    const reply = await handle(asker, { type: "chunk-get", id }, traceOf(asker));
+    const forRegion = readForRegion(asker.request);
+    const request = { type: "chunk-get", id, ...(forRegion && { forRegion }) } as const;
+    const reply = await handle(asker, request, traceOf(asker));
     if (reply.type === "error") return door.fault(endsOf(c), reply);
     const bytes = reply.type === "chunk-get" ? reply.bytes : undefined;
     // No digest here either: the path says what the bytes must hash to, and who asked will look.

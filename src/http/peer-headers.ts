@@ -1,7 +1,9 @@
 /** What every request between nodes says of its sender, and every answer of whoever answers. Shared by both ends. */
 import { Buffer } from "node:buffer";
+import { CHUNK_BYTES } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import { AtollError } from "../errors.ts";
+import type { PeerRequest } from "../ports.ts";
 import type { SignedRequest } from "./peer-auth.ts";
 import {
   commonProtocol,
@@ -35,6 +37,11 @@ export const RING_HEADER = "atoll-ring";
 export const LAYOUT_HEADER = "atoll-layout";
 /** With a chunk: the node in whose place it is to be held, and the object's name in base64url. */
 const OWED_HEADER = "atoll-owed";
+/**
+ * With a question for a chunk, in the same header, which is signed as it is: bytes, `keep` or `pass`, and the object's name.
+ * Who does not know of it looks for the chunk at home, as always; to version 1 it is not said.
+ */
+const FOR_REGION = /^([1-9]\d{0,6}) (keep|pass) ([\w-]{1,8192})$/;
 
 /** Visible ASCII, as a header and a signed line can hold it. */
 const WORD = /^[\x21-\x7e]{1,256}$/;
@@ -48,6 +55,9 @@ export interface OwedTo {
   readonly name: Name;
 }
 
+/** What a node of the same region has to know to fetch a chunk. */
+type ForRegion = NonNullable<Extract<PeerRequest, { type: "chunk-get" }>["forRegion"]>;
+
 export function requestHeaders(
   self: PeerSelf,
   options: {
@@ -56,6 +66,7 @@ export function requestHeaders(
     readonly expect?: string | undefined;
     readonly trace?: string | undefined;
     readonly owed?: OwedTo | undefined;
+    readonly forRegion?: ForRegion | undefined;
     readonly version?: number;
     readonly protocols?: Protocols;
   },
@@ -75,7 +86,12 @@ export function requestHeaders(
   };
   if (to !== NONE) headers[TO_HEADER] = to;
   if (trace !== NONE) headers["traceparent"] = trace;
-  const owed = options.owed ? owedText(options.owed) : NONE;
+  const { forRegion } = options;
+  const owed = options.owed
+    ? owedText(options.owed)
+    : forRegion && version > 1
+    ? forRegionText(forRegion)
+    : NONE;
   if (owed !== NONE) headers[OWED_HEADER] = owed;
   const { method, path } = options;
   const signed = { method, path, protocol, understands, from: self.nodeId, to, ring, layout, trace, owed };
@@ -102,6 +118,21 @@ export function readOwed({ owed }: SignedRequest): OwedTo | undefined {
   const name = Buffer.from(encoded, "base64url").toString();
   if (owedText({ node, name }) !== owed) throw missing(OWED_HEADER);
   return { node, name };
+}
+
+function forRegionText({ name, sizeBytes, keep }: ForRegion): string {
+  return `${sizeBytes} ${keep ? "keep" : "pass"} ${Buffer.from(name).toString("base64url")}`;
+}
+
+/** Throws `peer-garbage` for what `forRegionText` does not make. */
+export function readForRegion({ owed }: SignedRequest): ForRegion | undefined {
+  if (owed === NONE) return undefined;
+  const [, size, keep, encoded = ""] = FOR_REGION.exec(owed) ?? [];
+  const sizeBytes = Number(size);
+  const name = Buffer.from(encoded, "base64url").toString();
+  const forRegion = { name, sizeBytes, keep: keep === "keep" };
+  if (!(sizeBytes <= CHUNK_BYTES) || forRegionText(forRegion) !== owed) throw missing(OWED_HEADER);
+  return forRegion;
 }
 
 /** A request's headers; `version` and `theirs` as read from `protocol` and `understands`. */

@@ -19,6 +19,7 @@ import { problem, publicError } from "./problem.ts";
 import { NOSNIFF, Protection } from "./protection.ts";
 import { redactedTarget } from "./redaction.ts";
 import { headerNames, headerReader, type PublicRequest, RequestBody } from "./request.ts";
+import { SendingOn, type SendingOnSettings } from "./sending-on.ts";
 import { parseTarget, routeOf, type Target } from "./target.ts";
 import { continueTrace } from "./traceparent.ts";
 import { forPresigned, veiled } from "./visitor-answers.ts";
@@ -35,6 +36,8 @@ export interface PublicAppDeps {
   readonly limits: AdmissionLimits;
   /** Undefined: requests are never turned away for lateness. */
   readonly shedder?: LoadShedder | undefined;
+  /** Default: every answer is given here. */
+  readonly routing?: SendingOnSettings | undefined;
   /** True from the moment the node was told to stop. */
   readonly isDraining: () => boolean;
   /** Undefined: whoever reaches the app may do everything. */
@@ -89,7 +92,8 @@ class PublicHandler {
     this.#access = new AccessLog({ metrics: node.metrics, write: writeLine, wallMs });
     this.#audit = new Audit({ log: deps.log, clock, metrics: node.metrics });
     this.#admission = new Admission({ limits, shedder, clock, metrics: node.metrics });
-    this.#get = new GetHandler({ objects: node.objects, random, wallMs });
+    const sendingOn = new SendingOn(node, deps.routing ?? { mode: "here", minBytes: Infinity });
+    this.#get = new GetHandler({ objects: node.objects, random, wallMs, sendingOn });
     const buckets = new Buckets(node.documents.ofKind("buckets", bucketSettingsForm));
     this.#door = deps.access && new PublicDoor(deps.access, { buckets, audit: this.#audit, wallMs });
     this.#protection = new Protection(buckets);
@@ -104,17 +108,18 @@ class PublicHandler {
     const begunMs = this.#deps.clock.monotonicMs();
     const { incoming } = env;
     const header = headerReader(env, raw);
+    const path = incoming?.url ?? raw.url.slice(raw.url.indexOf("/", raw.url.indexOf("://") + 3));
     const number = this.#nextNumber();
     const given = header("x-request-id");
     const request: PublicRequest = {
       method: incoming?.method ?? raw.method,
+      target: path,
       header,
       headerNames: () => headerNames(env, raw),
       id: given !== undefined && REQUEST_ID.test(given) ? given : `${this.#idPrefix}${number}`,
       trace: continueTrace(header("traceparent"), number, `${this.#idPrefix}${number}`),
       body: new RequestBody(env, raw),
     };
-    const path = incoming?.url ?? raw.url.slice(raw.url.indexOf("/", raw.url.indexOf("://") + 3));
     let target: Target | undefined;
     this.#access.active++;
     let admitted: Admitted | undefined;

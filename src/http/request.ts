@@ -5,6 +5,8 @@ import type { Trace } from "./traceparent.ts";
 
 export interface PublicRequest {
   readonly method: string;
+  /** As it was sent, with its query. */
+  readonly target: string;
   /** By lower-case name. */
   readonly header: (name: string) => string | undefined;
   readonly headerNames: () => Iterable<string>;

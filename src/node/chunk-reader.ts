@@ -1,34 +1,31 @@
 /**
- * One chunk from wherever it is nearest: memory, own disk, disk cache, then the replicas by measured round trip, hedged.
- * Many readers of one chunk share one fetch: content cannot change, so joining is always safe.
+ * One chunk from wherever it is nearest: memory, own disk, disk cache, then other nodes (chunk-sources.ts). Many readers of
+ * one chunk share one fetch: content cannot change, so joining is always safe.
  */
 import type { ChunkId } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import { AtollError, messageOf } from "../errors.ts";
-import type { ChunkCache, Clock, Hashing, Log } from "../ports.ts";
+import type { ChunkCache, Log, PeerRequest } from "../ports.ts";
+import type { ChunkSources } from "./chunk-sources.ts";
 import type { ChunkStore } from "./chunk-store.ts";
-import { byDistance } from "./fanout.ts";
-import { Hedging } from "./hedging.ts";
-import type { Membership } from "./membership.ts";
 import type { MemoryCache } from "./memory-cache.ts";
 import type { Counter, Metrics } from "./metrics.ts";
-import type { PeerGate } from "./peer-gate.ts";
+import type { Region } from "./region.ts";
 import type { Ring } from "./ring.ts";
-import { defer } from "./waiting.ts";
 
-const GET_TIMEOUT_MS = 10_000;
-/** Nodes whose round trips differ by no more than that are as near as each other. */
-const ALIKE_FACTOR = 1.5;
-const ALIKE_MS = 1;
-/** A chunk that no replica has may still be with one that stood in for it. */
-const STAND_INS_ASKED = 2;
+/** Chunks on their way into the disk cache, which are in memory until they are there; what is beyond is not kept. */
+const WRITES_MAX = 32;
+/** Chunks being fetched for other nodes of the region: who asks beyond that has to ask the replicas itself. */
+const DUTIES_MAX = 128;
 
-export type Tier = "memory" | "disk" | "disk-cache" | "peer";
+const TIERS = ["memory", "disk", "disk-cache", "region", "peer"] as const;
+/** `region`: the node that fetches for this region gave it; `peer`: any other one. */
+export type Tier = (typeof TIERS)[number];
 
 export interface FetchedChunk {
   readonly bytes: Uint8Array;
   readonly tier: Tier;
-  /** The node it came from, for tier `peer`. */
+  /** The node it came from, for tiers `region` and `peer`. */
   readonly from?: string | undefined;
   /** Another reader was waiting for it already. */
   readonly collapsed?: boolean | undefined;
@@ -43,17 +40,19 @@ export interface ChunkWanted {
   /** Whether it is worth its place in memory. */
   readonly keep: boolean;
   readonly trace?: string | undefined;
+  /** Another node of this region asks: it is fetched here, and not through a third one. */
+  readonly isDuty?: boolean | undefined;
 }
+
+type ChunkGet = Extract<PeerRequest, { type: "chunk-get" }>;
 
 export interface ChunkReaderDeps {
   ring: Ring;
+  region: Region;
+  sources: ChunkSources;
   memory: MemoryCache;
   chunks: ChunkStore;
   cache: ChunkCache;
-  gate: PeerGate;
-  membership: Membership;
-  hashing: Hashing;
-  clock: Clock;
   log: Log;
   metrics: Metrics;
 }
@@ -62,30 +61,30 @@ export class ChunkReader {
   readonly #deps: ChunkReaderDeps;
   /** By chunk and object: another object with the same chunk may have it elsewhere. */
   readonly #flights = new Map<string, Promise<FetchedChunk>>();
-  readonly #hedging = new Hedging();
-  /** Chunks that are under way, by who was asked. */
-  readonly #asked = new Map<string, number>();
-  readonly #hits: Record<Tier, Counter>;
+  /** Those among them that ask no keeper. A keeper's own may wait for nobody who may be waiting for the keeper. */
+  readonly #direct = new Map<string, Promise<FetchedChunk>>();
+  #writes = 0;
+  #duties = 0;
+  readonly #hits: Readonly<Record<Tier, Counter>>;
+  readonly #given: Readonly<Record<Tier, Counter>>;
   readonly #repaired: Counter;
-  readonly #helped: Counter;
 
   constructor(deps: ChunkReaderDeps) {
     this.#deps = deps;
-    const hits = (tier: Tier) =>
-      deps.metrics.counter("atoll_chunk_reads_total", "Chunks by where they came from", { tier });
-    this.#hits = {
-      memory: hits("memory"),
-      disk: hits("disk"),
-      "disk-cache": hits("disk-cache"),
-      peer: hits("peer"),
-    };
-    this.#repaired = deps.metrics.counter(
+    const { metrics } = deps;
+    this.#hits = byTier((tier) =>
+      metrics.counter("atoll_chunk_reads_total", "Chunks by where they came from", { tier })
+    );
+    this.#given = byTier((tier) =>
+      metrics.counter(
+        "atoll_chunk_region_reads_total",
+        "Chunks given to other nodes of this region, by where they came from",
+        { tier },
+      )
+    );
+    this.#repaired = metrics.counter(
       "atoll_chunks_repaired_total",
       "Chunks fetched again for this replica",
-    );
-    this.#helped = deps.metrics.counter(
-      "atoll_chunk_hedges_total",
-      "Chunks asked of one more node because another was late",
     );
   }
 
@@ -96,47 +95,93 @@ export class ChunkReader {
     return bytes;
   }
 
+  /** Whether a cache of this node holds it, as far as is known without looking at the disk. No question for it. */
+  isCached(id: ChunkId): boolean {
+    return this.#deps.memory.hasChunk(id) || this.#deps.cache.has(id);
+  }
+
   /** Rejects with `no-quorum` when nobody who should have it can be reached or has it. */
   async fetch(wanted: ChunkWanted): Promise<FetchedChunk> {
     const inMemory = this.peek(wanted.id);
     if (inMemory) return { bytes: inMemory, tier: "memory" };
-    this.#deps.memory.missedChunk(wanted.id);
-    const key = wanted.id + wanted.name;
-    let flight = this.#flights.get(key);
-    const isJoining = flight !== undefined;
-    if (!flight) {
-      flight = this.#fetch(wanted).finally(() => this.#flights.delete(key));
-      this.#flights.set(key, flight);
-    }
-    const chunk = await flight;
+    const chunk = await this.#joinOrBegin(wanted);
     this.#hits[chunk.tier].add();
-    return isJoining ? { ...chunk, collapsed: true } : chunk;
+    return chunk;
   }
 
-  async #fetch(wanted: ChunkWanted): Promise<FetchedChunk> {
-    const { memory, chunks, cache, ring } = this.#deps;
-    const { name, id, sizeBytes } = wanted;
+  /** What another node asks for; for one of this region it is fetched if it is not here. Undefined: it is not here. */
+  async give({ id, forRegion }: ChunkGet, trace?: string): Promise<Uint8Array | undefined> {
+    const { memory, chunks } = this.#deps;
+    const inMemory = memory.chunk(id);
+    if (!forRegion) return inMemory ?? await chunks.get(id);
+    if (inMemory) {
+      this.#given.memory.add();
+      return inMemory;
+    }
+    if (this.#duties >= DUTIES_MAX) {
+      throw new AtollError("overloaded", `${DUTIES_MAX} chunks are being fetched for this region already`);
+    }
+    this.#duties++;
+    try {
+      const { bytes, tier } = await this.#joinOrBegin({ ...forRegion, id, trace, isDuty: true });
+      this.#given[tier].add();
+      return bytes;
+    } finally {
+      this.#duties--;
+    }
+  }
+
+  async #joinOrBegin(wanted: ChunkWanted): Promise<FetchedChunk> {
+    const { ring, region, memory } = this.#deps;
+    const { name, id, sizeBytes, isDuty = false } = wanted;
+    memory.missedChunk(id);
+    const isReplica = ring.isReplica(name);
+    const keeper = isDuty ? ring.self : isReplica ? undefined : region.keeperOf(name, id);
+    const isDirect = keeper === undefined || keeper === ring.self;
+    const key = `${id} ${sizeBytes} ${name}`;
+    const joined = this.#direct.get(key) ?? (isDirect ? undefined : this.#flights.get(key));
+    if (joined) return { ...await joined, collapsed: true };
+    const flights = isDirect ? this.#direct : this.#flights;
+    const flight = this.#fetch(wanted, isReplica, keeper).finally(() => flights.delete(key));
+    flights.set(key, flight);
+    return await flight;
+  }
+
+  async #fetch(wanted: ChunkWanted, isReplica: boolean, keeper: string | undefined): Promise<FetchedChunk> {
+    const { memory, chunks, cache, sources, ring } = this.#deps;
+    const { id, sizeBytes } = wanted;
     let found: FetchedChunk;
     const own = await chunks.get(id, sizeBytes);
+    const cached = own || isReplica ? undefined : await cache.get(id);
     if (own) found = { bytes: own, tier: "disk" };
+    else if (cached) found = { bytes: cached, tier: "disk-cache" };
     else {
-      const replica = ring.isReplica(name);
-      const cached = replica ? undefined : await cache.get(id);
-      if (cached) found = { bytes: cached, tier: "disk-cache" };
-      else {
-        found = await this.#fromPeers(wanted);
-        // A replica that lacks it keeps it for good; anybody else may, but not what is asked for once only.
-        const isWorthIt = !replica && memory.isAskedAgain(id);
-        if (isWorthIt) void cache.put(id, found.bytes);
-        const isStored = replica ? await this.#repair(id, found.bytes) : isWorthIt;
-        found = { ...found, stored: isStored || wanted.keep };
-      }
+      found = await sources.fetch(wanted, keeper === ring.self ? undefined : keeper);
+      // A replica that lacks it keeps it for good; anybody else may.
+      const isStored = isReplica
+        ? await this.#repair(id, found.bytes)
+        : found.tier === "peer" && this.#cache(id, found.bytes, keeper === ring.self);
+      found = { ...found, stored: isStored || wanted.keep };
     }
     if (found.bytes.length !== sizeBytes) {
       throw new AtollError("internal", `chunk ${id}: wanted ${sizeBytes} bytes, got ${found.bytes.length}`);
     }
     if (wanted.keep) memory.keepChunk(id, found.bytes);
     return found;
+  }
+
+  /**
+   * What is asked for once is not worth a write to the disk. What is fetched for a region is: the next reader is likely to
+   * come to another of its nodes, and a question there is the first one, too. But not in the place of something else, or one
+   * reader of everything would wash out what many read.
+   */
+  #cache(id: ChunkId, bytes: Uint8Array, isForRegion: boolean): boolean {
+    const { memory, cache } = this.#deps;
+    const isWorthIt = memory.isAskedAgain(id) || (isForRegion && cache.hasRoomFor(bytes.length));
+    if (!isWorthIt || this.#writes >= WRITES_MAX) return false;
+    this.#writes++;
+    void cache.put(id, bytes).finally(() => this.#writes--);
+    return true;
   }
 
   async #repair(id: ChunkId, bytes: Uint8Array): Promise<boolean> {
@@ -153,108 +198,8 @@ export class ChunkReader {
       return false;
     }
   }
+}
 
-  #fromPeers(wanted: ChunkWanted): Promise<FetchedChunk> {
-    const { ring, membership, clock } = this.#deps;
-    // After the replicas those who may hold it in a replica's place.
-    const standIns = ring.successors(wanted.name).filter((id) => membership.isAlive(id));
-    const { order } = byDistance(ring.replicas(wanted.name), ring.self, membership);
-    const others = this.#leastBusyFirst(order.filter((id) => id !== ring.self));
-    const queue = [...others, ...standIns.filter((id) => id !== ring.self).slice(0, STAND_INS_ASKED)];
-    const outcome = defer<FetchedChunk>();
-    const losers = new AbortController();
-    let asked = 0;
-    let failed = 0;
-    let unhedge: () => void = () => {};
-    let reason: unknown = "there is no other replica";
-    const ask = (): void => {
-      const from = queue[asked];
-      if (from === undefined) return;
-      asked++;
-      unhedge();
-      const [lateMs, patienceMs] = this.#waits(from);
-      unhedge = clock.after(lateMs, () => {
-        if (asked < queue.length && this.#hedging.mayHelp()) help();
-        else unhedge = clock.after(patienceMs - lateMs, help);
-      });
-      this.#get(from, wanted, losers.signal).then(
-        (bytes) => outcome.resolve({ bytes, tier: "peer", from }),
-        (error) => {
-          reason = error;
-          failed++;
-          if (failed === queue.length) giveUp();
-          else if (failed === asked) ask();
-        },
-      );
-    };
-    const help = (): void => {
-      if (asked < queue.length) this.#helped.add();
-      ask();
-    };
-    const giveUp = (): void =>
-      outcome.reject(
-        new AtollError(
-          "no-quorum",
-          `wanted chunk ${wanted.id} from one of ${queue.length} other nodes: ${messageOf(reason)}`,
-          {
-            cause: reason,
-          },
-        ),
-      );
-    if (queue.length === 0) giveUp();
-    this.#hedging.asking();
-    ask();
-    return outcome.promise.finally(() => {
-      unhedge();
-      losers.abort();
-    });
-  }
-
-  async #get(from: string, wanted: ChunkWanted, signal: AbortSignal): Promise<Uint8Array> {
-    const { gate, hashing, clock, metrics } = this.#deps;
-    const begunMs = clock.monotonicMs();
-    this.#asked.set(from, (this.#asked.get(from) ?? 0) + 1);
-    const { bytes } = await gate.call(from, { type: "chunk-get", id: wanted.id }, {
-      timeoutMs: GET_TIMEOUT_MS,
-      trace: wanted.trace,
-      signal,
-    }).finally(() => this.#answered(from));
-    if (!bytes) throw new AtollError("not-found", `node ${from} does not have chunk ${wanted.id}`);
-    this.#hedging.answered(from, clock.monotonicMs() - begunMs);
-    if (hashing.sha256(bytes) !== wanted.id) {
-      metrics.counter("atoll_chunks_received_corrupt_total", "Chunks from peers that failed their check")
-        .add();
-      throw new AtollError("peer-garbage", `node ${from} sent other bytes for chunk ${wanted.id}`);
-    }
-    return bytes;
-  }
-
-  #answered(id: string): void {
-    const left = this.#asked.get(id)! - 1;
-    if (left > 0) this.#asked.set(id, left);
-    else this.#asked.delete(id);
-  }
-
-  /** Of those about as near as the first, who has the least to do: a large object comes from several at once. */
-  #leastBusyFirst(nearestFirst: readonly string[]): string[] {
-    const { membership } = this.#deps;
-    const [nearest] = nearestFirst;
-    if (nearest === undefined) return [];
-    const nearMs = ALIKE_FACTOR * membership.rttMs(nearest) + ALIKE_MS;
-    const alike = nearestFirst.filter((id) => id === nearest || this.#isNear(id, nearMs));
-    const busy = (id: string): number => this.#asked.get(id) ?? 0;
-    const first = alike.reduce((least, id) => (busy(id) < busy(least) ? id : least));
-    return [first, ...nearestFirst.filter((id) => id !== first)];
-  }
-
-  #isNear(id: string, nearMs: number): boolean {
-    const { membership } = this.#deps;
-    return membership.isAlive(id) && membership.rttMs(id) <= nearMs;
-  }
-
-  /** After how long it is late, and after how long nobody waits for it alone. */
-  #waits(id: string): [lateMs: number, patienceMs: number] {
-    const rttMs = this.#deps.membership.rttMs(id);
-    return [this.#hedging.lateMs(id, rttMs), this.#hedging.patienceMs(id, rttMs)];
-  }
+function byTier(counter: (tier: Tier) => Counter): Record<Tier, Counter> {
+  return Object.fromEntries(TIERS.map((tier) => [tier, counter(tier)])) as Record<Tier, Counter>;
 }

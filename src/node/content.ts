@@ -18,6 +18,8 @@ const AHEAD_MIN = 1;
 const AHEAD_MAX = 16;
 /** Chunks beyond the first ahead, of all readers together: who comes later than that goes on with one. */
 const AHEAD_ALL_MAX = 32;
+/** Of an index chunk's chunks, about. */
+const SAMPLES = 8;
 
 export type ContentSource = Omit<FetchedChunk, "bytes">;
 
@@ -52,6 +54,15 @@ export class Content {
       return this.#reader.peek(manifest.chunks[0]!);
     }
     return manifest.size === 0 ? EMPTY : undefined;
+  }
+
+  /** Whether this node's caches hold it, as far as can be said at once: of an object with index chunks some of each are looked at. */
+  isCached(manifest: Manifest): boolean {
+    if (manifest.layout === "list") return manifest.chunks.every((id) => this.#reader.isCached(id));
+    return manifest.chunks.every((id) => {
+      const index = this.#memory.chunk(id);
+      return index !== undefined && sampleOf(index).every((sample) => this.#reader.isCached(sample));
+    });
   }
 
   /** Bytes `first` to `last`, both included. Resolves once the first chunk is here, so that a fault is still an answer. */
@@ -114,7 +125,9 @@ export class Content {
           const { chunk: fetching, isHere } = ahead[0]!;
           chunk = await fetching;
           // What lies here already comes fast enough.
-          if (!isHere && chunk.tier === "peer") wanted = Math.min(AHEAD_MAX, 2 * wanted);
+          if (!isHere && (chunk.tier === "peer" || chunk.tier === "region")) {
+            wanted = Math.min(AHEAD_MAX, 2 * wanted);
+          }
           ahead.shift();
           this.#aheadOfAll--;
         }
@@ -159,6 +172,15 @@ export class Content {
     const perIndex = chunksPerIndex(this.#sizes);
     return Math.min(perIndex, chunkCount(manifest.size, this.#sizes) - at * perIndex) * DIGEST_BYTES;
   }
+}
+
+/** Some of the chunks that an index chunk names, the first one and others as far from each other. */
+function sampleOf(index: Uint8Array): ChunkId[] {
+  const count = index.length / DIGEST_BYTES;
+  const step = Math.max(1, Math.floor(count / SAMPLES));
+  const ids: ChunkId[] = [];
+  for (let i = 0; i < count; i += step) ids.push(hexOf(index, i * DIGEST_BYTES));
+  return ids;
 }
 
 const EMPTY = new Uint8Array(0);

@@ -131,6 +131,12 @@ export class Membership {
     return view !== undefined && view.doubt === undefined;
   }
 
+  /** Known not to answer: this node has asked in vain. Of who was never heard from that is not known. */
+  isLost(id: string): boolean {
+    const doubt = this.#views.get(id)?.doubt;
+    return doubt === "silent" || doubt === "refused" || doubt === "hanging" || doubt === "gone";
+  }
+
   /** Undefined for who was never heard of. */
   state(id: string): MemberState | undefined {
     const member = this.#list.get(id);

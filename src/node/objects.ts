@@ -75,6 +75,8 @@ export interface ObjectsDeps {
   hashing: Hashing;
   clock: Clock;
   uploadMaxMs: number;
+  /** Rejects with `no-quorum` where a majority for the name is known to be out of reach. */
+  mustHope: (name: Name) => Promise<void>;
   chunkSizes?: ChunkSizes | undefined;
   /** A change of a name was committed by this node. */
   onCommitted: (name: Name, version: number) => void;
@@ -143,6 +145,11 @@ export class Objects {
     return this.#deps.content.open(name, object.manifest, first, last, trace);
   }
 
+  /** Whether its bytes are in this node's caches. */
+  isHere(object: ObjectVersion): boolean {
+    return this.#deps.content.isCached(object.manifest);
+  }
+
   /** The whole of a small object that is in memory. */
   peekContent(object: ObjectVersion): Uint8Array | undefined {
     return this.#deps.content.peek(object.manifest);
@@ -151,6 +158,7 @@ export class Objects {
   /** Besides what `Uploads.receive` and `Registers.change` reject with, nothing. */
   async put(upload: Upload, conditions: WriteConditions): Promise<PutOutcome> {
     const { registers, memory } = this.#deps;
+    await this.#deps.mustHope(upload.name);
     const { manifest, chunk } = await this.#uploads.receive(upload);
     /** By the version it would make: which of several attempts took effect is known only afterwards. */
     const creates = new Map<number, boolean>();
@@ -188,6 +196,7 @@ export class Objects {
 
   async delete(name: Name, conditions: WriteConditions, trace?: string): Promise<DeleteOutcome> {
     const { registers, memory } = this.#deps;
+    await this.#deps.mustHope(name);
     let conflict: string | undefined;
     const outcome = await registers.change({
       name,

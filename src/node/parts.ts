@@ -3,6 +3,7 @@ import type { ChunkSizes } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import type { NodeCard } from "../ports.ts";
 import { ChunkReader } from "./chunk-reader.ts";
+import { ChunkSources } from "./chunk-sources.ts";
 import { ChunkStore } from "./chunk-store.ts";
 import { ChunkWriter } from "./chunk-writer.ts";
 import { Completion } from "./completion.ts";
@@ -22,9 +23,11 @@ import { MemoryCache } from "./memory-cache.ts";
 import type { NodePorts } from "./node.ts";
 import { Notices } from "./notices.ts";
 import { Objects } from "./objects.ts";
+import { Outlook } from "./outlook.ts";
 import { PeerGate } from "./peer-gate.ts";
 import { createPeerService } from "./peer-service.ts";
 import { Purges } from "./purges.ts";
+import { Region } from "./region.ts";
 import { Registers } from "./registers.ts";
 import { Handoffs } from "./repair/handoffs.ts";
 import { Memories } from "./repair/memories.ts";
@@ -110,8 +113,11 @@ export function createParts(deps: PartsDeps) {
     ...voting,
     onMissed: (node, name) => repair.hints.missed(node, name),
   });
-  const strongReads = new StrongReads({ ...voting, registers, held: (name) => memory.value(name) });
-  const reader = new ChunkReader({ ...deps, memory, chunks, cache: chunkCache, gate, membership });
+  const outlook = new Outlook({ ...deps, membership, gate });
+  const strongReads = new StrongReads({ ...voting, registers, outlook, held: (name) => memory.value(name) });
+  const region = new Region({ ...deps, membership });
+  const sources = new ChunkSources({ ...deps, region, gate, membership });
+  const reader = new ChunkReader({ ...deps, region, sources, memory, chunks, cache: chunkCache });
   const content = new Content({ ...deps, reader, memory });
   const courtesy = new Courtesy(deps.clock);
   const completion = new Completion({
@@ -133,6 +139,7 @@ export function createParts(deps: PartsDeps) {
     content,
     memory,
     writer,
+    mustHope: (name) => outlook.mustHope(ring.quorum(name)),
     uploadMaxMs: deps.repairTimings.garbageGraceMs,
     onCommitted: (name, version) => {
       documents.outdated(name);
@@ -193,6 +200,7 @@ export function createParts(deps: PartsDeps) {
     moved,
     replica,
     chunks,
+    reader,
     memory,
     memories,
     handoffs,

@@ -10,6 +10,7 @@ import type {
   PeerRequest,
   ScanRange,
 } from "../ports.ts";
+import type { ChunkReader } from "./chunk-reader.ts";
 import type { ChunkStore } from "./chunk-store.ts";
 import type { Completion } from "./completion.ts";
 import type { Board } from "./layout/board.ts";
@@ -43,6 +44,7 @@ export interface PeerServiceDeps {
   moved: (number: number) => MoveProgress;
   replica: Replica;
   chunks: ChunkStore;
+  reader: ChunkReader;
   memory: MemoryCache;
   catalog: Catalog;
   memories: Memories;
@@ -56,8 +58,7 @@ export interface PeerServiceDeps {
 }
 
 export function createPeerService(deps: PeerServiceDeps): PeerHandler {
-  const { ring, membership, decree, layouts, replica, chunks, memory, catalog, memories, handoffs, digests } =
-    deps;
+  const { ring, membership, decree, layouts, replica, chunks, catalog, memories, handoffs, digests } = deps;
 
   return async (from, request): Promise<PeerReply> => {
     const isVote = VOTES.has(request.type);
@@ -129,7 +130,7 @@ export function createPeerService(deps: PeerServiceDeps): PeerHandler {
         return { type: "chunk-put", stored };
       }
       case "chunk-get":
-        return { type: "chunk-get", bytes: memory.chunk(request.id) ?? await chunks.get(request.id) };
+        return { type: "chunk-get", bytes: await deps.reader.give(request, from.trace) };
       case "chunks-held":
         return { type: "chunks-held", held: await Promise.all(request.ids.map((id) => chunks.keeps(id))) };
       case "chunks-wanted":

@@ -15,6 +15,7 @@ import type { Membership } from "./membership.ts";
 import type { Memories } from "./repair/memories.ts";
 import type { Metrics } from "./metrics.ts";
 import type { PeerGate } from "./peer-gate.ts";
+import type { Outlook } from "./outlook.ts";
 import type { Registers } from "./registers.ts";
 import type { Replica } from "./replica.ts";
 import type { Quorum, Ring } from "./ring.ts";
@@ -43,6 +44,7 @@ export interface StrongReadsDeps {
   gate: PeerGate;
   membership: Membership;
   registers: Registers;
+  outlook: Outlook;
   clock: Clock;
   metrics: Metrics;
   memories: Memories;
@@ -114,6 +116,7 @@ export class StrongReads {
     const { replicas, sets } = quorum;
     const { order, aliveCount } = byDistance(replicas, ring.self, membership);
     if (order.length === 0) throw new AtollError("no-quorum", "this node does not belong to a ring yet");
+    if (aliveCount < order.length) await this.#deps.outlook.mustHope(quorum);
     const read = new RegisterRead(sets);
     const outcome = defer<{ kind: "current"; report: ReadReport } | { kind: "mixed"; above: Ballot }>();
     /** Who answered with what, and, once it is known, what they should have. */

@@ -131,6 +131,22 @@ for (const mine of VERSIONS) {
   }
 }
 
+test("createPeers asks a node of its region to fetch a chunk, and one of version 1 only whether it has it", async () => {
+  const question = {
+    type: "chunk-get",
+    id: ID,
+    forRegion: { name: "bucket\0käse", sizeBytes: 1 << 20, keep: true },
+  } as const;
+  for (const theirs of [1, 2]) {
+    await using server = await openServer({ version: theirs });
+    await using peers = openPeers(2);
+    await peers.call(server.url, { type: "layout" }, OPTIONS);
+    assert.ok((await peers.call(server.url, question, OPTIONS)).bytes);
+    assert.deepEqual(server.handled.at(-1), theirs === 1 ? { type: "chunk-get", id: ID } : question);
+    assert.deepEqual(server.refusals, []);
+  }
+});
+
 test("createPeers puts a question after states as the peer knows it, and goes on where it ends", async () => {
   const ask = async (mine: number, theirs: number) => {
     await using server = await openServer({ version: theirs });

@@ -31,12 +31,23 @@ export function chunkCacheConformance(
     const { id, bytes } = sizedChunk(1 << 20);
     assert.equal(cache.usedBytes, 0);
     assert.equal(await cache.get(id), undefined);
+    assert.equal(cache.has(id), false);
     await cache.put(id, bytes);
+    assert.equal(cache.has(id), true);
     const { usedBytes } = cache;
     assert.ok(usedBytes >= 1 << 20, `${usedBytes} bytes used`);
     await Promise.all([cache.put(id, bytes), cache.put(id, bytes)]);
     assert.equal(cache.usedBytes, usedBytes);
     assert.deepEqual(new Uint8Array((await cache.get(id))!), bytes);
+  });
+
+  check("has room for as much as it takes without giving something up", 3 * 8192, async ({ cache }) => {
+    assert.deepEqual([cache.hasRoomFor(20_000), cache.hasRoomFor(30_000)], [true, false]);
+    for (const fill of [1, 2, 3]) {
+      assert.equal(cache.hasRoomFor(5_000), true, `${cache.usedBytes} bytes used`);
+      await cache.put(String(fill).repeat(64), new Uint8Array(5_000).fill(fill));
+    }
+    assert.equal(cache.hasRoomFor(5_000), false);
   });
 
   check("drops the least recently used first", 3 * 8192, async ({ cache }) => {

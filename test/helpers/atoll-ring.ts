@@ -12,6 +12,8 @@ export interface RingOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Default a, b, c … */
   readonly regions?: readonly string[];
+  /** On top of `env`. */
+  readonly envOf?: (index: number) => Readonly<Record<string, string>>;
   readonly entry?: string;
   /** Asked at each start of a node; undefined: `entry`. */
   readonly entryOf?: (index: number) => string | undefined;
@@ -59,6 +61,7 @@ export async function startRing(options: RingOptions): Promise<AtollRing> {
         ATOLL_BOOTSTRAP_EXPECT: String(ports.length),
         ...(publicPorts && { PORT: String(publicPorts[index]) }),
         ...options.env,
+        ...options.envOf?.(index),
       },
     });
   };

@@ -68,6 +68,8 @@ export function createMemoryChunkCache(maxBytes: number): ChunkCache & { flip(id
     get usedBytes() {
       return usedBytes;
     },
+    has: (id) => copies.has(id),
+    hasRoomFor: (sizeBytes) => usedBytes + charge(sizeBytes) <= maxBytes,
     async put(id, bytes) {
       const known = copies.get(id);
       if (known) {

@@ -24,6 +24,8 @@ export const RING_ID = "ring-of-the-test";
 export interface RingOptions {
   /** Members of the layout, each in a zone of its own. */
   readonly ids: readonly string[];
+  /** Default: each in a region of its own, too. */
+  readonly regionOf?: (id: string) => string;
   readonly replicas?: number;
   readonly seed?: number;
   /** Of a message, one way. */
@@ -79,7 +81,7 @@ export class MemoryRing {
     this.layout = foundingLayout(
       RING_ID,
       options.replicas ?? 3,
-      options.ids.map((id) => ({ id, region: `region-${id}`, zone: `zone-${id}`, weight: 1 })),
+      options.ids.map((id) => ({ id, region: this.#regionOf(id), zone: `zone-${id}`, weight: 1 })),
     );
   }
 
@@ -113,6 +115,10 @@ export class MemoryRing {
     return site;
   }
 
+  #regionOf(id: string): string {
+    return this.#options.regionOf?.(id) ?? `region-${id}`;
+  }
+
   #newDisk(): FakeDisk {
     const { diskMs, diskCacheBytes } = this.#options;
     return new FakeDisk(() => diskMs?.(this.random) ?? 0, diskCacheBytes);
@@ -143,7 +149,7 @@ export class MemoryRing {
     const ports = this.portsOf(id, () => this.#nodes.get(id)?.layout()?.ringId);
     const node = await createNode({
       id,
-      region: `region-${id}`,
+      region: this.#regionOf(id),
       zone: `zone-${id}`,
       peerUrl: site.url,
       publicUrl: `http://${id}.public`,
@@ -223,7 +229,7 @@ export class MemoryRing {
   card(id: string): NodeCard {
     return {
       id,
-      region: `region-${id}`,
+      region: this.#regionOf(id),
       zone: `zone-${id}`,
       peerUrl: urlOf(id),
       publicUrl: `http://${id}.public`,

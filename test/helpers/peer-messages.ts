@@ -171,7 +171,9 @@ export const exchanges: Readonly<Record<PeerRequest["type"], fc.Arbitrary<MadeUp
   "chunk-put": exchange("chunk-put", [{ id: digest, bytes }, { owed: object({ node: word, name }) }], [
     { stored: digest },
   ]),
-  "chunk-get": exchange("chunk-get", [{ id: digest }], [{}, { bytes }]),
+  "chunk-get": exchange("chunk-get", [{ id: digest }, {
+    forRegion: object({ name, sizeBytes: fc.integer({ min: 1, max: CHUNK_BYTES }), keep: fc.boolean() }),
+  }], [{}, { bytes }]),
   scan: exchange("scan", [{ range }], [{
     entries: fc.array(scanEntry, { maxLength: 5 }),
     done: fc.boolean(),

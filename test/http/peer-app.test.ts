@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { createClock } from "../../src/adapters/clock.ts";
@@ -128,6 +129,28 @@ test("createPeerApp hands a chunk's bytes to the handler, and serves them raw or
   const got = await ask({ method: "GET", path: `/v1/chunks/${stored}` });
   assert.deepEqual([got.status, await got.bytes()], [200, bytes]);
   assert.equal((await ask({ method: "GET", path: `/v1/chunks/${stored}` })).status, 404);
+});
+
+test("createPeerApp refuses to fetch for the region what no node would ask for", async () => {
+  const { ask, requests } = openApp();
+  const name = Buffer.from("bucket\0key").toString("base64url");
+  const texts = [
+    "node-a",
+    "1 keep",
+    `1048577 keep ${name}`,
+    `0 keep ${name}`,
+    `1 kept ${name}`,
+    `1 keep ${name}=`,
+  ];
+  for (const text of texts) {
+    const reply = await ask({
+      method: "GET",
+      path: `/v1/chunks/${ID}`,
+      headers: { "atoll-owed": text },
+    });
+    assert.equal(reply.status, 400, text);
+  }
+  assert.deepEqual(requests, []);
 });
 
 const refusals: readonly (readonly [string, Asking, number, string])[] = [
