@@ -44,6 +44,8 @@ const only = new RegExp(values.only);
 
 const [KILLED, PAUSED, WIPED] = [2, 1, 2] as const;
 const MEND_MS = 900_000;
+/** As long as a phase of repair is looked at, at least. */
+const REPAIR_MS = 15_000;
 
 const directory = mkdtempSync(join(tmpdir(), "atoll-outage-"));
 process.on("exit", () => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
@@ -83,6 +85,17 @@ if (values.json !== undefined) {
 async function outage(): Promise<void> {
   const healthy = load.begin("healthy");
   await delay((seconds * 1000) / 3);
+  // What a process costs that starts: the runtime compiles what it runs, on the cores that the others share with it.
+  away.add(KILLED);
+  load.begin("its process starts, next to nothing missed");
+  await ring.nodes[KILLED]!.kill("SIGKILL");
+  await ring.restart(KILLED);
+  away.delete(KILLED);
+  const started = load.begin("back, next to nothing to repair");
+  await delay(REPAIR_MS);
+  load.begin("healthy again");
+  await until("nothing is owed", MEND_MS, async () => await isWhole(ring) === 0);
+  await delay((seconds * 1000) / 6);
   away.add(KILLED);
   load.begin("one of three killed");
   load.changes();
@@ -106,8 +119,9 @@ async function outage(): Promise<void> {
   tell("return to converged (its own disk was looked at), s", secondsSince(returnedMs));
   tell("objects changed while it was down", missed.length);
   tell("changes delivered", await sumOf("atoll_repair_registers_total"));
-  if (secondsSince(returnedMs) < 15) await delay(15_000 - (performance.now() - returnedMs));
+  await delay(Math.max(0, REPAIR_MS - (performance.now() - back.startedMs)));
   compare("while repairing", healthy, back);
+  compare("after a start without repair", healthy, started);
 }
 
 async function pause(): Promise<void> {
