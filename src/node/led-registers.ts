@@ -2,7 +2,6 @@
  * Registers whose last change this node made: the next one it makes needs no promises, see `stepAfter` in core/ballot.ts,
  * and is done after one round trip instead of two. Kept in memory only: a node that was started anew has led nothing.
  */
-import { LRUCache } from "lru-cache";
 import { type Ballot, sameBallot, stepAfter } from "../core/ballot.ts";
 import type { Name } from "../core/names.ts";
 import { majorityOf } from "../core/quorum.ts";
@@ -29,7 +28,8 @@ export interface Lead {
 
 export class LedRegisters {
   readonly #deps: LedRegistersDeps;
-  readonly #led = new LRUCache<Name, { readonly ballot: Ballot; readonly layout: number }>({ max: LED_MAX });
+  /** Those that were changed last are the last. */
+  readonly #led = new Map<Name, { readonly ballot: Ballot; readonly layout: number }>();
 
   constructor(deps: LedRegistersDeps) {
     this.#deps = deps;
@@ -37,9 +37,10 @@ export class LedRegisters {
 
   /** A majority by that layout accepted what this node proposed in that ballot. Of tombstones see `Replica.forget`. */
   committed(name: Name, ballot: Ballot, value: RegisterValue, layout: number): void {
-    if (value.content.kind === "object" && this.#deps.ring.isReplica(name)) {
-      this.#led.set(name, { ballot, layout });
-    } else this.#led.delete(name);
+    this.#led.delete(name);
+    if (value.content.kind !== "object" || !this.#deps.ring.isReplica(name)) return;
+    this.#led.set(name, { ballot, layout });
+    if (this.#led.size > LED_MAX) this.#led.delete(this.#led.keys().next().value!);
   }
 
   /**
