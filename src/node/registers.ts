@@ -377,6 +377,9 @@ export class Registers {
         timeoutMs: CALL_TIMEOUT_MS,
         trace,
         layout: number,
+      }).catch((error: unknown) => {
+        if (chunk && isAtollError(error, "peer-refused")) this.#led.isOlder(id);
+        throw error;
       });
     if (chunk && reply.kind === "accepted" && stored !== chunk.id) throw notStored(id, stored, chunk.id);
     return { reply, testimony };

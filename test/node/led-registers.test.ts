@@ -150,3 +150,22 @@ test("whoever says it stored another chunk with its vote has not voted", async (
   });
   assert.ok(sent.includes("a prepare"), "a full round made up for it");
 });
+
+test("where a replica takes no chunk with a vote, changes begin with promises for a while", async () => {
+  const { ring, parts } = await openParts({ ids: IDS });
+  const a = parts["a"]!;
+  ring.network.rule(({ to, request }) =>
+    to === "c" && request.type === "accept" && request.chunk
+      ? { reply: { type: "error", code: "peer-refused", message: "it is older" } }
+      : undefined
+  );
+  await change(ring, a, write("first"));
+  await change(ring, a, write("second"));
+  const sent = watch(ring);
+  await change(ring, a, write("third"));
+  assert.ok(sent.includes("a prepare"), sent.join());
+  await ring.clock.advance(60_000);
+  sent.length = 0;
+  await change(ring, a, write("fourth"));
+  assert.ok(!sent.includes("a prepare"), sent.join());
+});
