@@ -2,9 +2,10 @@
 import { z } from "zod";
 import { type DiscoverySettings, flyMachine, parseDiscovery, parseDnsServer } from "./config-discovery.ts";
 import { bytes, duration, httpUrl, wholeNumber } from "./config-values.ts";
+import { ORIGIN_VARIABLES, type OriginConfig, originConfig } from "./config-origin.ts";
 import { AtollError } from "./errors.ts";
 
-export interface Config {
+export interface Config extends OriginConfig {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
@@ -217,6 +218,7 @@ const VARIABLES = {
     default: "64MiB",
     meaning: "bytes a second this node fetches at most of what it should have and lacks",
   },
+  ...ORIGIN_VARIABLES,
 } as const;
 
 type Values = { [K in keyof typeof VARIABLES]: z.infer<(typeof VARIABLES)[K]["schema"]> | undefined };
@@ -283,6 +285,7 @@ export function parseConfig(env: Environment, memoryBytes: number): Config {
     tombstoneAgeMs: v.ATOLL_TOMBSTONE_AGE!,
     joinAfterMs: v.ATOLL_JOIN_AFTER,
     fetchBytesPerSecond: v.ATOLL_FETCH_RATE!,
+    ...originConfig(v),
   });
 }
 

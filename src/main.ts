@@ -15,6 +15,7 @@ import { createEtcdLayoutBoard } from "./adapters/etcd-layout-board.ts";
 import { createHashing } from "./adapters/hashing.ts";
 import { openHttpListener } from "./adapters/http-listener.ts";
 import { createJsonLog, type JsonLog } from "./adapters/json-log.ts";
+import { createOrigin } from "./adapters/undici-origin.ts";
 import { openPeerListener } from "./adapters/peer-listener.ts";
 import { createPeerLookup } from "./adapters/peer-lookup.ts";
 import { createRandom } from "./adapters/random.ts";
@@ -156,6 +157,7 @@ async function serve(config: Config): Promise<void> {
       prefix: config.etcdPrefix,
     })
     : undefined;
+  const origin = createOrigin({ allowed: config.originAllowPrivate });
   node = await createNode({
     id: nodeId,
     region: config.region,
@@ -165,6 +167,7 @@ async function serve(config: Config): Promise<void> {
     bootstrapExpect: config.bootstrapExpect,
     replicas: config.replicas,
     memoryCacheBytes: config.memoryCacheBytes,
+    maxObjectBytes: config.maxObjectBytes,
     joinAfterMs: config.joinAfterMs,
     repair: {
       compareIntervalMs: config.compareIntervalMs,
@@ -182,6 +185,7 @@ async function serve(config: Config): Promise<void> {
     peers,
     discovery,
     layoutBoard,
+    origin,
     hashing: createHashing(),
     clock,
     random,
@@ -223,7 +227,7 @@ async function serve(config: Config): Promise<void> {
     node.stop();
     await Promise.all([discovery?.stop(), layoutBoard?.stop()]);
     await peerListener.close({ graceMs: LAST_GRACE_MS });
-    await peers.close();
+    await Promise.all([peers.close(), origin.close()]);
     await catalog.close();
     directory.close();
     log.info("stopped");

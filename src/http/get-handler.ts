@@ -3,7 +3,9 @@ import { type RequestDirectives } from "../core/freshness.ts";
 import type { Name } from "../core/names.ts";
 import { checkRead, ifRangeApplies, parseEntityTags } from "../core/precondition.ts";
 import { type ByteRange, parseRange } from "../core/range.ts";
+import type { BucketSettings } from "../core/bucket-settings.ts";
 import type { Random } from "../ports.ts";
+import type { Buckets } from "../node/bucket-settings.ts";
 import type { OpenContent } from "../node/content.ts";
 import type { Knowledge, Located, Objects, ObjectVersion } from "../node/objects.ts";
 import type { Answer } from "./answer.ts";
@@ -11,6 +13,7 @@ import { cacheStatus } from "./cache-status.ts";
 import { parseHttpDate } from "./http-date.ts";
 import { planMultipart } from "./multipart-ranges.ts";
 import { objectHeaders } from "./object-headers.ts";
+import type { ObjectTarget, OriginHandler } from "./origin-handler.ts";
 import { problem } from "./problem.ts";
 import type { PublicRequest } from "./request.ts";
 
@@ -19,6 +22,8 @@ const CACHE = "atoll";
 
 export interface GetHandlerDeps {
   objects: Objects;
+  buckets: Buckets;
+  origins: OriginHandler;
   random: Random;
   wallMs: () => number;
 }
@@ -31,14 +36,36 @@ export class GetHandler {
   }
 
   /** At once where memory holds all that is needed. */
-  handle(request: PublicRequest, name: Name, directives: RequestDirectives): Answer | Promise<Answer> {
-    const { objects } = this.#deps;
-    const located = objects.peek(name, directives);
-    return located
-      ? this.#answer(request, name, located)
-      : objects.locate(name, directives, request.trace.header).then((found) =>
-        this.#answer(request, name, found)
-      );
+  handle(
+    request: PublicRequest,
+    target: ObjectTarget,
+    directives: RequestDirectives,
+  ): Answer | Promise<Answer> {
+    const { objects, buckets, origins } = this.#deps;
+    const located = objects.peek(target.name, directives);
+    if (located?.kind === "found") return this.#answer(request, target.name, located);
+    const settings = buckets.of(target.bucket);
+    if (settings instanceof Promise) settings.catch(() => {}); // needed only where nothing is stored
+    else {
+      const copy = origins.peek(request, target, settings, directives);
+      if (copy) return copy;
+    }
+    return this.#ask(request, target, directives, located, settings);
+  }
+
+  async #ask(
+    request: PublicRequest,
+    target: ObjectTarget,
+    directives: RequestDirectives,
+    known: Located | undefined,
+    settings: BucketSettings | Promise<BucketSettings>,
+  ): Promise<Answer> {
+    const { objects, origins } = this.#deps;
+    const located = known ?? await objects.locate(target.name, directives, request.trace.header);
+    const elsewhere = located.kind === "absent"
+      ? await origins.answer(request, target, await settings, directives)
+      : undefined;
+    return elsewhere ?? await this.#answer(request, target.name, located);
   }
 
   #answer(request: PublicRequest, name: Name, located: Located): Answer | Promise<Answer> {

@@ -11,6 +11,7 @@ import { bucketSettingsForm } from "./bucket-settings-form.ts";
 import { GetHandler } from "./get-handler.ts";
 import { ListHandler } from "./list-handler.ts";
 import { InternalHandler } from "./internal-handler.ts";
+import { OriginHandler } from "./origin-handler.ts";
 import { problem, publicError } from "./problem.ts";
 import { headerNames, headerReader, type PublicRequest, RequestBody } from "./request.ts";
 import { parseTarget, routeOf, type Target } from "./target.ts";
@@ -69,9 +70,16 @@ class PublicHandler {
     const wallMs = () => clock.wallMs();
     this.#deps = deps;
     this.#access = new AccessLog({ metrics: node.metrics, write: writeLine, wallMs });
-    this.#get = new GetHandler({ objects: node.objects, random, wallMs });
     const buckets = new Buckets(node.documents.ofKind("buckets", bucketSettingsForm));
-    this.#write = new WriteHandler({ objects: node.objects, buckets, maxObjectBytes, wallMs });
+    const origins = new OriginHandler({ objects: node.objects, origins: node.origins, wallMs });
+    this.#get = new GetHandler({ objects: node.objects, buckets, origins, random, wallMs });
+    this.#write = new WriteHandler({
+      objects: node.objects,
+      buckets,
+      origins: node.origins,
+      maxObjectBytes,
+      wallMs,
+    });
     this.#list = new ListHandler(node.listings);
     this.#internal = new InternalHandler(node, buckets, deps.log);
     this.#idPrefix = random.hex(8);
@@ -147,12 +155,12 @@ class PublicHandler {
         if (reads) {
           return this.#get.handle(
             request,
-            target.name,
+            target,
             parseRequestDirectives(request.header("cache-control")),
           );
         }
         if (method === "PUT") return this.#write.put(request, target);
-        if (method === "DELETE") return this.#write.delete(request, target.name);
+        if (method === "DELETE") return this.#write.delete(request, target);
         break;
       case "bucket":
         if (reads) return this.#list.objects(request, target.bucket, target.query);
