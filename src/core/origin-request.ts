@@ -6,6 +6,7 @@ import type { Fields } from "./origin-answer.ts";
 const FORWARDED = ["accept", "accept-encoding", "accept-language"];
 /** Of a client that went elsewhere: not to be given to whoever an origin redirects to. */
 const SAME_ORIGIN_ONLY = new Set(["authorization", "cookie"]);
+/** What paths may bear as it is. A plus is not among it: some take that for a space. */
 const PLAIN = /%(?:24|26|2C|3A|3B|3D|40)/g;
 
 /** Undefined for a key that no URL can name: one with dots for segments would lead out of the origin's own path. */

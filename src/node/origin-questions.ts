@@ -20,6 +20,8 @@ const REDIRECTS_MAX = 3;
 /** Redirects that say that tomorrow they may lead elsewhere: what they led to is fresh only as long as they say they are. */
 const FOR_NOW = new Set([302, 303, 307]);
 
+const FORBIDDEN = new Set(["no-store", "private", "authorization", "vary"]);
+
 export interface Question {
   readonly method: "GET" | "HEAD";
   readonly url: string;
@@ -74,7 +76,8 @@ export class Questions {
       const target = settings.redirects === "pass"
         ? undefined
         : redirectTarget(url, answer.status, told.headers["location"]);
-      unstorable ??= told.unstorable;
+      // A redirect need not be worth keeping itself, but it may forbid to keep what it leads to.
+      if (target === undefined || FORBIDDEN.has(told.unstorable ?? "")) unstorable ??= told.unstorable;
       if (target === undefined) {
         const notes = freshMaxSeconds === undefined ? told.notes : { ...told.notes, freshMaxSeconds };
         return { ...told, notes, unstorable };
