@@ -40,7 +40,9 @@ export class InternalHandler {
       return request.method === "POST" ? this.#startScrub() : undefined;
     }
     if (path === "/_/purge") {
-      return request.method === "POST" ? handlePurge(request, this.#node.purges) : undefined;
+      return request.method === "POST"
+        ? handlePurge(request, { ...this.#node, buckets: this.#buckets })
+        : undefined;
     }
     if (path.startsWith(ROUTE)) return reads ? this.#route(path.slice(ROUTE.length - 1)) : undefined;
     if (allowOfBuckets(path) !== undefined) return handleBuckets(request, path, query, this.#buckets);

@@ -158,7 +158,7 @@ export class Copies {
   #slotName(bucket: string, key: string, vary: CopyNotes["vary"], request: Fields): Name {
     const said = Object.keys(vary).map((name) => request[name] ?? null);
     const digest = this.#deps.hashing.sha256(new TextEncoder().encode(JSON.stringify(said)));
-    return objectName(`_${bucket}/${Number.parseInt(digest.slice(0, 8), 16) % SLOTS}`, key);
+    return objectName(`${copiesOf(bucket)}/${Number.parseInt(digest.slice(0, 8), 16) % SLOTS}`, key);
   }
 }
 
@@ -173,8 +173,13 @@ export function policyOf(headers: Fields, notes: CopyNotes): StoredPolicy {
   return { ...policy, freshSeconds: Math.min(policy.freshSeconds, freshMaxSeconds) };
 }
 
+/** The bucket that holds a bucket's copies; those of keys whose answers vary lie in others besides. */
+export function copiesOf(bucket: string): string {
+  return `_${bucket}`;
+}
+
 function primaryName(bucket: string, key: string): Name {
-  return objectName(`_${bucket}`, key);
+  return objectName(copiesOf(bucket), key);
 }
 
 function sameNames(a: CopyNotes["vary"], b: CopyNotes["vary"]): boolean {

@@ -9,6 +9,7 @@ import { ageOf, type CopyNotes, fieldOf, type Fields, updatedBy } from "../core/
 import { forwardedFields, isLoop, originUrl, passedOn } from "../core/origin-request.ts";
 import { AtollError, isAtollError } from "../errors.ts";
 import type { Clock, Hashing, Origin, Random } from "../ports.ts";
+import type { Listings } from "./list-objects.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Objects } from "./objects.ts";
 import { Copies, type Copy, type Found, type Place, policyOf } from "./origin-copies.ts";
@@ -26,6 +27,7 @@ import {
   type Pulling,
   streamOf,
 } from "./origin-outcomes.ts";
+import { type CopyPurge, OriginPurges } from "./origin-purges.ts";
 import { Pull, type Store } from "./origin-pull.ts";
 import { Questions, type Told } from "./origin-questions.ts";
 import type { Ring } from "./ring.ts";
@@ -38,6 +40,7 @@ const SERVER_FAULTS = new Set([500, 502, 503, 504]);
 export interface OriginsDeps {
   origin: Origin;
   objects: Objects;
+  listings: Listings;
   ring: Ring;
   hashing: Hashing;
   random: Random;
@@ -51,12 +54,14 @@ export class Origins {
   readonly #copies: Copies;
   readonly #questions: Questions;
   readonly #flights: OriginFlights;
+  readonly #purges: OriginPurges;
   #pulls = 0;
 
   constructor(deps: OriginsDeps) {
     this.#deps = deps;
     this.#copies = new Copies(deps);
     this.#questions = new Questions(deps);
+    this.#purges = new OriginPurges({ ...deps, copies: this.#copies });
     this.#flights = new OriginFlights({
       clock: deps.clock,
       find: (want) => this.#find(want),
@@ -110,6 +115,11 @@ export class Origins {
   /** Clients changed what is there, or want it gone: nothing that was kept of it is used any more. */
   async drop(bucket: string, key: string, trace?: string): Promise<void> {
     await this.#copies.drop(bucket, key, trace);
+  }
+
+  /** As `OriginPurges.purge`. */
+  async purge(what: CopyPurge): Promise<number> {
+    return await this.#purges.purge(what);
   }
 
   /** Names this ring to whoever it asks. */

@@ -188,7 +188,7 @@ export function createParts(deps: PartsDeps) {
   const listings = new Listings({ ...deps, gate, membership, strongReads, caughtUp });
   const documents: RingDocuments = new RingDocuments({ ...deps, objects, listings });
   const origin = deps.origin ?? NO_ORIGIN;
-  const origins = new Origins({ ...deps, origin, objects });
+  const origins = new Origins({ ...deps, origin, objects, listings });
   const purges = new Purges({ ...deps, memory, membership, gate });
   const routes = new Routes({ ...deps, membership, memory });
   const handlePeer = createPeerService({

@@ -138,6 +138,41 @@ test("who comes while something stale comes waits for the next question, with al
   for (const { body } of await Promise.all(others)) assert.equal(body.toString(), "next");
 });
 
+test("a purge forgets copies by key, prefix and tag, or has them asked about", async () => {
+  for (const [key, tag] of [["p/1", "x"], ["p/2", "y"], ["q", "x"], ["r", "z"]] as const) {
+    const headers = [FRESH, ["ETag", '"a"'], ["Cache-Tag", tag]] as const;
+    replies.set(`/${key}`, { headers, body: `body of ${key}` });
+  }
+  const asked = () => ["p/1", "p/2", "q", "r"].map((key) => origin.seen(`/${key}`).length);
+  const readAll = async () => {
+    for (const key of ["p/1", "p/2", "q", "r"]) {
+      await until(`${key} is kept`, DEADLINE_MS, async () => {
+        const { headers, body } = await ask(`${node.publicUrl}/mirror/${key}`);
+        assert.equal(body.toString(), `body of ${key}`);
+        return /hit; ttl=3/.test(headers["cache-status"] ?? "");
+      });
+    }
+  };
+  await readAll();
+  assert.deepEqual(asked(), [1, 1, 1, 1]);
+  const cases = [
+    [{ keys: ["q", "none"] }, 1, [1, 1, 2, 1]],
+    [{ prefix: "p/" }, 2, [2, 2, 2, 1]],
+    [{ tags: ["x"] }, 2, [3, 2, 3, 1]],
+    [{ tags: ["z"], prefix: "p/2" }, 2, [3, 3, 3, 2]],
+    [{ prefix: "", soft: true }, undefined, [4, 4, 4, 3]],
+  ] as const;
+  for (const [what, copies, seen] of cases) {
+    const body = JSON.stringify({ bucket: "mirror", ...what });
+    const answer = await ask(`${node.publicUrl}/_/purge`, { method: "POST", body });
+    const said = JSON.parse(answer.body.toString()) as { copies: number };
+    if (copies !== undefined) assert.equal(said.copies, copies, body);
+    await readAll();
+    assert.deepEqual(asked(), seen, body);
+  }
+  assert.equal(origin.seen("/q").at(-1)?.headers["if-none-match"], '"a"', "a soft one only asks");
+});
+
 test("a ring of both runtimes asks once, forgets everywhere, and goes on from memory without a majority", async () => {
   await using ring = await startRing({
     runtimes: [HERE, THERE, HERE],
