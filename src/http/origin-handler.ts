@@ -35,7 +35,7 @@ interface Representation {
   readonly headers: Readonly<Record<string, string>>;
   readonly sizeBytes: number | undefined;
   /** Bytes `first` to `last`, both included; all of them without. */
-  readonly open: (range?: ByteRange) => Promise<AsyncIterable<Uint8Array>>;
+  readonly open: (range?: ByteRange) => NonNullable<Answer["body"]> | Promise<AsyncIterable<Uint8Array>>;
   /** Nobody wants its bytes. */
   readonly leave: () => void;
 }
@@ -107,8 +107,12 @@ export class OriginHandler {
       },
       sizeBytes: size,
       leave: () => {},
-      open: async ({ first, last } = { first: 0, last: Math.max(0, size - 1) }) =>
-        (await this.#deps.objects.open(name, object, first, last, trace)).bytes,
+      open: (range) => {
+        const { objects } = this.#deps;
+        const inMemory = range === undefined ? objects.peekContent(object) : undefined;
+        const { first, last } = range ?? { first: 0, last: Math.max(0, size - 1) };
+        return inMemory ?? objects.open(name, object, first, last, trace).then(({ bytes }) => bytes);
+      },
     };
   }
 
@@ -203,7 +207,7 @@ function ofStream(found: FromOrigin): Representation {
     },
     sizeBytes,
     leave: () => reader.leave(),
-    open: (range) => Promise.resolve(range ? slice(reader.bytes(), range) : reader.bytes()),
+    open: (range) => range ? slice(reader.bytes(), range) : reader.bytes(),
   };
 }
 

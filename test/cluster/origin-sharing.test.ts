@@ -6,7 +6,7 @@ import { after, before, test } from "node:test";
 import { type AtollProcess, startNode } from "../helpers/atoll-process.ts";
 import { startRing } from "../helpers/atoll-ring.ts";
 import { until } from "../helpers/deadline.ts";
-import { ask, put, RawHttp } from "../helpers/raw-http.ts";
+import { ask, metricOf, put, RawHttp } from "../helpers/raw-http.ts";
 import { HERE, THERE } from "../helpers/raw-start.ts";
 import { type Reply, type ScriptedOrigin, startScriptedOrigin } from "../helpers/scripted-origin.ts";
 import { temporaryDirectory } from "../helpers/temporary-directory.ts";
@@ -128,14 +128,17 @@ test("what may not be shared is asked for by each for itself", async () => {
 
 test("who comes while something stale comes waits for the next question, with all the others", async () => {
   const content = randomBytes(50_000);
-  const gate = gated("/brief", content, 1_000, "max-age=0");
+  const gate = gated("/brief", content, 1_000, 'max-age=0\r\nETag: "a"');
   const first = ask(`${node.publicUrl}/mirror/brief`);
   await until("it is asked", DEADLINE_MS, () => origin.seen("/brief").length === 1);
   replies.set("/brief", { headers: [["Cache-Control", "max-age=0"], ["ETag", '"b"']], body: "next" });
   const others = Array.from({ length: 20 }, () => ask(`${node.publicUrl}/mirror/brief`));
+  const underWay = () => metricOf(node.publicUrl, "http_server_active_requests");
+  await until("all wait", DEADLINE_MS, async () => await underWay() >= 21);
   gate.open();
   assert.ok((await first).body.equals(content));
   for (const { body } of await Promise.all(others)) assert.equal(body.toString(), "next");
+  assert.equal(origin.seen("/brief").length, 2, "one question for all of them");
 });
 
 test("a purge forgets copies by key, prefix and tag, or has them asked about", async () => {
