@@ -5,9 +5,10 @@ import { type DiscoverySettings, flyMachine, parseDiscovery, parseDnsServer } fr
 import { LIMIT_VARIABLES, type LimitSettings, limitSettings } from "./config-limits.ts";
 import { ROUTING_VARIABLES, type RoutingSettings, routingSettings } from "./config-routing.ts";
 import { bytes, duration, httpUrl, wholeNumber } from "./config-values.ts";
+import { ORIGIN_VARIABLES, type OriginConfig, originConfig } from "./config-origin.ts";
 import { AtollError } from "./errors.ts";
 
-export interface Config {
+export interface Config extends OriginConfig {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
@@ -221,6 +222,7 @@ const VARIABLES = {
     meaning: "bytes a second this node fetches at most of what it should have and lacks",
   },
   ...ROUTING_VARIABLES,
+  ...ORIGIN_VARIABLES,
 } as const;
 
 type Values = { [K in keyof typeof VARIABLES]: z.infer<(typeof VARIABLES)[K]["schema"]> | undefined };
@@ -289,6 +291,7 @@ export function parseConfig(env: Environment, memoryBytes: number): Config {
     joinAfterMs: v.ATOLL_JOIN_AFTER,
     fetchBytesPerSecond: v.ATOLL_FETCH_RATE!,
     routing: routingSettings(v),
+    ...originConfig(v),
   });
 }
 

@@ -27,6 +27,11 @@ export type ErrorCode =
   | "storage-full"
   | "layout-changed"
   | "refused"
+  // Of a bucket's origin:
+  | "origin-failed"
+  | "origin-timeout"
+  | "origin-forbidden"
+  | "origin-loop"
   // Between nodes:
   | "peer-unreachable"
   | "peer-timeout"

@@ -16,6 +16,7 @@ import { createEtcdLayoutBoard } from "./adapters/etcd-layout-board.ts";
 import { createHashing } from "./adapters/hashing.ts";
 import { openHttpListener } from "./adapters/http-listener.ts";
 import { createJsonLog, type JsonLog } from "./adapters/json-log.ts";
+import { createOrigin } from "./adapters/undici-origin.ts";
 import { openPeerListener } from "./adapters/peer-listener.ts";
 import { createPeerLookup } from "./adapters/peer-lookup.ts";
 import { createRandom } from "./adapters/random.ts";
@@ -167,6 +168,7 @@ async function serve(config: Config): Promise<void> {
       prefix: config.etcdPrefix,
     })
     : undefined;
+  const origin = createOrigin({ allowed: config.originAllowPrivate });
   node = await createNode({
     id: nodeId,
     region: config.region,
@@ -176,6 +178,7 @@ async function serve(config: Config): Promise<void> {
     bootstrapExpect: config.bootstrapExpect,
     replicas: config.replicas,
     memoryCacheBytes: config.memoryCacheBytes,
+    maxObjectBytes: config.maxObjectBytes,
     joinAfterMs: config.joinAfterMs,
     repair: {
       compareIntervalMs: config.compareIntervalMs,
@@ -193,6 +196,7 @@ async function serve(config: Config): Promise<void> {
     peers,
     discovery,
     layoutBoard,
+    origin,
     hashing: createHashing(),
     clock,
     random,
@@ -246,7 +250,7 @@ async function serve(config: Config): Promise<void> {
     node.stop();
     await Promise.all([discovery?.stop(), layoutBoard?.stop()]);
     await peerListener.close({ graceMs: LAST_GRACE_MS });
-    await peers.close();
+    await Promise.all([peers.close(), origin.close()]);
     await catalog.close();
     directory.close();
     log.info("stopped");

@@ -224,6 +224,35 @@ export interface LayoutBoard {
   stop(): Promise<void>;
 }
 
+export interface OriginRequest {
+  readonly method: "GET" | "HEAD";
+  /** Absolute, http or https. */
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Ms until the head of the answer is here, and between any two parts of its body. */
+  readonly timeoutMs: number;
+}
+
+export interface OriginAnswer {
+  /** Final: 200 or more. */
+  readonly status: number;
+  /** Names in lower case; several of a name are several entries. */
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  /**
+   * Once. Ends with `origin-failed` when less came than was announced, with `origin-timeout` when nothing came for too long.
+   * Whoever leaves it early, or does not want it, calls its `return`.
+   */
+  readonly body: AsyncIterableIterator<Uint8Array>;
+}
+
+/**
+ * Web servers that a bucket's objects come from. Rejects with `origin-failed` where there was no answer, or none that can
+ * be understood; with `origin-timeout`; with `origin-forbidden` for addresses that this node may not connect to.
+ */
+export interface Origin {
+  fetch(request: OriginRequest): Promise<OriginAnswer>;
+}
+
 /** Answers peers' requests; the other end of `Peers`. */
 export type PeerHandler = (
   from: {

@@ -41,7 +41,8 @@ export interface CorsRule {
 
 export const NO_SETTINGS: BucketSettings = {};
 
-const HOP_BY_HOP = [
+/** RFC 9110 section 7.6.1 and what older clients send. */
+export const HOP_BY_HOP = [
   "connection",
   "keep-alive",
   "proxy-connection",

@@ -60,11 +60,7 @@ const UNREADABLE: Directives = new Map([["no-store", [null]], ["no-cache", [null
  * lifetime, as it is minus `Date` for one fetched (RFC 9111 section 4.2.1).
  */
 export function parsePolicy(headers: Readonly<Record<string, string>>, modifiedMs: number): StoredPolicy {
-  const cacheControl = parseDirectives(headers["cache-control"] ?? "") ?? UNREADABLE;
-  // RFC 9213 section 2.2: a valid targeted field replaces Cache-Control and Expires; an empty or broken one is ignored. Of
-  // several the one that is meant for fewer goes first (section 2.1).
-  const targeted = parseTargeted(headers["atoll-cdn-cache-control"]) ??
-    parseTargeted(headers["cdn-cache-control"]);
+  const { cacheControl, targeted } = fieldsOf(headers);
   const directives = targeted ?? cacheControl;
   const expires = headers["expires"];
   const expiresSeconds = expires === undefined ? undefined : lifetimeUntil(expires, modifiedMs);
@@ -81,6 +77,32 @@ export function parsePolicy(headers: Readonly<Record<string, string>>, modifiedM
     added: sayable === undefined && !cacheControl.has("no-cache") && !cacheControl.has("no-store")
       ? "no-cache"
       : undefined,
+  };
+}
+
+/** Whether a shared cache may keep an answer at all (RFC 9111 section 3), and why not. */
+export function storable(
+  headers: Readonly<Record<string, string>>,
+  request: { readonly authorized: boolean },
+): { readonly kind: "yes" } | { readonly kind: "no"; readonly reason: string } {
+  const { cacheControl, targeted } = fieldsOf(headers);
+  const directives = targeted ?? cacheControl;
+  for (const reason of ["no-store", "private"]) if (directives.has(reason)) return { kind: "no", reason };
+  const shares = ["public", "must-revalidate", "s-maxage"].some((name) => directives.has(name));
+  // Section 3.5
+  return request.authorized && !shares ? { kind: "no", reason: "authorization" } : { kind: "yes" };
+}
+
+function fieldsOf(headers: Readonly<Record<string, string>>): {
+  readonly cacheControl: Directives;
+  readonly targeted: Directives | undefined;
+} {
+  return {
+    cacheControl: parseDirectives(headers["cache-control"] ?? "") ?? UNREADABLE,
+    // RFC 9213 section 2.2: a valid targeted field replaces Cache-Control and Expires; an empty or broken one is ignored. Of
+    // several the one that is meant for fewer goes first (section 2.1).
+    targeted: parseTargeted(headers["atoll-cdn-cache-control"]) ??
+      parseTargeted(headers["cdn-cache-control"]),
   };
 }
 

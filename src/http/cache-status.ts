@@ -13,6 +13,15 @@ export type CacheOutcome =
     readonly collapsed?: boolean | undefined;
   };
 
+/** What came of asking a bucket's origin. */
+export interface OriginForward {
+  /** Why it was asked. */
+  readonly fwd: "uri-miss" | "stale" | "request";
+  readonly status: number;
+  readonly stored?: boolean | undefined;
+  readonly collapsed?: boolean | undefined;
+}
+
 const TOKEN = /^[A-Za-z*][!#$%&'*+.^_`|~0-9A-Za-z:/-]*$/;
 
 /** One member of the list; `cache` names this deployment's cache. */
@@ -30,6 +39,13 @@ export function cacheStatus(cache: string, outcome: CacheOutcome): string {
         `detail=${structuredString(detail)}`;
     }
   }
+}
+
+export function originStatus(cache: string, { fwd, status, stored, collapsed }: OriginForward): string {
+  return `${cache}; fwd=${fwd}; fwd-status=${status}${stored ? "; stored" : ""}${
+    collapsed ? "; collapsed" : ""
+  }; ` +
+    "detail=origin";
 }
 
 function tierText(tier: string | undefined): string {

@@ -4,6 +4,7 @@ import type { Name } from "../core/names.ts";
 import { checkRead, ifRangeApplies, parseEntityTags } from "../core/precondition.ts";
 import { type ByteRange, parseRange } from "../core/range.ts";
 import type { Random } from "../ports.ts";
+import type { Buckets } from "../node/bucket-settings.ts";
 import type { OpenContent } from "../node/content.ts";
 import type { Knowledge, Located, Objects, ObjectVersion } from "../node/objects.ts";
 import type { Answer } from "./answer.ts";
@@ -11,6 +12,7 @@ import { cacheStatus } from "./cache-status.ts";
 import { parseHttpDate } from "./http-date.ts";
 import { planMultipart } from "./multipart-ranges.ts";
 import { objectHeaders } from "./object-headers.ts";
+import type { ObjectTarget, OriginHandler } from "./origin-handler.ts";
 import { problem } from "./problem.ts";
 import type { PublicRequest } from "./request.ts";
 import type { SendingOn } from "./sending-on.ts";
@@ -20,6 +22,8 @@ const CACHE = "atoll";
 
 export interface GetHandlerDeps {
   objects: Objects;
+  buckets: Buckets;
+  origins: OriginHandler;
   random: Random;
   sendingOn: SendingOn;
   wallMs: () => number;
@@ -35,16 +39,35 @@ export class GetHandler {
   /** Where memory says which version may be used; undefined where somebody has to be asked. */
   atHand(
     request: PublicRequest,
-    name: Name,
+    target: ObjectTarget,
     directives: RequestDirectives,
   ): Answer | Promise<Answer> | undefined {
-    const located = this.#deps.objects.peek(name, directives);
-    return located && this.#answer(request, name, located);
+    const { objects, buckets, origins } = this.#deps;
+    const located = objects.peek(target.name, directives);
+    if (located?.kind === "found") return this.#answer(request, target.name, located);
+    const settings = buckets.of(target.bucket);
+    if (settings instanceof Promise) {
+      settings.catch(() => {}); // whoever needs them asks again
+      return undefined;
+    }
+    const copy = origins.peek(request, target, settings, directives);
+    if (copy) return copy;
+    return located && !settings.origin ? this.#answer(request, target.name, located) : undefined;
   }
 
-  async handle(request: PublicRequest, name: Name, directives: RequestDirectives): Promise<Answer> {
-    const located = await this.#deps.objects.locate(name, directives, request.trace.header);
-    return await this.#answer(request, name, located);
+  async handle(
+    request: PublicRequest,
+    target: ObjectTarget,
+    directives: RequestDirectives,
+  ): Promise<Answer> {
+    const { objects, buckets, origins } = this.#deps;
+    const settings = buckets.of(target.bucket);
+    if (settings instanceof Promise) settings.catch(() => {}); // needed only where nothing is stored
+    const located = await objects.locate(target.name, directives, request.trace.header);
+    const elsewhere = located.kind === "absent"
+      ? await origins.answer(request, target, await settings, directives)
+      : undefined;
+    return elsewhere ?? await this.#answer(request, target.name, located);
   }
 
   #answer(request: PublicRequest, name: Name, located: Located): Answer | Promise<Answer> {

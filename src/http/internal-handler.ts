@@ -50,7 +50,9 @@ export class InternalHandler {
       return request.method === "POST" ? this.#startScrub() : undefined;
     }
     if (path === "/_/purge") {
-      return request.method === "POST" ? handlePurge(request, this.#node.purges) : undefined;
+      return request.method === "POST"
+        ? handlePurge(request, { ...this.#node, buckets: this.#buckets })
+        : undefined;
     }
     if (path === PRESIGN) return request.method === "POST" ? this.#signed(request, visitor) : undefined;
     if (path.startsWith(ROUTE)) return reads ? this.#route(path) : undefined;

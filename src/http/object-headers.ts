@@ -79,6 +79,6 @@ function makeHeaders(object: ObjectVersion, policy: StoredPolicy): Record<string
 }
 
 /** `atoll-meta-owner` as `Atoll-Meta-Owner`. */
-function capitalised(name: string): string {
+export function capitalised(name: string): string {
   return name.replace(/(^|-)[a-z]/g, (letter) => letter.toUpperCase());
 }

@@ -25,9 +25,13 @@ const STATUS = {
   "no-quorum": 503,
   overloaded: 503,
   draining: 503,
+  "origin-failed": 502,
+  "origin-forbidden": 502,
   "outcome-unknown": 504,
+  "origin-timeout": 504,
   "not-cached": 504,
   "storage-full": 507,
+  "origin-loop": 508,
 } as const satisfies Partial<Record<ErrorCode, number>>;
 
 export type PublicCode = keyof typeof STATUS;
@@ -58,6 +62,10 @@ const TITLE: Record<PublicCode, string> = {
   "outcome-unknown": "The change may or may not take effect",
   "not-cached": "Not in this node's cache",
   "storage-full": "The disk is full",
+  "origin-failed": "The origin does not answer as it should",
+  "origin-forbidden": "The origin is nowhere this node may connect to",
+  "origin-timeout": "The origin does not answer in time",
+  "origin-loop": "The request came back to where it had been",
 };
 
 /** Seconds after which trying again makes sense. */

@@ -15,6 +15,7 @@ import { type AccessDeps, ANYBODY, type Knock, PublicDoor, type Visitor } from "
 import { GetHandler } from "./get-handler.ts";
 import { ListHandler } from "./list-handler.ts";
 import { InternalHandler } from "./internal-handler.ts";
+import { OriginHandler } from "./origin-handler.ts";
 import { problem, publicError } from "./problem.ts";
 import { NOSNIFF, Protection } from "./protection.ts";
 import { redactedTarget } from "./redaction.ts";
@@ -92,12 +93,19 @@ class PublicHandler {
     this.#access = new AccessLog({ metrics: node.metrics, write: writeLine, wallMs });
     this.#audit = new Audit({ log: deps.log, clock, metrics: node.metrics });
     this.#admission = new Admission({ limits, shedder, clock, metrics: node.metrics });
-    const sendingOn = new SendingOn(node, deps.routing ?? { mode: "here", minBytes: Infinity });
-    this.#get = new GetHandler({ objects: node.objects, random, wallMs, sendingOn });
     const buckets = new Buckets(node.documents.ofKind("buckets", bucketSettingsForm));
+    const origins = new OriginHandler({ objects: node.objects, origins: node.origins, wallMs });
+    const sendingOn = new SendingOn(node, deps.routing ?? { mode: "here", minBytes: Infinity });
+    this.#get = new GetHandler({ objects: node.objects, buckets, origins, random, wallMs, sendingOn });
     this.#door = deps.access && new PublicDoor(deps.access, { buckets, audit: this.#audit, wallMs });
     this.#protection = new Protection(buckets);
-    this.#write = new WriteHandler({ objects: node.objects, buckets, maxObjectBytes, wallMs });
+    this.#write = new WriteHandler({
+      objects: node.objects,
+      buckets,
+      origins: node.origins,
+      maxObjectBytes,
+      wallMs,
+    });
     this.#list = new ListHandler(node.listings);
     const presign = deps.access && { keys: deps.access.keys, wallMs, publicUrl: () => node.card().publicUrl };
     this.#internal = new InternalHandler(node, buckets, deps.log, presign);
@@ -215,14 +223,14 @@ class PublicHandler {
     if (reads && target.kind === "object") {
       const directives = parseRequestDirectives(request.header("cache-control"));
       // What is at hand costs no more than to say no.
-      return this.#get.atHand(request, target.name, directives) ??
+      return this.#get.atHand(request, target, directives) ??
         this.#admission.all(request, this.#access.active) ??
-        this.#get.handle(request, target.name, directives);
+        this.#get.handle(request, target, directives);
     }
     switch (target.kind) {
       case "object":
         if (method === "PUT") return this.#write.put(request, target, visitor.presigned?.maxBytes);
-        if (method === "DELETE") return this.#write.delete(request, target.name);
+        if (method === "DELETE") return this.#write.delete(request, target);
         break;
       case "bucket":
         if (reads) return this.#list.objects(request, target.bucket, target.query);

@@ -3,6 +3,8 @@ import { z } from "zod";
 import { bucketProblem, keyProblem, objectName } from "../core/names.ts";
 import type { Purge } from "../core/purge.ts";
 import { AtollError } from "../errors.ts";
+import type { Buckets } from "../node/bucket-settings.ts";
+import type { Origins } from "../node/origins.ts";
 import type { Purges } from "../node/purges.ts";
 import { type Answer, jsonAnswer } from "./answer.ts";
 import { jsonBody } from "./json-body.ts";
@@ -21,10 +23,26 @@ const wanted = z.strictObject({
   soft: z.boolean().default(false),
 });
 
-/** 200, and for each node how many objects of those that it had fell under it, or why it could not be told. */
-export async function handlePurge(request: PublicRequest, purges: Purges): Promise<Answer> {
-  const nodes = await purges.everywhere(purgeOf(await jsonBody(request, wanted, BODY_BYTES_MAX)));
-  return jsonAnswer(200, { complete: nodes.every((at) => !("error" in at)), nodes });
+export interface PurgeDeps {
+  purges: Purges;
+  origins: Origins;
+  buckets: Buckets;
+}
+
+/**
+ * 200, and for each node how many objects of those that it had fell under it, or why it could not be told; of a bucket with
+ * an origin also how many keys something was kept of, wherever.
+ */
+export async function handlePurge(request: PublicRequest, deps: PurgeDeps): Promise<Answer> {
+  const { purges, origins, buckets } = deps;
+  const body = await jsonBody(request, wanted, BODY_BYTES_MAX);
+  const purge = purgeOf(body);
+  const { bucket, keys = [], prefix, tags = [], soft } = body;
+  const copies = (await buckets.of(bucket)).origin
+    ? await origins.purge({ bucket, keys, prefix, tags, soft, trace: request.trace.header })
+    : undefined;
+  const nodes = await purges.everywhere(purge);
+  return jsonAnswer(200, { complete: nodes.every((at) => !("error" in at)), nodes, copies });
 }
 
 /** Throws `invalid-argument`, `invalid-bucket` and `invalid-key`. */

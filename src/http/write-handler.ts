@@ -4,6 +4,7 @@ import type { Name } from "../core/names.ts";
 import { AtollError } from "../errors.ts";
 import type { Buckets } from "../node/bucket-settings.ts";
 import type { Conflict, Objects } from "../node/objects.ts";
+import type { Origins } from "../node/origins.ts";
 import { tooLarge } from "../node/put-object.ts";
 import type { Answer } from "./answer.ts";
 import { parseDigestFields, reprDigest } from "./digest-fields.ts";
@@ -17,6 +18,7 @@ const TTL_SECONDS_MAX = 2 ** 31;
 export interface WriteHandlerDeps {
   objects: Objects;
   buckets: Buckets;
+  origins: Origins;
   maxObjectBytes: number;
   wallMs: () => number;
 }
@@ -84,7 +86,13 @@ export class WriteHandler {
     };
   }
 
-  async delete(request: PublicRequest, name: Name): Promise<Answer> {
+  async delete(
+    request: PublicRequest,
+    { bucket, key, name }: { bucket: string; key: string; name: Name },
+  ): Promise<Answer> {
+    const { buckets, origins } = this.#deps;
+    // RFC 9111 section 4.4; before, so that what is answered as deleted is not what the next reader gets.
+    if ((await buckets.of(bucket)).origin) await origins.drop(bucket, key, request.trace.header);
     const outcome = await this.#deps.objects.delete(name, writeConditions(request), request.trace.header);
     if (outcome.kind === "conflict") return conflictAnswer(outcome, request.id);
     const headers: Record<string, string> = { "Cache-Control": "no-store" };

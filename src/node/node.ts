@@ -16,6 +16,7 @@ import type {
   LayoutBoard,
   Log,
   NodeCard,
+  Origin,
   PeerHandler,
   Peers,
   Random,
@@ -30,6 +31,7 @@ import { measuredCatalog } from "./measured-catalog.ts";
 import type { Membership } from "./membership.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Objects } from "./objects.ts";
+import type { Origins } from "./origins.ts";
 import { createParts } from "./parts.ts";
 import { DEFAULT_TIMINGS, type Repair, type RepairTimings } from "./repair/repair.ts";
 import type { Purges } from "./purges.ts";
@@ -51,6 +53,8 @@ export interface NodeOptions {
   readonly joinAfterMs?: number | undefined;
   /** `CHUNK_SIZES` unless said: see there. */
   readonly chunkSizes?: ChunkSizes | undefined;
+  /** Larger answers of origins are passed on and not stored; undefined: none is. */
+  readonly maxObjectBytes?: number | undefined;
   /** Of what goes on in the background; what is not said is as in `DEFAULT_TIMINGS`. */
   readonly repair?: Partial<RepairTimings> | undefined;
 }
@@ -64,6 +68,8 @@ export interface NodePorts {
   readonly discovery: Discovery | undefined;
   /** Where the ring's layout is shown, besides. */
   readonly layoutBoard: LayoutBoard | undefined;
+  /** Where buckets' origins are asked; undefined: nowhere. */
+  readonly origin?: Origin | undefined;
   readonly hashing: Hashing;
   readonly clock: Clock;
   readonly random: Random;
@@ -78,6 +84,7 @@ export interface AtollNode {
   readonly routes: Routes;
   readonly purges: Purges;
   readonly documents: RingDocuments;
+  readonly origins: Origins;
   readonly membership: Membership;
   readonly repair: Repair;
   readonly administration: Administration;
@@ -139,6 +146,7 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     cards: await loadCards(catalog),
     memoryCacheBytes: options.memoryCacheBytes,
     chunkSizes: options.chunkSizes,
+    maxObjectBytes: options.maxObjectBytes ?? Number.MAX_SAFE_INTEGER,
     repairTimings: { ...DEFAULT_TIMINGS, ...options.repair },
     joinAfterMs: "joinAfterMs" in options ? options.joinAfterMs : JOIN_AFTER_MS,
     onCards: remember,
@@ -176,6 +184,7 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     routes: parts.routes,
     purges: parts.purges,
     documents: parts.documents,
+    origins: parts.origins,
     handlePeer: parts.handlePeer,
     membership,
     metrics,

@@ -220,6 +220,36 @@ export class Objects {
     return { kind: "deleted", version: outcome.version };
   }
 
+  /** The same content under other headers, if it still is that version; undefined: it is another by now. */
+  async amend(
+    name: Name,
+    { version }: ObjectVersion,
+    { headers, expiresMs }: Pick<Manifest, "headers" | "expiresMs">,
+    trace?: string,
+  ): Promise<ObjectVersion | undefined> {
+    const outcome = await this.#deps.registers.change({
+      name,
+      trace,
+      decide: (value) => {
+        if (value?.version !== version || value.content.kind !== "object") return { kind: "stop" };
+        const { expiresMs: _, ...manifest } = value.content.manifest;
+        const amended = { ...manifest, headers, ...(expiresMs !== undefined && { expiresMs }) };
+        return { kind: "write", content: { kind: "object", manifest: amended } };
+      },
+    });
+    if (outcome.kind === "stopped") return undefined;
+    this.#deps.memory.learn(name, outcome);
+    this.#deps.onCommitted(name, outcome.version);
+    return outcome.value.version === outcome.version ? this.#live(outcome.value) : undefined;
+  }
+
+  /** Ms since a majority said that nothing is there; undefined where this node does not know. */
+  absentForMs(name: Name): number | undefined {
+    const held = this.#deps.memory.value(name);
+    if (!held || this.#live(held.value)) return undefined;
+    return this.#deps.clock.monotonicMs() - held.knownAtMs;
+  }
+
   /** Makes a tombstone of an object whose time has passed, if it still is that version; to readers it is absent already. */
   async expire(name: Name, version: number): Promise<void> {
     const { registers, memory, clock } = this.#deps;

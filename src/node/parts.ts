@@ -1,7 +1,8 @@
 /** The parts of a node, each made from those it needs. How a node begins, joins its ring and ends is in node.ts. */
 import type { ChunkSizes } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
-import type { NodeCard } from "../ports.ts";
+import { AtollError } from "../errors.ts";
+import type { NodeCard, Origin } from "../ports.ts";
 import { ChunkReader } from "./chunk-reader.ts";
 import { ChunkSources } from "./chunk-sources.ts";
 import { ChunkStore } from "./chunk-store.ts";
@@ -24,6 +25,7 @@ import type { NodePorts } from "./node.ts";
 import { Notices } from "./notices.ts";
 import { Objects } from "./objects.ts";
 import { Outlook } from "./outlook.ts";
+import { Origins } from "./origins.ts";
 import { PeerGate } from "./peer-gate.ts";
 import { createPeerService } from "./peer-service.ts";
 import { Purges } from "./purges.ts";
@@ -49,6 +51,7 @@ export interface PartsDeps extends NodePorts {
   cards: readonly NodeCard[];
   memoryCacheBytes: number;
   chunkSizes?: ChunkSizes | undefined;
+  maxObjectBytes: number;
   repairTimings: RepairTimings;
   /** Ms a node must have been there before it is taken into the ring; undefined: never by itself. */
   joinAfterMs: number | undefined;
@@ -56,6 +59,10 @@ export interface PartsDeps extends NodePorts {
 }
 
 export type Parts = ReturnType<typeof createParts>;
+
+const NO_ORIGIN: Origin = {
+  fetch: () => Promise.reject(new AtollError("origin-forbidden", "this node connects to no origins")),
+};
 
 /** To be loaded before anything is asked of them. */
 export function createParts(deps: PartsDeps) {
@@ -191,6 +198,8 @@ export function createParts(deps: PartsDeps) {
   });
   const listings = new Listings({ ...deps, gate, membership, strongReads, caughtUp });
   const documents: RingDocuments = new RingDocuments({ ...deps, objects, listings });
+  const origin = deps.origin ?? NO_ORIGIN;
+  const origins = new Origins({ ...deps, origin, objects, listings });
   const purges = new Purges({ ...deps, memory, membership, gate });
   const routes = new Routes({ ...deps, membership, memory });
   const handlePeer = createPeerService({
@@ -241,6 +250,7 @@ export function createParts(deps: PartsDeps) {
     routes,
     purges,
     documents,
+    origins,
     handlePeer,
     async load() {
       await memories.load();

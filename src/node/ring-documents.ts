@@ -13,6 +13,7 @@ import type { Conflict, DeleteOutcome, Objects, ObjectVersion } from "./objects.
 
 /** They travel with a register's promise, and are held in memory by the thousand. */
 export const DOCUMENT_BYTES_MAX = 64 << 10;
+const OF_RING = objectName(RING_BUCKET, "");
 const READS_AT_ONCE = 16;
 const STRONGLY = { noCache: true, onlyIfCached: false } as const;
 
@@ -69,8 +70,8 @@ export class RingDocuments {
 
   /** A newer version of what has that name exists. */
   outdated(name: Name): void {
-    if (!name.startsWith(RING_BUCKET)) return;
-    const key = name.slice(RING_BUCKET.length + 1);
+    if (!name.startsWith(OF_RING)) return;
+    const key = name.slice(OF_RING.length);
     const slash = key.indexOf("/");
     this.#kinds.get(key.slice(0, slash))?.outdated(key.slice(slash + 1));
   }

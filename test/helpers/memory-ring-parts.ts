@@ -25,6 +25,7 @@ export function createParts(memoryRing: MemoryRing, id: string): Parts {
     seeds: () => [],
     cards: [],
     memoryCacheBytes: 8 << 20,
+    maxObjectBytes: 1 << 30,
     repairTimings: DEFAULT_TIMINGS,
     joinAfterMs: undefined,
     onCards: () => {},

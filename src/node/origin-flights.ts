@@ -1,0 +1,148 @@
+/**
+ * Of many who want the same of an origin only the first asks. Whoever comes while the question is under way gets its answer
+ * as if that had been here already, which is to say while it is fresh; otherwise the next question's, which begins after all
+ * who wait for it have come.
+ */
+import { LRUCache } from "lru-cache";
+import { mayUse, type RequestDirectives } from "../core/freshness.ts";
+import { type Name, objectName } from "../core/names.ts";
+import { ageOf, standsFor } from "../core/origin-answer.ts";
+import type { Clock } from "../ports.ts";
+import {
+  type Flight,
+  type FromCopy,
+  mayShare,
+  type OriginOutcome,
+  type OriginRead,
+  type OriginWant,
+  type Pulling,
+  streamOf,
+} from "./origin-outcomes.ts";
+import type { Copy, Found } from "./origin-copies.ts";
+
+/** Ms for which of what could not be shared nobody waits for another's. */
+const UNSHARED_MS = 10_000;
+const UNSHARED_MAX = 4_096;
+
+export interface OriginFlightsDeps {
+  clock: Clock;
+  find: (want: OriginWant) => Promise<Found>;
+  fly: (want: OriginWant, found: Found) => Promise<Flight>;
+  served: (copy: Copy, how: FromCopy["how"]) => FromCopy;
+}
+
+export class OriginFlights {
+  readonly #deps: OriginFlightsDeps;
+  readonly #flights = new Map<string, Promise<Flight>>();
+  readonly #unshared = new LRUCache<string, number>({ max: UNSHARED_MAX });
+  /** What is on its way of each name, and may be what another request wants, too. */
+  readonly #pulling = new Map<Name, Set<Pulling>>();
+
+  constructor(deps: OriginFlightsDeps) {
+    this.#deps = deps;
+  }
+
+  async get(want: OriginWant, found: Found): Promise<OriginOutcome> {
+    const key = JSON.stringify([want.bucket, want.key, want.fields]);
+    if (!mayShare(want) || this.#isUnshared(key)) return landed(await this.#deps.fly(want, found));
+    const known = this.#flights.get(key);
+    if (known) return await this.#after(known, key, want);
+    const other = this.#other(want);
+    const joined = other && await this.#joined(other);
+    // While that was waited for somebody may have begun.
+    const later = other && this.#flights.get(key);
+    if (joined) return joined;
+    if (later) return await this.#after(later, key, want);
+    const flight = this.#deps.fly(want, found);
+    this.#takeOff(key, flight);
+    return landed(await flight);
+  }
+
+  /** The first copy of a key that is on its way. */
+  primaryOf({ bucket, key }: OriginRead): Pulling | undefined {
+    return [...this.#pulling.get(objectName(bucket, key)) ?? []].find(({ isPrimary }) => isPrimary);
+  }
+
+  track({ bucket, key }: OriginRead, pulling: Pulling): void {
+    const name = objectName(bucket, key);
+    const all = this.#pulling.get(name) ?? new Set();
+    this.#pulling.set(name, all.add(pulling));
+    void pulling.pull.stored.then(() => {
+      all.delete(pulling);
+      if (all.size === 0) this.#pulling.delete(name);
+    });
+  }
+
+  /** Resolves when no answer for such a request only waits to be stored: at once, where there is none. */
+  async settled({ bucket, key, fields }: OriginWant): Promise<boolean> {
+    const all = [...this.#pulling.get(objectName(bucket, key)) ?? []];
+    const whole = all.find(({ pull, notes }) => pull.isWhole && standsFor(notes.vary, fields));
+    await whole?.pull.stored;
+    return whole !== undefined;
+  }
+
+  async #after(known: Promise<Flight>, key: string, want: OriginWant): Promise<OriginOutcome> {
+    const flight = await known;
+    const joined = this.#mayJoin(flight, want.directives) ? await this.#joined(flight) : undefined;
+    if (joined) return joined;
+    // What could not be shared once is everybody's own.
+    if (flight.kind === "alone") return landed(await this.#anew(want));
+    if (flight.kind === "pull") await flight.pull.stored;
+    const later = this.#flights.get(key);
+    const shared = later && later !== known ? await this.#joined(await later) : undefined;
+    if (shared) return shared;
+    const next = this.#anew(want);
+    if (!this.#flights.has(key)) this.#takeOff(key, next);
+    return landed(await next);
+  }
+
+  async #anew(want: OriginWant): Promise<Flight> {
+    return await this.#deps.fly(want, await this.#deps.find(want));
+  }
+
+  #takeOff(key: string, flight: Promise<Flight>): void {
+    this.#flights.set(key, flight);
+    const gone = (): void => {
+      if (this.#flights.get(key) === flight) this.#flights.delete(key);
+    };
+    flight.then((outcome) => {
+      if (outcome.kind === "alone") this.#unshared.set(key, this.#deps.clock.monotonicMs());
+      // While its bytes are on their way others may come along.
+      if (outcome.kind === "pull") void outcome.pull.stored.then(gone);
+      else gone();
+    }, gone);
+  }
+
+  #isUnshared(key: string): boolean {
+    const sinceMs = this.#unshared.get(key);
+    return sinceMs !== undefined && this.#deps.clock.monotonicMs() - sinceMs < UNSHARED_MS;
+  }
+
+  /** What is on its way for a request that said something else, on which the answer does not depend. */
+  #other({ bucket, key, directives, fields }: OriginWant): Pulling | undefined {
+    const all = [...this.#pulling.get(objectName(bucket, key)) ?? []];
+    return all.find((one) => standsFor(one.notes.vary, fields) && this.#mayJoin(one, directives));
+  }
+
+  #mayJoin(flight: Flight, directives: RequestDirectives): boolean {
+    if (flight.kind === "alone") return false;
+    if (flight.kind === "copy" && flight.how === "stale-if-error") return true;
+    const { policy, notes } = flight.kind === "copy" ? flight.copy : flight;
+    return mayUse(policy, ageOf(notes, this.#deps.clock.wallMs()), directives).kind === "fresh";
+  }
+
+  async #joined(flight: Flight): Promise<OriginOutcome | undefined> {
+    if (flight.kind === "alone") return undefined;
+    if (flight.kind === "copy") return { ...flight, collapsed: true };
+    const reader = flight.pull.join();
+    if (reader) return { ...streamOf(flight.told, reader, true, flight.wasHeld), collapsed: true };
+    const copy = await flight.pull.stored;
+    return copy && { ...this.#deps.served(copy, "fetched"), collapsed: true };
+  }
+}
+
+/** As it is for whoever asked. */
+function landed(flight: Flight): OriginOutcome {
+  if (flight.kind === "alone") return flight.stream;
+  return flight.kind === "copy" ? flight : streamOf(flight.told, flight.pull.first, true, flight.wasHeld);
+}

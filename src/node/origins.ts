@@ -1,0 +1,325 @@
+/**
+ * Buckets with an origin: what is not here comes from there, is kept for as long as the origin allows, and asked for anew
+ * when that is over (RFC 9111, as a shared cache; RFC 5861).
+ */
+import type { OriginSettings } from "../core/bucket-settings.ts";
+import { mayUse, mayUseWhenUnreachable, type RequestDirectives } from "../core/freshness.ts";
+import { objectName } from "../core/names.ts";
+import { ageOf, type CopyNotes, fieldOf, type Fields, updatedBy } from "../core/origin-answer.ts";
+import { forwardedFields, isLoop, originUrl, passedOn } from "../core/origin-request.ts";
+import { AtollError, isAtollError } from "../errors.ts";
+import type { Clock, Hashing, Origin, Random } from "../ports.ts";
+import type { Listings } from "./list-objects.ts";
+import type { Metrics } from "./metrics.ts";
+import type { Objects } from "./objects.ts";
+import { Copies, type Copy, type Found, type Place, policyOf } from "./origin-copies.ts";
+import { OriginFlights } from "./origin-flights.ts";
+import {
+  type Flight,
+  type FromCopy,
+  type How,
+  isNoStore,
+  mayShare,
+  type OriginBucket,
+  type OriginOutcome,
+  type OriginRead,
+  type OriginWant,
+  type Pulling,
+  streamOf,
+} from "./origin-outcomes.ts";
+import { type CopyPurge, OriginPurges } from "./origin-purges.ts";
+import { Pull, type Store } from "./origin-pull.ts";
+import { Questions, type Told } from "./origin-questions.ts";
+import type { Ring } from "./ring.ts";
+
+/** Answers on their way at once; each may hold half a MiB. */
+const PULLS_MAX = 256;
+/** RFC 5861 section 4: what a stale copy may stand in for. */
+const SERVER_FAULTS = new Set([500, 502, 503, 504]);
+
+export interface OriginsDeps {
+  origin: Origin;
+  objects: Objects;
+  listings: Listings;
+  ring: Ring;
+  hashing: Hashing;
+  random: Random;
+  clock: Clock;
+  metrics: Metrics;
+  maxObjectBytes: number;
+}
+
+export class Origins {
+  readonly #deps: OriginsDeps;
+  readonly #copies: Copies;
+  readonly #questions: Questions;
+  readonly #flights: OriginFlights;
+  readonly #purges: OriginPurges;
+  #pulls = 0;
+
+  constructor(deps: OriginsDeps) {
+    this.#deps = deps;
+    this.#copies = new Copies(deps);
+    this.#questions = new Questions(deps);
+    this.#purges = new OriginPurges({ ...deps, copies: this.#copies });
+    this.#flights = new OriginFlights({
+      clock: deps.clock,
+      find: (want) => this.#find(want),
+      fly: (want, found) => this.#fly(want, found),
+      served: (copy, how) => this.#served(copy, how),
+    });
+  }
+
+  /** What may be used without asking anybody, the ring included. */
+  peek(read: OriginRead, settings: OriginSettings): FromCopy | undefined {
+    const absentMs = this.#deps.objects.absentForMs(objectName(read.bucket, read.key));
+    if (absentMs === undefined) return undefined;
+    const copy = this.#copies.peek(read.bucket, read.key, forwardedFields(settings, read.header))?.copy;
+    const used = copy && this.#use(copy, read.directives);
+    // What clients stored meanwhile would go first: that nothing was is believed for as long as the copy is.
+    return used && used.ttlSeconds >= 0 && absentMs <= copy.policy.freshSeconds! * 1000 ? used : undefined;
+  }
+
+  /**
+   * For a key under which clients stored nothing. Rejects with `origin-…` where the origin must be asked and gives no
+   * answer, with `overloaded` where too much is on its way already.
+   */
+  async read(read: OriginRead, settings: OriginBucket): Promise<OriginOutcome> {
+    const url = originUrl(settings.origin, read.key);
+    if (url === undefined) return { kind: "absent" };
+    if (isLoop(read.header, this.#id)) {
+      throw new AtollError(
+        "origin-loop",
+        `wanted a request that was not here before, got one that came by ${this.#id}`,
+      );
+    }
+    const want: OriginWant = {
+      ...read,
+      settings,
+      url,
+      fields: forwardedFields(settings.origin, read.header),
+    };
+    let found = await this.#find(want);
+    // What has come and is not in its place yet is here already, for those too who cannot join its coming.
+    if (!found.copy && !mayShare(read) && await this.#flights.settled(want)) found = await this.#find(want);
+    const used = found.copy && this.#use(found.copy, read.directives);
+    if (used) {
+      if (used.ttlSeconds < 0) this.#refresh(want, found);
+      return used;
+    }
+    if (read.directives.onlyIfCached) return { kind: "not-cached" };
+    if (read.method === "HEAD" && !found.copy) return await this.#pass(want);
+    return await this.#flights.get(want, found);
+  }
+
+  /** Clients changed what is there, or want it gone: nothing that was kept of it is used any more. */
+  async drop(bucket: string, key: string, trace?: string): Promise<void> {
+    await this.#copies.drop(bucket, key, trace);
+  }
+
+  /** As `OriginPurges.purge`. */
+  async purge(what: CopyPurge): Promise<number> {
+    return await this.#purges.purge(what);
+  }
+
+  /** Names this ring to whoever it asks. */
+  get #id(): string {
+    return `atoll-${this.#deps.ring.layout?.ringId ?? "none"}`;
+  }
+
+  async #find({ bucket, key, fields, trace }: OriginWant): Promise<Found> {
+    try {
+      return await this.#copies.find(bucket, key, fields, trace);
+    } catch (error) {
+      if (isAtollError(error, "no-quorum")) return {}; // the origin may be there all the same
+      throw error;
+    }
+  }
+
+  #use(copy: Copy, directives: RequestDirectives): FromCopy | undefined {
+    const ageMs = ageOf(copy.notes, this.#deps.clock.wallMs());
+    const use = mayUse(copy.policy, ageMs, directives);
+    if (use.kind !== "fresh" && use.kind !== "stale-while-revalidate") return undefined;
+    const ttlSeconds = use.kind === "fresh" ? use.ttlSeconds : Math.min(-1, use.ttlSeconds);
+    return { kind: "copy", copy, how: "hit", ageMs, ttlSeconds };
+  }
+
+  #served(copy: Copy, how: How): FromCopy {
+    const ageMs = ageOf(copy.notes, this.#deps.clock.wallMs());
+    const ttlSeconds = Math.floor((copy.policy.freshSeconds ?? 0) - ageMs / 1000);
+    return { kind: "copy", copy, how, ageMs, ttlSeconds };
+  }
+
+  /** Behind a reader who was given what is stale; nobody reads what comes. */
+  #refresh(want: OriginWant, found: Found): void {
+    this.#flights.get(want, found).then((outcome) => {
+      if (outcome.kind === "stream") outcome.reader.leave();
+    }, () => {
+      // Stale answers go on for as long as they are allowed; then a reader asks, and hears of the failure.
+    });
+  }
+
+  async #fly(want: OriginWant, found: Found): Promise<Flight> {
+    if (this.#pulls >= PULLS_MAX) {
+      throw new AtollError(
+        "overloaded",
+        `${PULLS_MAX} answers of origins are on their way, the most there may be`,
+      );
+    }
+    this.#pulls++;
+    let pull: Pull | undefined;
+    try {
+      const told = await this.#ask(want, found.copy);
+      if (told.kind === "copy") return told;
+      const { vary } = told.notes;
+      const first = this.#flights.primaryOf(want) ?? found.primary;
+      const place = this.#copies.placeOf(want.bucket, want.key, want.fields, vary, first?.notes);
+      const notes: CopyNotes = { ...told.notes, era: place.era };
+      const form = told.unstorable === undefined && !isNoStore(want)
+        ? this.#copies.storedForm(told.headers, notes)
+        : undefined;
+      // An old copy that the origin no longer stands by must not come back when the origin is away.
+      if (!form && found.copy && told.answer.status < 500) {
+        await this.drop(want.bucket, want.key).catch(() => {});
+      }
+      pull = new Pull(
+        told.answer.body,
+        form && ((body) => this.#store(want, told, place, form, body)),
+        async (copy, from) => {
+          const { size } = copy.object.manifest;
+          return (await this.#deps.objects.open(copy.name, copy.object, from, size - 1, want.trace)).bytes;
+        },
+      );
+      void pull.over.then(() => this.#pulls--);
+      const wasHeld = found.copy !== undefined;
+      if (!form) return { kind: "alone", stream: streamOf(told, pull.first, false, wasHeld) };
+      const policy = policyOf(told.headers, notes);
+      const pulling: Pulling = {
+        kind: "pull",
+        pull,
+        told,
+        notes,
+        policy,
+        wasHeld,
+        isPrimary: place.isPrimary,
+      };
+      this.#flights.track(want, pulling);
+      return pulling;
+    } finally {
+      if (!pull) this.#pulls--;
+    }
+  }
+
+  async #store(
+    want: OriginWant,
+    told: Told,
+    { name }: Place,
+    form: { headers: Record<string, string>; expiresMs: number },
+    body: Parameters<Store>[0],
+  ): Promise<Copy | undefined> {
+    const { objects, maxObjectBytes } = this.#deps;
+    const outcome = await objects.put({
+      name,
+      body,
+      sizeBytes: told.sizeBytes,
+      maxBytes: Math.min(want.settings.origin.maxBytes ?? Infinity, maxObjectBytes),
+      digests: [],
+      ...form,
+      trace: want.trace,
+    }, {});
+    if (outcome.kind !== "stored") return undefined;
+    const { copy } = await this.#find(want);
+    // Overtaken already, what stands there may be something else.
+    return copy?.object.manifest.sha256 === outcome.manifest.sha256 ? copy : undefined;
+  }
+
+  /** The origin's answer, or the copy where that still is it, or may stand in for it. */
+  async #ask(
+    want: OriginWant,
+    copy: Copy | undefined,
+  ): Promise<FromCopy | (Told & { readonly kind?: never })> {
+    let told: Told;
+    try {
+      told = await this.#questions.ask(this.#question(want, "GET", copy ? conditionsOf(copy) : {}));
+      if (copy && told.answer.status === 304 && !isSame(copy, told)) {
+        await told.answer.body.return?.();
+        told = await this.#questions.ask(this.#question(want, "GET", {}));
+      }
+    } catch (error) {
+      this.#count("failed");
+      const stale = isAtollError(error, "origin-failed", "origin-timeout")
+        ? this.#standIn(want, copy)
+        : undefined;
+      if (stale) return stale;
+      throw error;
+    }
+    const { status, body } = told.answer;
+    const isFault = SERVER_FAULTS.has(status);
+    const isSaid = copy !== undefined && status === 304;
+    this.#count(isFault ? "failed" : isSaid ? "revalidated" : "fetched");
+    const stale = isFault ? this.#standIn(want, copy) : undefined;
+    if (!stale && !isSaid) return told;
+    await body.return?.();
+    return stale ?? this.#served(await this.#updated(copy!, told, want.trace), "revalidated");
+  }
+
+  #count(outcome: "failed" | "revalidated" | "fetched"): void {
+    this.#deps.metrics.counter("atoll_origin_requests_total", "Questions to origins, by what came", {
+      outcome,
+    }).add();
+  }
+
+  #question({ header, settings, url, fields }: OriginWant, method: "GET" | "HEAD", conditions: Fields) {
+    const besides = { ...passedOn(header, this.#id), ...conditions };
+    return { method, url, settings: settings.origin, cacheControl: settings.cacheControl, fields, besides };
+  }
+
+  #standIn({ directives }: OriginWant, copy: Copy | undefined): FromCopy | undefined {
+    if (!copy) return undefined;
+    const ageMs = ageOf(copy.notes, this.#deps.clock.wallMs());
+    const use = mayUseWhenUnreachable(copy.policy, ageMs, directives);
+    if (use.kind === "no") return undefined;
+    return { kind: "copy", copy, how: "stale-if-error", ageMs, ttlSeconds: use.ttlSeconds };
+  }
+
+  /** RFC 9111 section 4.3.4. */
+  async #updated(copy: Copy, told: Told, trace: string | undefined): Promise<Copy> {
+    const headers = updatedBy(copy.headers, told.answer.headers);
+    const { receivedMs, ageMs, dateMs, freshMaxSeconds } = told.notes;
+    const { freshMaxSeconds: _, ...kept } = copy.notes;
+    const notes = {
+      ...kept,
+      receivedMs,
+      ageMs,
+      dateMs,
+      ...(freshMaxSeconds !== undefined && { freshMaxSeconds }),
+    };
+    return await this.#copies.amend(copy, headers, notes, trace);
+  }
+
+  /** HEAD of what is not here: answered by the origin, and nothing is kept of it. */
+  async #pass(want: OriginWant): Promise<OriginOutcome> {
+    const told = await this.#questions.ask(this.#question(want, "HEAD", {}));
+    const pull = new Pull(
+      told.answer.body,
+      undefined,
+      () => Promise.reject(new AtollError("internal", "no rest")),
+    );
+    return streamOf(told, pull.first, false, false);
+  }
+}
+
+function conditionsOf({ headers }: Copy): Record<string, string> {
+  const { etag, "last-modified": modified } = headers;
+  return {
+    ...(etag !== undefined && { "if-none-match": etag }),
+    ...(modified !== undefined && { "if-modified-since": modified }),
+  };
+}
+
+/** Section 4.3.4: a 304 that names another version than the one kept says nothing of that. */
+function isSame(copy: Copy, { answer }: Told): boolean {
+  const etag = fieldOf(answer.headers, "etag");
+  const plain = (tag: string | undefined) => tag?.replace(/^W\//, "");
+  return etag === undefined || plain(etag) === plain(copy.headers["etag"]);
+}

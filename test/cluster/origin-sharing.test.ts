@@ -1,0 +1,212 @@
+/** Many clients, slow clients, and all the nodes of a ring, at one origin. */
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { type AtollProcess, startNode } from "../helpers/atoll-process.ts";
+import { startRing } from "../helpers/atoll-ring.ts";
+import { until } from "../helpers/deadline.ts";
+import { ask, metricOf, put, RawHttp } from "../helpers/raw-http.ts";
+import { HERE, THERE } from "../helpers/raw-start.ts";
+import { type Reply, type ScriptedOrigin, startScriptedOrigin } from "../helpers/scripted-origin.ts";
+import { temporaryDirectory } from "../helpers/temporary-directory.ts";
+
+const MIB = 1 << 20;
+const READERS = 100;
+const DEADLINE_MS = 30_000;
+const FRESH = ["Cache-Control", "max-age=3600"] as const;
+
+const directory = temporaryDirectory();
+const replies = new Map<string, Reply>();
+let origin: ScriptedOrigin;
+let node: AtollProcess;
+
+before(async () => {
+  origin = await startScriptedOrigin(({ path }, count) =>
+    replies.get(path) ?? { headers: [FRESH], body: `answer ${count}` }
+  );
+  node = await startNode({
+    runtime: HERE,
+    dataDir: join(directory.path, "solo"),
+    env: { ATOLL_ORIGIN_ALLOW_PRIVATE: "127.0.0.0/8" },
+  });
+  await set(node);
+});
+after(async () => {
+  await node?.[Symbol.asyncDispose]();
+  await origin?.[Symbol.asyncDispose]();
+  directory[Symbol.dispose]();
+});
+
+async function set(at: AtollProcess): Promise<void> {
+  const settings = JSON.stringify({ origin: { url: origin.url } });
+  assert.equal((await put(`${at.publicUrl}/_/buckets/mirror`, settings)).status, 201);
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** Sends `first` bytes, and the rest when the gate is opened. */
+function gated(
+  path: string,
+  content: Buffer,
+  first: number,
+  cacheControl: string = FRESH[1],
+): { open: () => void } {
+  const gate = Promise.withResolvers<void>();
+  const head =
+    `HTTP/1.1 200 OK\r\nCache-Control: ${cacheControl}\r\nContent-Length: ${content.length}\r\n\r\n`;
+  replies.set(path, {
+    raw: async (socket) => {
+      socket.write(head);
+      socket.write(content.subarray(0, first));
+      await gate.promise;
+      socket.write(content.subarray(first));
+    },
+  });
+  return { open: () => gate.resolve() };
+}
+
+test(`${READERS} clients at once are one question, and have the first bytes before the last have come`, async () => {
+  const content = randomBytes(2 * MIB);
+  const gate = gated("/many", content, 100_000);
+  const readers = await Promise.all(Array.from({ length: READERS }, async () => {
+    const reader = await RawHttp.open(node.publicUrl);
+    reader.head("GET", "/mirror/many");
+    return reader;
+  }));
+  await until(
+    "all have the beginning",
+    DEADLINE_MS,
+    () => readers.every((each) => each.receivedBytes > 100_000),
+  );
+  gate.open();
+  const answers = await Promise.all(readers.map((each) => each.reply("GET", DEADLINE_MS)));
+  for (const { status, body } of answers) assert.deepEqual([status, body.equals(content)], [200, true]);
+  for (const reader of readers) reader.cut();
+  assert.equal(origin.seen("/many").length, 1);
+  assert.equal(
+    answers.filter(({ headers }) => headers["cache-status"]?.includes("collapsed")).length,
+    READERS - 1,
+  );
+  const later = await ask(`${node.publicUrl}/mirror/many`);
+  assert.match(later.headers["cache-status"]!, /hit/);
+  assert.equal(sha256(later.body), sha256(content), "what was kept is what came");
+});
+
+test("a client that does not read holds nobody up, and gets the whole in the end", async () => {
+  const content = randomBytes(24 * MIB);
+  const gate = gated("/slow", content, 1_000);
+  const slow = await RawHttp.open(node.publicUrl);
+  slow.head("GET", "/mirror/slow");
+  await slow.begun();
+  slow.pause();
+  const quick = ask(`${node.publicUrl}/mirror/slow`, { deadlineMs: DEADLINE_MS });
+  await until("the second is there", DEADLINE_MS, () => origin.seen("/slow").length === 1);
+  gate.open();
+  assert.ok((await quick).body.equals(content));
+  await until("it is kept", DEADLINE_MS, async () => {
+    const { headers } = await ask(`${node.publicUrl}/mirror/slow`, { method: "HEAD" });
+    return /hit/.test(headers["cache-status"] ?? "");
+  });
+  slow.resume();
+  const { body } = await slow.reply("GET", DEADLINE_MS);
+  assert.ok(body.equals(content), "the slow one has all of it, in order");
+  slow.cut();
+  assert.equal(origin.seen("/slow").length, 1);
+});
+
+test("what may not be shared is asked for by each for itself", async () => {
+  const content = randomBytes(10_000);
+  const gate = gated("/secret", content, 1_000, "private");
+  const answers = Array.from({ length: 10 }, () => ask(`${node.publicUrl}/mirror/secret`));
+  await until("each has asked", DEADLINE_MS, () => origin.seen("/secret").length === 10);
+  gate.open();
+  for (const { body } of await Promise.all(answers)) assert.ok(body.equals(content));
+});
+
+test("who comes while something stale comes waits for the next question, with all the others", async () => {
+  const content = randomBytes(50_000);
+  const gate = gated("/brief", content, 1_000, 'max-age=0\r\nETag: "a"');
+  const first = ask(`${node.publicUrl}/mirror/brief`);
+  await until("it is asked", DEADLINE_MS, () => origin.seen("/brief").length === 1);
+  replies.set("/brief", { headers: [["Cache-Control", "max-age=0"], ["ETag", '"b"']], body: "next" });
+  const others = Array.from({ length: 20 }, () => ask(`${node.publicUrl}/mirror/brief`));
+  const underWay = () => metricOf(node.publicUrl, "http_server_active_requests");
+  await until("all wait", DEADLINE_MS, async () => await underWay() >= 21);
+  gate.open();
+  assert.ok((await first).body.equals(content));
+  for (const { body } of await Promise.all(others)) assert.equal(body.toString(), "next");
+  assert.equal(origin.seen("/brief").length, 2, "one question for all of them");
+});
+
+test("a purge forgets copies by key, prefix and tag, or has them asked about", async () => {
+  for (const [key, tag] of [["p/1", "x"], ["p/2", "y"], ["q", "x"], ["r", "z"]] as const) {
+    const headers = [FRESH, ["ETag", '"a"'], ["Cache-Tag", tag]] as const;
+    replies.set(`/${key}`, { headers, body: `body of ${key}` });
+  }
+  const asked = () => ["p/1", "p/2", "q", "r"].map((key) => origin.seen(`/${key}`).length);
+  const readAll = async () => {
+    for (const key of ["p/1", "p/2", "q", "r"]) {
+      await until(`${key} is kept`, DEADLINE_MS, async () => {
+        const { headers, body } = await ask(`${node.publicUrl}/mirror/${key}`);
+        assert.equal(body.toString(), `body of ${key}`);
+        return /hit; ttl=3/.test(headers["cache-status"] ?? "");
+      });
+    }
+  };
+  await readAll();
+  assert.deepEqual(asked(), [1, 1, 1, 1]);
+  const cases = [
+    [{ keys: ["q", "none"] }, 1, [1, 1, 2, 1]],
+    [{ prefix: "p/" }, 2, [2, 2, 2, 1]],
+    [{ tags: ["x"] }, 2, [3, 2, 3, 1]],
+    [{ tags: ["z"], prefix: "p/2" }, 2, [3, 3, 3, 2]],
+    [{ prefix: "", soft: true }, undefined, [4, 4, 4, 3]],
+  ] as const;
+  for (const [what, copies, seen] of cases) {
+    const body = JSON.stringify({ bucket: "mirror", ...what });
+    const answer = await ask(`${node.publicUrl}/_/purge`, { method: "POST", body });
+    const said = JSON.parse(answer.body.toString()) as { copies: number };
+    if (copies !== undefined) assert.equal(said.copies, copies, body);
+    await readAll();
+    assert.deepEqual(asked(), seen, body);
+  }
+  assert.equal(origin.seen("/q").at(-1)?.headers["if-none-match"], '"a"', "a soft one only asks");
+});
+
+test("a ring of both runtimes asks once, forgets everywhere, and goes on from memory without a majority", async () => {
+  await using ring = await startRing({
+    runtimes: [HERE, THERE, HERE],
+    directory: join(directory.path, "ring"),
+    env: { ATOLL_ORIGIN_ALLOW_PRIVATE: "127.0.0.1" },
+  });
+  const [a, b, c] = ring.nodes;
+  await set(b!);
+  const get = (at: AtollProcess, key: string) => ask(`${at.publicUrl}/mirror/${key}`);
+  const bodies = async (key: string): Promise<string[]> => {
+    const found: string[] = [];
+    for (const at of ring.nodes) found.push((await get(at, key)).body.toString());
+    return found;
+  };
+  assert.equal((await get(a!, "k")).body.toString(), "answer 1");
+  const isKept = async (at: AtollProcess) => /hit/.test((await get(at, "k")).headers["cache-status"] ?? "");
+  await until("it is kept", DEADLINE_MS, () => isKept(a!));
+  assert.deepEqual(await bodies("k"), ["answer 1", "answer 1", "answer 1"]);
+  assert.equal((await ask(`${c!.publicUrl}/mirror/k`, { method: "DELETE" })).status, 204);
+  assert.equal((await get(c!, "k")).body.toString(), "answer 2");
+  await until("the new one is kept", DEADLINE_MS, () => isKept(c!));
+  assert.deepEqual(await bodies("k"), ["answer 2", "answer 2", "answer 2"]);
+  assert.equal(origin.seen("/k").length, 2);
+  assert.equal(
+    (await ask(`${a!.publicUrl}/mirror?limit=10`)).body.toString(),
+    '{"objects":[],"prefixes":[],"next":null}\n',
+  );
+  assert.equal((await ask(`${a!.publicUrl}/`)).body.toString(), '{"buckets":[],"next":null}\n');
+  await b!.kill("SIGKILL");
+  await c!.kill("SIGKILL");
+  const alone = await get(a!, "k");
+  assert.deepEqual([alone.status, alone.body.toString()], [200, "answer 2"]);
+  assert.match(alone.headers["cache-status"]!, /^atoll; hit; ttl=3/);
+});
