@@ -35,6 +35,8 @@ export interface Config {
   readonly access: AccessSettings;
   /** Undefined: the public listener speaks without TLS. */
   readonly tls: TlsSettings | undefined;
+  /** Undefined: nodes speak without TLS to each other. */
+  readonly peerTls: TlsSettings | undefined;
   /** The public listener is open to whoever reaches it, knowingly. */
   readonly insecure: boolean;
   readonly memoryCacheBytes: number;
@@ -279,7 +281,7 @@ export function parseConfig(env: Environment, memoryBytes: number): Config {
     replicas: v.ATOLL_REPLICAS!,
     clusterSecret: v.ATOLL_CLUSTER_SECRET,
     access: accessSettings(v, fly !== undefined),
-    tls: tlsSettings(v),
+    ...tlsSettings(v),
     insecure: v.ATOLL_INSECURE! && !isLoopback(host) && v.ATOLL_KEYS === undefined,
     memoryCacheBytes: v.ATOLL_MEMORY_CACHE_BYTES ?? Math.min(256 * MIB, Math.floor(memoryBytes / 4)),
     diskCacheBytes: v.ATOLL_DISK_CACHE_BYTES!,

@@ -133,7 +133,10 @@ async function serve(config: Config): Promise<void> {
     clock,
     log,
   });
+  const peerCertificates = config.peerTls &&
+    await openCertificateFiles({ ...config.peerTls, clock, log });
   const peerListener = await openPeerListener({
+    certificates: peerCertificates,
     fetch: peerApp.fetch,
     host: config.peerHost,
     port: config.peerPort,
@@ -163,7 +166,15 @@ async function serve(config: Config): Promise<void> {
   // Elsewhere names are the system's to resolve, /etc/hosts included.
   const asksDns = config.discovery.kind === "fly" || config.dnsServer !== undefined;
   const lookup = asksDns ? createPeerLookup(dns) : undefined;
-  const peers = createPeers({ self, protocols, secret: config.clusterSecret, clock, random, lookup });
+  const peers = createPeers({
+    self,
+    protocols,
+    secret: config.clusterSecret,
+    certificates: peerCertificates,
+    clock,
+    random,
+    lookup,
+  });
   const peerUrl = config.peerUrl ?? listenerUrl(config.peerHost, peerListener.port);
   const publicUrl = config.publicUrl ??
     listenerUrl(config.host, publicListener.port, config.tls !== undefined);

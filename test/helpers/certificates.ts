@@ -18,7 +18,17 @@ export async function makeCertificate(
 ): Promise<CertificateFilesMade> {
   const certFile = join(directory, `${name}.pem`);
   const keyFile = join(directory, `${name}.key`);
-  const issuer = authority ? ["-CA", authority.certFile, "-CAkey", authority.keyFile] : [];
+  // Who was made by an authority must not be one; Deno refuses a server that is.
+  const issuer = authority
+    ? [
+      "-CA",
+      authority.certFile,
+      "-CAkey",
+      authority.keyFile,
+      "-addext",
+      "basicConstraints=critical,CA:FALSE",
+    ]
+    : [];
   const args = [
     "req",
     "-x509",
