@@ -4,6 +4,7 @@ import { ACCESS_VARIABLES, type AccessSettings, accessSettings } from "./config-
 import { type DiscoverySettings, flyMachine, parseDiscovery, parseDnsServer } from "./config-discovery.ts";
 import { LIMIT_VARIABLES, type LimitSettings, limitSettings } from "./config-limits.ts";
 import { ROUTING_VARIABLES, type RoutingSettings, routingSettings } from "./config-routing.ts";
+import { TLS_VARIABLES, tlsProblems, type TlsSettings, tlsSettings } from "./config-tls.ts";
 import { bytes, duration, httpUrl, wholeNumber } from "./config-values.ts";
 import { ORIGIN_VARIABLES, type OriginConfig, originConfig } from "./config-origin.ts";
 import { AtollError } from "./errors.ts";
@@ -33,6 +34,10 @@ export interface Config extends OriginConfig {
   readonly replicas: number;
   readonly clusterSecret: string | undefined;
   readonly access: AccessSettings;
+  /** Undefined: the public listener speaks without TLS. */
+  readonly tls: TlsSettings | undefined;
+  /** Undefined: nodes speak without TLS to each other. */
+  readonly peerTls: TlsSettings | undefined;
   /** The public listener is open to whoever reaches it, knowingly. */
   readonly insecure: boolean;
   readonly memoryCacheBytes: number;
@@ -158,6 +163,7 @@ const VARIABLES = {
     meaning: "authenticates peers; needed as soon as the peer listener leaves loopback",
   },
   ...ACCESS_VARIABLES,
+  ...TLS_VARIABLES,
   ATOLL_INSECURE: {
     schema: z.enum(["0", "1"], { error: "wanted 0 or 1" }).transform((text) => text === "1"),
     default: "0",
@@ -277,6 +283,7 @@ export function parseConfig(env: Environment, memoryBytes: number): Config {
     replicas: v.ATOLL_REPLICAS!,
     clusterSecret: v.ATOLL_CLUSTER_SECRET,
     access: accessSettings(v, fly !== undefined),
+    ...tlsSettings(v),
     insecure: v.ATOLL_INSECURE! && !isLoopback(host) && v.ATOLL_KEYS === undefined,
     memoryCacheBytes: v.ATOLL_MEMORY_CACHE_BYTES ?? Math.min(256 * MIB, Math.floor(memoryBytes / 4)),
     diskCacheBytes: v.ATOLL_DISK_CACHE_BYTES!,
@@ -296,7 +303,7 @@ export function parseConfig(env: Environment, memoryBytes: number): Config {
 }
 
 function relationProblems(v: Values, host: string, peerHost: string): string[] {
-  const problems: string[] = [];
+  const problems = tlsProblems(v);
   if (!isLoopback(peerHost) && v.ATOLL_CLUSTER_SECRET === undefined) {
     problems.push(
       `ATOLL_CLUSTER_SECRET: wanted one, as the peer listener on ${peerHost} can be reached from other machines; ` +

@@ -2,6 +2,7 @@
 import "./adapters/thread-pool.ts"; // first: see there
 import { totalmem } from "node:os";
 import process from "node:process";
+import { openCertificateFiles } from "./adapters/certificate-files.ts";
 import { openChunkFiles } from "./adapters/chunk-files.ts";
 import { createClock } from "./adapters/clock.ts";
 import { openDataDirectory } from "./adapters/data-directory.ts";
@@ -27,6 +28,7 @@ import { LoadShedder } from "./core/load-shedder.ts";
 import { type Config, helpText, parseConfig } from "./config.ts";
 import { AtollError, isAtollError, messageOf } from "./errors.ts";
 import { limitCounter } from "./http/admission.ts";
+import type { Manner } from "./http/credentials.ts";
 import { createPeerApp } from "./http/peer-app.ts";
 import { PROTOCOLS, type Protocols } from "./http/peer-protocol.ts";
 import { createPublicApp } from "./http/public-app.ts";
@@ -132,7 +134,10 @@ async function serve(config: Config): Promise<void> {
     clock,
     log,
   });
+  const peerCertificates = config.peerTls &&
+    await openCertificateFiles({ ...config.peerTls, clock, log });
   const peerListener = await openPeerListener({
+    certificates: peerCertificates,
     fetch: peerApp.fetch,
     host: config.peerHost,
     port: config.peerPort,
@@ -143,7 +148,13 @@ async function serve(config: Config): Promise<void> {
       headers: { "Retry-After": "1", "X-Content-Type-Options": "nosniff" },
     });
   let publicApp: ReturnType<typeof createPublicApp> | undefined;
+  const certificates = config.tls && await openCertificateFiles({ ...config.tls, clock, log });
+  if (certificates) {
+    const help = "When the public listener's certificate expires, seconds since the epoch";
+    metrics.gauge("atoll_tls_certificate_expiry_seconds", help, () => certificates.expiresMs / 1000);
+  }
   const publicListener = await openHttpListener({
+    certificates,
     fetch: (request, env) => publicFetch(request, env),
     onBadRequest: (refusal) => publicApp?.refused(refusal),
     onLimit: (limit) => limitCounter(metrics, limit).add(),
@@ -156,9 +167,18 @@ async function serve(config: Config): Promise<void> {
   // Elsewhere names are the system's to resolve, /etc/hosts included.
   const asksDns = config.discovery.kind === "fly" || config.dnsServer !== undefined;
   const lookup = asksDns ? createPeerLookup(dns) : undefined;
-  const peers = createPeers({ self, protocols, secret: config.clusterSecret, clock, random, lookup });
+  const peers = createPeers({
+    self,
+    protocols,
+    secret: config.clusterSecret,
+    certificates: peerCertificates,
+    clock,
+    random,
+    lookup,
+  });
   const peerUrl = config.peerUrl ?? listenerUrl(config.peerHost, peerListener.port);
-  const publicUrl = config.publicUrl ?? listenerUrl(config.host, publicListener.port);
+  const publicUrl = config.publicUrl ??
+    listenerUrl(config.host, publicListener.port, config.tls !== undefined);
   const discovery = discoveryOf(config, { clock, log, dns, nodeId, peerUrl, peerPort: peerListener.port });
   const layoutBoard = config.discovery.kind === "etcd"
     ? createEtcdLayoutBoard({
@@ -263,7 +283,7 @@ function accessOf({ access }: Config, { documents }: AtollNode, clock: Clock, ra
   if (access.keys.length === 0) return undefined;
   const secrets = createSecrets();
   const ring = new RingKeys({ documents, secrets, random, clock });
-  const keys = new Keys({ secrets, configured: access.keys, ring });
+  const keys = new Keys<Manner>({ secrets, configured: access.keys, ring });
   return { keys, metricsAccess: access.metricsAccess };
 }
 
@@ -318,7 +338,7 @@ async function identity(
 }
 
 /** An address that means "all of them" is no address to be reached at: the machine itself then is. */
-function listenerUrl(host: string, port: number): string {
+function listenerUrl(host: string, port: number, isTls = false): string {
   const reachable = host === "0.0.0.0"
     ? "127.0.0.1"
     : host === "::"
@@ -326,7 +346,7 @@ function listenerUrl(host: string, port: number): string {
     : host.includes(":")
     ? `[${host}]`
     : host;
-  return `http://${reachable}:${port}`;
+  return `${isTls ? "https" : "http"}://${reachable}:${port}`;
 }
 
 /**

@@ -8,6 +8,7 @@ import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { messageOf } from "../errors.ts";
 import { ConnectionGuard, type ConnectionLimit, type ConnectionLimits } from "./connection-guard.ts";
+import type { CertificateFiles } from "./certificate-files.ts";
 import { listen } from "./listener-port.ts";
 import {
   newRequestId,
@@ -17,6 +18,7 @@ import {
   refusalOf,
   refuseSocket,
 } from "./listener-refusal.ts";
+import { openTlsFront, type TlsFront } from "./tls-front.ts";
 
 export interface HttpEnv {
   readonly incoming: IncomingMessage;
@@ -56,6 +58,8 @@ export interface HttpListenerOptions {
   readonly port: number;
   readonly limits?: Partial<HttpLimits>;
   readonly onLimit?: (limit: ListenerLimit) => void;
+  /** With it TLS is spoken, and by ALPN HTTP/2. */
+  readonly certificates?: CertificateFiles | undefined;
   /** Told of what was refused before the app saw it; may give the ID that the answer shall carry. */
   readonly onBadRequest?: (refusal: Refusal) => string | undefined;
 }
@@ -70,15 +74,18 @@ export interface HttpListener {
 export async function openHttpListener(options: HttpListenerOptions): Promise<HttpListener> {
   const { host, port } = options;
   const listener = new Listener(options);
-  await listen(listener.server, host, port);
+  const { server } = listener.front ?? listener;
+  await listen(server, host, port);
   return {
-    port: (listener.server.address() as AddressInfo).port,
+    port: (server.address() as AddressInfo).port,
     close: ({ graceMs }) => listener.close(graceMs),
   };
 }
 
 class Listener {
   readonly server: Server;
+  /** What listens, where TLS is spoken. */
+  readonly front: TlsFront | undefined;
   readonly #limits: HttpLimits;
   readonly #onBadRequest: (refusal: Refusal) => string | undefined;
   readonly #answer: (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void>;
@@ -92,7 +99,7 @@ class Listener {
   #isClosing = false;
 
   constructor(
-    { fetch, limits, onLimit = () => {}, onBadRequest = () => undefined }: HttpListenerOptions,
+    { fetch, limits, certificates, onLimit = () => {}, onBadRequest = () => undefined }: HttpListenerOptions,
   ) {
     this.#limits = { ...LIMITS, ...limits };
     this.#onBadRequest = onBadRequest;
@@ -108,6 +115,16 @@ class Listener {
       errorHandler: (error) => this.#failed(error),
     });
     this.server = this.#createServer();
+    this.front = certificates && openTlsFront({
+      certificates,
+      http1: this.server,
+      handshakeTimeoutMs: this.#limits.headersTimeoutMs,
+      ...this.#limits,
+      mayStay: (socket) => this.#guard.opened(socket) === undefined,
+      // Of what is used here they are alike. Connections end by GOAWAY, so nothing is kept of who is under way.
+      onHttp2Request: (incoming, outgoing) =>
+        this.#answer(incoming as unknown as IncomingMessage, outgoing as unknown as ServerResponse),
+    });
   }
 
   #createServer(): Server {
@@ -225,12 +242,18 @@ class Listener {
 
   async close(graceMs: number): Promise<void> {
     this.#isClosing = true;
-    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
+    const closed = Promise.all([
+      new Promise<void>((resolve) => this.server.close(() => resolve())),
+      this.front?.close(),
+    ]);
     for (const outgoing of this.#underWay.values()) {
       if (!outgoing.headersSent) outgoing.setHeader("Connection", "close");
     }
     this.server.closeIdleConnections();
-    const cut = setTimeout(() => this.server.closeAllConnections(), graceMs);
+    const cut = setTimeout(() => {
+      this.server.closeAllConnections();
+      this.front?.cut();
+    }, graceMs);
     await closed;
     this.#guard.stop();
     clearTimeout(cut);

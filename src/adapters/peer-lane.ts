@@ -5,9 +5,11 @@
  * socket's buffers nor, after a lost packet, in TCP.
  */
 import type { LookupFunction } from "node:net";
-import { errors, H2CClient } from "undici";
+import { type buildConnector, errors, H2CClient } from "undici";
 import type { Clock } from "../ports.ts";
+import type { CertificateFiles } from "./certificate-files.ts";
 import { Exchange, type ExchangeAnswer, type ExchangeRequest } from "./peer-exchange.ts";
+import { tlsConnector } from "./peer-tls.ts";
 
 /** Establishing a connection is given up after this; a call's own deadline may be shorter. */
 const CONNECT_TIMEOUT_MS = 2_000;
@@ -39,6 +41,8 @@ export interface LaneOptions {
   readonly streamsMax: number;
   /** How a name becomes addresses; undefined: the system's way. */
   readonly lookup?: LookupFunction | undefined;
+  /** With them TLS is spoken, and the peer must have one of the same authority. */
+  readonly certificates?: CertificateFiles | undefined;
 }
 
 /** A request on its way. */
@@ -174,17 +178,19 @@ export class PeerLane {
   }
 }
 
-function openClient({ url, streamsMax, lookup }: LaneOptions): H2CClient {
+function openClient({ url, streamsMax, lookup, certificates }: LaneOptions): H2CClient {
   const options: H2CClient.Options & {
     initialWindowSize: number;
     connectionWindowSize: number;
     pingInterval: number;
-    connect?: { lookup: LookupFunction };
+    connect?: { lookup: LookupFunction } | buildConnector.connector;
   } = {
     maxConcurrentStreams: streamsMax,
     pipelining: streamsMax,
     connectTimeout: CONNECT_TIMEOUT_MS,
-    ...(lookup === undefined ? {} : { connect: { lookup } }),
+    ...(certificates
+      ? { connect: tlsConnector(certificates, CONNECT_TIMEOUT_MS, lookup) }
+      : lookup && { connect: { lookup } }),
     keepAliveTimeout: IDLE_TIMEOUT_MS,
     headersTimeout: 0,
     bodyTimeout: 0,

@@ -9,6 +9,7 @@ import { CALL_PATH, CHUNK_PATH, type OwedTo, type PeerSelf, requestHeaders } fro
 import { commonProtocol, type Dialect, dialectOf, type Protocols } from "../http/peer-protocol.ts";
 import { storedSchema, storedSchemaAhead } from "../http/peer-schemas.ts";
 import type { Clock, PeerReply, PeerRequest, Random } from "../ports.ts";
+import type { CertificateFiles } from "./certificate-files.ts";
 import { type AskAgain, checkAnswer, type Checked, type Expected, parseJson } from "./peer-answer.ts";
 import { type BatchSending, PeerBatcher } from "./peer-batch.ts";
 import { callReplies, callsBody, encodeCall, type EncodedCall } from "./peer-calls.ts";
@@ -29,6 +30,7 @@ export interface PeerLinkDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly lookup?: LookupFunction | undefined;
+  readonly certificates?: CertificateFiles | undefined;
   readonly onRoundTrip: (url: string, seconds: number, ok: boolean) => void;
 }
 
@@ -91,9 +93,9 @@ export class PeerLink {
   constructor(url: string, deps: PeerLinkDeps) {
     this.#url = url;
     this.#deps = deps;
-    const { clock, lookup, secret } = deps;
+    const { clock, lookup, certificates, secret } = deps;
     const open = (streamsMax: number): Lane => ({
-      lane: new PeerLane({ url, clock, streamsMax, lookup }),
+      lane: new PeerLane({ url, clock, streamsMax, lookup, certificates }),
       signer: secret === undefined ? undefined : new PeerSigner({ ...deps, secret }),
     });
     this.#calls = open(CALL_STREAMS_MAX);

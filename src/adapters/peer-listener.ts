@@ -1,8 +1,19 @@
-/** The peer listener: HTTP/2 without TLS for the peer app, on both runtimes by node:http2. */
+/** The peer listener: HTTP/2 for the peer app, without TLS or with it on both sides, on both runtimes by node:http2. */
 import { getRequestListener, type Http2Bindings } from "@hono/node-server";
-import { createServer, type Http2Session, type Http2Stream } from "node:http2";
+import {
+  createSecureServer,
+  createServer,
+  type Http2SecureServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type Http2Session,
+  type Http2Stream,
+  type ServerOptions,
+} from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
+import type { CertificateFiles } from "./certificate-files.ts";
 import { SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES } from "./peer-lane.ts";
+import { mutual } from "./peer-tls.ts";
 import { listen } from "./listener-port.ts";
 
 /** Requests of one connection at a time: a bound on the bodies in memory, above what our own clients use. */
@@ -29,20 +40,25 @@ export interface PeerListenerOptions {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
+  /** With them TLS is spoken, and whoever connects must have one of the same authority. */
+  readonly certificates?: CertificateFiles | undefined;
 }
 
 /** Rejects with `config` when the port is taken or the host is not this machine's. */
-export async function openPeerListener({ fetch, host, port }: PeerListenerOptions): Promise<PeerListener> {
+export async function openPeerListener(options: PeerListenerOptions): Promise<PeerListener> {
+  const { fetch, host, port, certificates } = options;
   const answer = getRequestListener((request, env) => fetch(request, env as Http2Bindings), {
     overrideGlobalObjects: false,
   });
   const underWay = new Set<Http2Stream>();
   const sockets = new Set<Socket>();
   let onIdle: () => void = () => {};
-  const server = createServer({
+  const limits = {
     maxSessionMemory: SESSION_MEMORY_MB,
     settings: { initialWindowSize: STREAM_WINDOW_BYTES, maxConcurrentStreams: STREAMS_MAX },
-  }, (incoming, outgoing) => {
+  };
+  const server = certificates ? secureServer(certificates, limits) : createServer(limits);
+  server.on("request", (incoming: Http2ServerRequest, outgoing: Http2ServerResponse) => {
     // A stream that was reset: whoever asked is gone, and the handler hears of it from the body.
     incoming.on("error", () => undefined);
     outgoing.on("error", () => undefined);
@@ -91,6 +107,13 @@ export async function openPeerListener({ fetch, host, port }: PeerListenerOption
  */
 function letGo(underWay: ReadonlySet<Http2Stream>): void {
   for (const stream of underWay) if (stream.closed && !stream.destroyed) stream.destroy();
+}
+
+function secureServer(certificates: CertificateFiles, limits: ServerOptions): Http2SecureServer {
+  const server = createSecureServer({ ...limits, ...mutual(certificates), ALPNProtocols: ["h2"] });
+  certificates.onChange(() => server.setSecureContext(mutual(certificates)));
+  server.on("tlsClientError", (_error: Error, socket: Socket) => socket.destroy());
+  return server;
 }
 
 /** The connection's own window starts at 64 KiB whatever the settings say (RFC 9113 section 6.9.2). */

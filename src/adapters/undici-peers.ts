@@ -11,6 +11,7 @@ import { replyError } from "../http/peer-codec.ts";
 import type { PeerSelf } from "../http/peer-headers.ts";
 import { PROTOCOLS, type Protocols } from "../http/peer-protocol.ts";
 import type { CallOptions, Clock, PeerReply, PeerRequest, Peers, Random, ReplyTo } from "../ports.ts";
+import type { CertificateFiles } from "./certificate-files.ts";
 import { type LinkCall, PeerLink } from "./peer-link.ts";
 
 /** Peers come and go with their addresses; idle connections beyond this are closed. */
@@ -26,6 +27,8 @@ export interface PeersDeps {
   readonly random: Random;
   /** How the names in URLs become addresses; undefined: the system's way. */
   readonly lookup?: LookupFunction | undefined;
+  /** With them TLS is spoken, and peers must have one of the same authority. */
+  readonly certificates?: CertificateFiles | undefined;
   /** Of each request, of which several calls may share one; those that were given up are not told of. */
   readonly onRoundTrip?: (url: string, seconds: number, ok: boolean) => void;
 }

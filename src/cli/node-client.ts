@@ -203,7 +203,8 @@ export class NodeClient {
     if (answer.header("content-type")?.startsWith("application/problem+json") && isRecord(document)) {
       const { code, detail } = document;
       const stable = typeof code === "string" ? code : `http-${status}`;
-      const message = typeof detail === "string" ? detail : `answered ${status}`;
+      const said = typeof detail === "string" ? detail : `answered ${status}`;
+      const message = status === 401 ? `${said}; give a key by ATOLL_KEY=ID.SECRET` : said;
       const members = { ...document, etag: answer.header("etag"), version: answer.header("atoll-version") };
       return new Failure(exitCodeOf(status, stable), message, { code: stable, status, members });
     }

@@ -87,8 +87,17 @@ function fieldsOf({ env, request, target, keyId }: AuditedRequest) {
     key: keyId,
     method: request.method.slice(0, 20),
     target: redactedTarget(target).slice(0, TARGET_CHARS_MAX),
-    from: env.incoming?.socket.remoteAddress,
+    from: addressOf(env),
     ...(said !== undefined && ADDRESS.test(said) && { forwardedFor: said }),
     requestId: request.id,
   };
+}
+
+/** Undefined once the connection is gone, which of HTTP/2 cannot even be asked then. */
+function addressOf({ incoming }: ConnectionEnv): string | undefined {
+  try {
+    return incoming?.socket.remoteAddress;
+  } catch {
+    return undefined; // ERR_HTTP2_SOCKET_UNBOUND
+  }
 }

@@ -8,92 +8,67 @@ import {
   presignedMethod,
 } from "../core/presign.ts";
 
-export type Credentials =
-  | { readonly kind: "none" }
-  | {
-    readonly kind: "secret";
-    readonly scheme: "basic" | "bearer";
-    readonly id: string;
-    readonly secret: string;
-  }
-  | PresignedCredentials
-  /** `code`: as what it is refused. */
-  | {
-    readonly kind: "unreadable";
-    readonly code: "invalid-argument" | "unauthorized" | "forbidden";
-    readonly detail: string;
-  };
+/** How somebody shows to have a key, less what shows it. */
+export type Manner =
+  | { readonly kind: "secret"; readonly scheme: "basic" | "bearer" }
+  | { readonly kind: "presigned"; readonly method: PresignedMethod; readonly presigned: Presigned };
 
-export interface PresignedCredentials {
-  readonly kind: "presigned";
-  readonly method: PresignedMethod;
-  readonly presigned: Presigned;
-  readonly signature: string;
+export type ShownCredentials =
+  | { readonly manner: Manner & { kind: "secret" }; readonly id: string; readonly secret: string }
+  | { readonly manner: Manner & { kind: "presigned" }; readonly signature: string };
+
+interface UnreadableCredentials {
+  /** As what they are refused. */
+  readonly code: "invalid-argument" | "unauthorized" | "forbidden";
+  readonly detail: string;
 }
 
-const NONE: Credentials = { kind: "none" };
 /** Schemes are of either case (RFC 9110 section 11.1); one or more spaces follow (section 11.4). */
 const AUTHORIZATION = /^(bearer|basic) +(\S+) *$/i;
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 
-/** `authorizations`: each field of that name, as it came. */
+/** `authorizations`: each field of that name, as it came. Undefined where nothing is shown. */
 export function credentialsOf(
   method: string,
   authorizations: readonly string[],
   query: string,
-): Credentials {
+): ShownCredentials | UnreadableCredentials | undefined {
   const isSigned = isPresigned(query);
   const [authorization] = authorizations;
-  if (authorization === undefined && !isSigned) return NONE;
   // Two of them are how one server is made to disagree with another about who is asking.
   if (authorizations.length > 1) {
-    return {
-      kind: "unreadable",
-      code: "invalid-argument",
-      detail: `wanted one Authorization header, got ${authorizations.length}`,
-    };
+    const detail = `wanted one Authorization header, got ${authorizations.length}`;
+    return { code: "invalid-argument", detail };
   }
-  if (authorization === undefined) return presignedOf(method, query);
-  if (isSigned) {
-    return {
-      kind: "unreadable",
-      code: "invalid-argument",
-      detail: "wanted an Authorization header or a presigned URL, got both",
-    };
-  }
-  return secretOf(authorization);
+  if (authorization === undefined) return isSigned ? presignedOf(method, query) : undefined;
+  if (!isSigned) return secretOf(authorization);
+  const detail = "wanted an Authorization header or a presigned URL, got both";
+  return { code: "invalid-argument", detail };
 }
 
-function presignedOf(requestMethod: string, query: string): Credentials {
+function presignedOf(requestMethod: string, query: string): ShownCredentials | UnreadableCredentials {
   const method = presignedMethod(requestMethod);
   const parsed = method && parsePresigned(method, query);
-  if (parsed) return { kind: "presigned", method, ...parsed };
-  return {
-    kind: "unreadable",
-    code: "forbidden",
-    detail: "wanted a presigned URL with its own parameters and no others, each once, got something else",
-  };
+  if (parsed) {
+    const { presigned, signature } = parsed;
+    return { manner: { kind: "presigned", method, presigned }, signature };
+  }
+  const detail =
+    "wanted a presigned URL with its own parameters and no others, each once, got something else";
+  return { code: "forbidden", detail };
 }
 
-function secretOf(authorization: string): Credentials {
-  const [, scheme, token] = AUTHORIZATION.exec(authorization) ?? [];
-  const isBearer = scheme?.toLowerCase() === "bearer";
-  const text = token === undefined ? "" : isBearer ? token : textOfBase64(token);
+function secretOf(authorization: string): ShownCredentials | UnreadableCredentials {
+  const [, name, token] = AUTHORIZATION.exec(authorization) ?? [];
+  const scheme = name?.toLowerCase() === "bearer" ? "bearer" : "basic";
+  const text = token === undefined ? "" : scheme === "bearer" ? token : textOfBase64(token);
   // RFC 7617 section 2: an ID has no colon; ours have no dot either.
-  const end = text.indexOf(isBearer ? "." : ":");
-  if (end <= 0) {
-    return {
-      kind: "unreadable",
-      code: "unauthorized",
-      detail: "wanted Authorization: Bearer ID.SECRET, or Basic with ID:SECRET, got something else",
-    };
+  const end = text.indexOf(scheme === "bearer" ? "." : ":");
+  if (end > 0) {
+    return { manner: { kind: "secret", scheme }, id: text.slice(0, end), secret: text.slice(end + 1) };
   }
-  return {
-    kind: "secret",
-    scheme: isBearer ? "bearer" : "basic",
-    id: text.slice(0, end),
-    secret: text.slice(end + 1),
-  };
+  const detail = "wanted Authorization: Bearer ID.SECRET, or Basic with ID:SECRET, got something else";
+  return { code: "unauthorized", detail };
 }
 
 /** "" for what is none; Buffer would pass over what does not belong there. */

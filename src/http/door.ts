@@ -1,14 +1,20 @@
 /** The public door: who a request comes from, and whether it is let in. Nothing that is stored is looked at. */
 import { type Conditions, isAllowed, type Need, needsOf, type Place } from "../core/access.ts";
 import { EVERY_BUCKET, listedBuckets } from "../core/grants.ts";
-import { type Presigned, PRESIGNED_ACTION, type PresignedMethod, timeProblem } from "../core/presign.ts";
+import {
+  isPresigned,
+  type Presigned,
+  PRESIGNED_ACTION,
+  type PresignedMethod,
+  timeProblem,
+} from "../core/presign.ts";
 import { AtollError } from "../errors.ts";
 import type { BucketSettings } from "../core/bucket-settings.ts";
 import type { Buckets } from "../node/bucket-settings.ts";
 import type { Key, Keys } from "../node/keys.ts";
 import type { ConnectionEnv } from "./answer.ts";
 import type { Audit, RefusalReason } from "./audit.ts";
-import { credentialsOf, type PresignedCredentials } from "./credentials.ts";
+import { credentialsOf, type Manner, type ShownCredentials } from "./credentials.ts";
 import { aboutOf, isForAnyKey } from "./internal-pages.ts";
 import { listedPrefix } from "./list-handler.ts";
 import type { PublicRequest } from "./request.ts";
@@ -18,7 +24,7 @@ import { splitTarget, type Target } from "./target.ts";
 export type MetricsAccess = "admin" | "fly" | "open";
 
 export interface AccessDeps {
-  readonly keys: Keys;
+  readonly keys: Keys<Manner>;
   readonly metricsAccess: MetricsAccess;
 }
 
@@ -95,37 +101,51 @@ export class PublicDoor {
   }
 
   #identify(knock: Knock, query: string): Visitor | Promise<Visitor> {
-    const credentials = credentialsOf(knock.request.method, authorizationsOf(knock), query);
-    switch (credentials.kind) {
-      case "none":
-        return ANYBODY;
-      case "unreadable": {
-        const { code, detail } = credentials;
-        return this.#refuse(
-          knock,
-          code === "invalid-argument" ? "ambiguous" : "wrong-credentials",
-          code,
-          detail,
-        );
-      }
-      case "secret": {
-        const { scheme, id, secret } = credentials;
-        const found = this.#deps.keys.bySecret(id, secret);
-        return found instanceof Promise
-          ? found.then((key) => this.#keyHolder(knock, scheme, key))
-          : this.#keyHolder(knock, scheme, found);
-      }
-      case "presigned": {
-        // Only objects: a page of the node is never for whoever has a URL.
-        if (knock.target.kind !== "object") return this.#urlHolder(knock, credentials, undefined);
-        const { method, presigned, signature } = credentials;
-        const { path } = splitTarget(knock.sent);
-        const found = this.#deps.keys.bySignature(method, path, presigned, signature);
-        return found instanceof Promise
-          ? found.then((key) => this.#urlHolder(knock, credentials, key))
-          : this.#urlHolder(knock, credentials, found);
-      }
+    const authorizations = authorizationsOf(knock);
+    const isSigned = isPresigned(query);
+    if (authorizations.length === 0 && !isSigned) return ANYBODY;
+    const { keys } = this.#deps;
+    // Neither a header nor a target can hold a line break: what was remembered of the one is never found by the other.
+    const shown = authorizations.length === 0
+      ? `url\n${knock.request.method} ${knock.sent}`
+      : authorizations.length === 1 && !isSigned
+      ? `header\n${authorizations[0]}`
+      : undefined;
+    const recalled = shown === undefined ? undefined : keys.recall(shown);
+    if (recalled) return this.#holder(knock, recalled.manner, recalled.key);
+    const credentials = credentialsOf(knock.request.method, authorizations, query);
+    if (!credentials) return ANYBODY;
+    if ("code" in credentials) {
+      const { code, detail } = credentials;
+      return this.#refuse(
+        knock,
+        code === "invalid-argument" ? "ambiguous" : "wrong-credentials",
+        code,
+        detail,
+      );
     }
+    const { manner } = credentials;
+    const found = this.#find(knock, credentials);
+    const decide = (key: Key | undefined) => {
+      if (key && shown !== undefined) keys.remember(shown, manner, key);
+      return this.#holder(knock, manner, key);
+    };
+    return found instanceof Promise ? found.then(decide) : decide(found);
+  }
+
+  #find({ sent, target }: Knock, credentials: ShownCredentials): ReturnType<Keys["bySecret"]> {
+    const { keys } = this.#deps;
+    if ("secret" in credentials) return keys.bySecret(credentials.id, credentials.secret);
+    // Only objects: a page of the node is never for whoever has a URL.
+    if (target.kind !== "object") return undefined;
+    const { manner: { method, presigned }, signature } = credentials;
+    return keys.bySignature(method, splitTarget(sent).path, presigned, signature);
+  }
+
+  #holder(knock: Knock, manner: Manner, key: Key | undefined): Visitor {
+    return manner.kind === "secret"
+      ? this.#keyHolder(knock, manner.scheme, key)
+      : this.#urlHolder(knock, manner, key);
   }
 
   #keyHolder(knock: Knock, scheme: "basic" | "bearer", key: Key | undefined): Visitor {
@@ -137,7 +157,11 @@ export class PublicDoor {
     return { key };
   }
 
-  #urlHolder(knock: Knock, { method, presigned }: PresignedCredentials, key: Key | undefined): Visitor {
+  #urlHolder(
+    knock: Knock,
+    { method, presigned }: Manner & { kind: "presigned" },
+    key: Key | undefined,
+  ): Visitor {
     const { request } = knock;
     if (!key) {
       const detail = "wanted a URL that was signed for this method and path, got another signature";

@@ -2,9 +2,10 @@
 import { z } from "zod";
 import { type Grant, keyIdProblem, parseGrants } from "../core/grants.ts";
 import { AtollError } from "../errors.ts";
-import type { Keys } from "../node/keys.ts";
+import type { Key, Keys } from "../node/keys.ts";
 import type { RingKeys } from "../node/ring-keys.ts";
 import { type Answer, jsonAnswer } from "./answer.ts";
+import type { Manner } from "./credentials.ts";
 import { jsonBody } from "./json-body.ts";
 import { problem } from "./problem.ts";
 import type { PublicRequest } from "./request.ts";
@@ -26,7 +27,7 @@ export function allowOfKeys(path: string): string | undefined {
 export function handleKeys(
   request: PublicRequest,
   path: string,
-  keys: Keys | undefined,
+  keys: Keys<Manner> | undefined,
 ): Promise<Answer> | undefined {
   const pages = new KeyPages(request, keys);
   const reads = request.method === "GET" || request.method === "HEAD";
@@ -39,9 +40,9 @@ export function handleKeys(
 
 class KeyPages {
   readonly #request: PublicRequest;
-  readonly #keys: Keys | undefined;
+  readonly #keys: Keys<Manner> | undefined;
 
-  constructor(request: PublicRequest, keys: Keys | undefined) {
+  constructor(request: PublicRequest, keys: Keys<Manner> | undefined) {
     this.#request = request;
     this.#keys = keys;
   }
@@ -89,7 +90,7 @@ class KeyPages {
     return { status: 204, headers: { "Cache-Control": "no-store" } };
   }
 
-  #open(): { configured: Keys["configured"]; ring: RingKeys } {
+  #open(): { configured: readonly Key[]; ring: RingKeys } {
     const { configured, ring } = this.#keys ?? {};
     if (configured && ring) return { configured, ring };
     // A key would look like a lock, on a door that is open.

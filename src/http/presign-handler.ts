@@ -12,6 +12,7 @@ import {
 import { AtollError } from "../errors.ts";
 import type { Key, Keys } from "../node/keys.ts";
 import { type Answer, jsonAnswer } from "./answer.ts";
+import type { Manner } from "./credentials.ts";
 import { jsonBody } from "./json-body.ts";
 import type { PublicRequest } from "./request.ts";
 
@@ -28,7 +29,7 @@ const wanted = z.strictObject({
 });
 
 export interface PresignDeps {
-  readonly keys: Keys;
+  readonly keys: Keys<Manner>;
   readonly wallMs: () => number;
   /** Of this node. */
   readonly publicUrl: () => string;

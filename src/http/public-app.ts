@@ -71,6 +71,13 @@ export function createPublicApp(deps: PublicAppDeps): PublicApp {
   });
 }
 
+/** They were for this door: an origin behind it, which may be shown a request's headers, is not to have them. */
+function withoutCredentials(request: PublicRequest): PublicRequest {
+  const { header } = request;
+  if (header("authorization") === undefined) return request;
+  return { ...request, header: (name) => name === "authorization" ? undefined : header(name) };
+}
+
 class PublicHandler {
   readonly #deps: PublicAppDeps;
   readonly #access: AccessLog;
@@ -203,7 +210,8 @@ class PublicHandler {
   }
 
   #answerTo(knock: Knock, visitor: Visitor, admitted: Admitted | undefined): Answer | Promise<Answer> {
-    const { request, target } = knock;
+    const { target } = knock;
+    const request = this.#door ? withoutCredentials(knock.request) : knock.request;
     if (target.kind === "probe") return this.#probe(request, target.path);
     const refused = admitted && visitor.key && this.#admission.key(request, visitor.key.id, admitted);
     if (refused) return refused;

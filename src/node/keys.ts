@@ -7,6 +7,7 @@
  * disk thus learns no secret. With a signing key he could presign URLs to the objects its key may use, which lie beside it
  * on the same disk, and nothing else: no page of the node takes a presigned URL.
  */
+import { LRUCache } from "lru-cache";
 import { type Grant, keyIdProblem } from "../core/grants.ts";
 import { type Presigned, type PresignedMethod, presignedText, SIGNING_LABEL } from "../core/presign.ts";
 import type { Secrets } from "../ports.ts";
@@ -27,8 +28,15 @@ export interface Key {
 
 const NOBODY: Key = { id: "", grants: [], secretDigest: "0".repeat(64), signingKey: "0".repeat(64) };
 
-export class Keys {
+/** Of credentials that were right: some hundreds of clients, and the links of a page or two. */
+const REMEMBERED_MAX = 1_024;
+
+/** `M`: what is remembered of the manner in which a key was shown. */
+export class Keys<M extends object = object> {
   readonly #secrets: Secrets;
+  readonly #remembered = new LRUCache<string, { readonly manner: M; readonly key: Key }>({
+    max: REMEMBERED_MAX,
+  });
   readonly #byId = new Map<string, Key>();
   /** They go first, and are nowhere but here. */
   readonly configured: readonly Key[];
@@ -63,6 +71,29 @@ export class Keys {
     );
   }
 
+  /**
+   * What was right before and still is, without being checked anew: the key must be there as it was, with whatever it is
+   * granted now. By the digest of what is shown, so that memory holds no secrets and comparing them takes no time that tells.
+   */
+  recall(shown: string): { readonly manner: M; readonly key: Key } | undefined {
+    const digest = this.#secrets.digest(shown);
+    const before = this.#remembered.get(digest);
+    if (!before) return undefined;
+    const now = this.#find(before.key.id);
+    if (now instanceof Promise) {
+      now.catch(() => undefined); // who asks next is told
+      return undefined;
+    }
+    if (now?.secretDigest === before.key.secretDigest) return { manner: before.manner, key: now };
+    this.#remembered.delete(digest);
+    return undefined;
+  }
+
+  /** Only what was right: whoever guesses drives nothing out. */
+  remember(shown: string, manner: M, key: Key): void {
+    this.#remembered.set(this.#secrets.digest(shown), { manner, key });
+  }
+
   sign(key: Key, method: PresignedMethod, path: string, presigned: Presigned): string {
     return this.#secrets.mac(key.signingKey, presignedText(method, path, presigned));
   }
@@ -70,8 +101,12 @@ export class Keys {
   #checked(id: string, isRight: (key: Key) => boolean): Found {
     // An unknown ID is checked as if there were such a key: it takes as long as a wrong secret.
     const check = (key: Key | undefined): Key | undefined => isRight(key ?? NOBODY) ? key : undefined;
-    const found = this.#byId.get(id) ?? (keyIdProblem(id) === undefined ? this.ring?.find(id) : undefined);
+    const found = this.#find(id);
     return found instanceof Promise ? found.then(check) : check(found);
+  }
+
+  #find(id: string): Found {
+    return this.#byId.get(id) ?? (keyIdProblem(id) === undefined ? this.ring?.find(id) : undefined);
   }
 }
 

@@ -37,6 +37,7 @@ test("every command has its help: what it is, every option in words, and example
     "get",
     "ls",
     "rm",
+    "presign",
     "ring",
     "ring status",
     "ring plan",

@@ -189,6 +189,14 @@ export const REQUESTS: readonly Attempt[] = [
   },
   { what: "list above the prefix", status: 403, target: "/docs?prefix=i", lines: [auth(bearer(dropper))] },
   { what: "the ring", status: 403, target: "/_/ring", lines: [auth(bearer(reader))] },
+  {
+    what: "an origin in the machine's own network",
+    status: 403,
+    method: "PUT",
+    target: "/_/buckets/docs",
+    lines: [auth(bearer(reader))],
+    body: '{"origin":{"url":"http://169.254.169.254/latest"}}',
+  },
   { what: "keys by a reader", status: 403, target: "/_/keys", lines: [auth(bearer(reader))] },
   {
     what: "make oneself an admin",

@@ -28,7 +28,10 @@ before(async () => {
   node = await startNode({
     runtime: HERE,
     dataDir: join(directory, "data"),
-    env: { ATOLL_KEYS: JSON.stringify(Object.values(KEYS)), ATOLL_CLUSTER_SECRET: CLUSTER_SECRET },
+    env: {
+      ATOLL_KEYS: JSON.stringify(Object.values(KEYS)),
+      ATOLL_CLUSTER_SECRET: CLUSTER_SECRET,
+    },
   });
   for (const path of ["/docs/a", "/docs/in/a", "/other/a"]) {
     assert.equal((await put(node.publicUrl + path, CONTENT, { headers: AUTHORIZED })).status, 201);

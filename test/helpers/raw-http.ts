@@ -4,6 +4,7 @@
  */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { connect as connectTls, TLSSocket } from "node:tls";
 import { within } from "./deadline.ts";
 
 const DEADLINE_MS = 15_000;
@@ -62,7 +63,13 @@ export class RawHttp {
 
   /** Rejects when nobody listens there. */
   static async open(url: string): Promise<RawHttp> {
-    const { hostname, port } = new URL(url);
+    const { protocol, hostname, port } = new URL(url);
+    if (protocol === "https:") {
+      // Whose certificate it is, others look at.
+      const secure = connectTls({ host: hostname, port: Number(port), rejectUnauthorized: false });
+      await once(secure, "secureConnect");
+      return new RawHttp(secure);
+    }
     const socket = connect(Number(port), hostname);
     await once(socket, "connect");
     return new RawHttp(socket);
@@ -93,7 +100,8 @@ export class RawHttp {
 
   /** Resets the connection. */
   cut(): void {
-    this.#socket.resetAndDestroy();
+    if (this.#socket instanceof TLSSocket) this.#socket.destroy();
+    else this.#socket.resetAndDestroy();
   }
 
   /** Takes nothing more out of the kernel's buffer. */

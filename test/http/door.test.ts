@@ -234,6 +234,21 @@ describe("presigned URLs", () => {
     assert.equal(await statusOf(solo, "GET", late), 403);
   });
 
+  it("are not taken for a header, nor for a URL of another method or path, once they were right", async () => {
+    using solo = await open();
+    await store(solo, "/docs/a");
+    await store(solo, "/docs/b");
+    const target = presigned(reader, "/docs/a");
+    for (let i = 0; i < 2; i++) assert.equal(await statusOf(solo, "GET", target), 200);
+    for (const shown of [`GET ${target}`, target, `url GET ${target}`]) {
+      assert.equal(await statusOf(solo, "GET", "/docs/b", shown), 401, shown);
+    }
+    assert.equal(await statusOf(solo, "GET", target.replace("/docs/a", "/docs/b")), 403);
+    assert.equal(await statusOf(solo, "PUT", target, undefined, { body: "x" }), 403);
+    for (let i = 0; i < 2; i++) assert.equal(await statusOf(solo, "GET", "/docs/a", bearer(reader)), 200);
+    assert.equal(await statusOf(solo, "GET", "/docs/a", `${bearer(reader)}0`), 401);
+  });
+
   it("bind the size and the type of what is stored", async () => {
     using solo = await open();
     const target = presigned(dropper, "/docs/in/a", {

@@ -8,10 +8,14 @@ import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { parse } from "smol-toml";
 import { z } from "zod";
+import { createSecrets } from "../../src/adapters/secrets.ts";
 import { parseConfig } from "../../src/config.ts";
 import { isAtollError } from "../../src/errors.ts";
+import type { Manner } from "../../src/http/credentials.ts";
+import { Keys } from "../../src/node/keys.ts";
 import { within } from "../helpers/deadline.ts";
 import { openMemoryNode } from "../helpers/memory-node.ts";
+import { KEYS } from "../helpers/credentials.ts";
 import { freePorts } from "../helpers/ports.ts";
 import { binary, PROJECT, run } from "./project.ts";
 
@@ -24,7 +28,10 @@ const MACHINE = {
   FLY_PRIVATE_IP: "fdaa:0:1:a7b:1::2",
 };
 /** As README says to set them. */
-const SECRETS = { ATOLL_CLUSTER_SECRET: "0123456789abcdef0123456789abcdef", ATOLL_INSECURE: "1" };
+const SECRETS = {
+  ATOLL_CLUSTER_SECRET: "0123456789abcdef0123456789abcdef",
+  ATOLL_KEYS: JSON.stringify([KEYS.admin]),
+};
 
 const check = z.object({
   method: z.literal("GET"),
@@ -114,12 +121,14 @@ test("fly.toml and a machine's variables make settings that fit each other", () 
 test("without its secrets an app on Fly.io does not start, and says which are missing", () => {
   assert.throws(
     () => parseConfig({ ...fly.env, ...MACHINE }, GIB),
-    (error) => isAtollError(error, "config") && /ATOLL_CLUSTER_SECRET.*ATOLL_INSECURE=1/s.test(error.message),
+    (error) => isAtollError(error, "config") && /ATOLL_CLUSTER_SECRET.*ATOLL_KEYS/s.test(error.message),
   );
 });
 
-test("what fly.toml asks for are routes of the node", async () => {
-  using node = await openMemoryNode();
+test("what fly.toml asks for are routes of the node, which the platform may read without a key", async () => {
+  const { access } = parseConfig({ ...fly.env, ...MACHINE, ...SECRETS }, GIB);
+  const keys = new Keys<Manner>({ secrets: createSecrets(), configured: access.keys });
+  using node = await openMemoryNode({ access: () => ({ keys, metricsAccess: access.metricsAccess }) });
   for (const path of [fly.http_service.checks[0].path, fly.checks.live.path, fly.metrics.path]) {
     assert.equal((await node.request(path)).status, 200, path);
   }

@@ -1,0 +1,111 @@
+/**
+ * TLS before a listener of HTTP/1.1, and HTTP/2 beside it by ALPN (RFC 7301): a socket goes to whichever its client chose.
+ * HTTP/1.1 is then served by the very server that serves it without TLS, with all its limits.
+ */
+import type { Server as Http1Server } from "node:http";
+import {
+  createServer as createHttp2Server,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+} from "node:http2";
+import { createServer as createTlsServer, type Server, type TLSSocket } from "node:tls";
+import type { Certificate, CertificateFiles } from "./certificate-files.ts";
+
+export interface TlsFrontOptions {
+  readonly certificates: CertificateFiles;
+  readonly http1: Http1Server;
+  readonly onHttp2Request: (incoming: Http2ServerRequest, outgoing: Http2ServerResponse) => Promise<void>;
+  /** Of a connection of HTTP/2; those of HTTP/1.1 are counted where they are served. */
+  readonly mayStay: (socket: TLSSocket) => boolean;
+  /** Of a handshake, ms. */
+  readonly handshakeTimeoutMs: number;
+  /** Of an HTTP/2 connection, ms. */
+  readonly idleTimeoutMs: number;
+  readonly maxHeaderBytes: number;
+}
+
+export interface TlsFront {
+  readonly server: Server;
+  /** Takes no more connections, and ends those on which nothing is under way. */
+  close(): Promise<void>;
+  /** Ends the rest. */
+  cut(): void;
+}
+
+/** Requests of one HTTP/2 connection at a time. */
+const STREAMS_MAX = 128;
+/** Not yet read of one upload, and of one connection; bytes. The standard's 64 KiB would be a hundredth of a fast line. */
+const STREAM_WINDOW_BYTES = 512 << 10;
+const SESSION_WINDOW_BYTES = 1 << 20;
+
+/**
+ * Deno (2.9) may die of a GOAWAY that a client sends (see peer-listener.ts, which the Internet need not reach): anybody
+ * could end the node. So there HTTP/1.1 alone is offered.
+ */
+const PROTOCOLS = "Deno" in globalThis ? ["http/1.1"] : ["h2", "http/1.1"];
+
+export function openTlsFront(options: TlsFrontOptions): TlsFront {
+  const { certificates, http1, handshakeTimeoutMs, idleTimeoutMs, maxHeaderBytes } = options;
+  const sessions = new Set<ServerHttp2Session>();
+  const sockets = new Set<TLSSocket>();
+  const http2 = createHttp2Server({
+    settings: {
+      initialWindowSize: STREAM_WINDOW_BYTES,
+      maxConcurrentStreams: STREAMS_MAX,
+      maxHeaderListSize: maxHeaderBytes,
+    },
+  });
+  http2.on("session", (session: ServerHttp2Session) => {
+    sessions.add(session);
+    session.on("close", () => sessions.delete(session));
+    // A client that goes away resets its connection; without a listener that would end this process.
+    session.on("error", () => session.destroy());
+    session.setTimeout(idleTimeoutMs, () => session.destroy());
+    session.setLocalWindowSize(SESSION_WINDOW_BYTES);
+  });
+  http2.on("sessionError", (_error, session) => session?.destroy());
+  http2.on("request", (incoming, outgoing) => {
+    incoming.on("error", () => undefined);
+    outgoing.on("error", () => undefined);
+    // Answers are written as to HTTP/1.1, whose responses know that their connection is gone.
+    Object.defineProperty(outgoing, "destroyed", { get: () => outgoing.stream.destroyed });
+    void options.onHttp2Request(incoming, outgoing);
+  });
+
+  const server = createTlsServer(
+    {
+      ...secured(certificates.current),
+      ALPNProtocols: PROTOCOLS,
+      handshakeTimeout: handshakeTimeoutMs,
+    },
+    (socket) => {
+      sockets.add(socket);
+      socket.on("close", () => sockets.delete(socket));
+      socket.on("error", () => socket.destroy());
+      if (socket.alpnProtocol !== "h2") http1.emit("connection", socket);
+      else if (options.mayStay(socket)) http2.emit("connection", socket);
+      else socket.destroy();
+    },
+  );
+  server.on("tlsClientError", (_error, socket) => socket.destroy());
+  certificates.onChange((certificate) => server.setSecureContext(secured(certificate)));
+  // It listens by way of this server, and begins to look after its timeouts when it is told.
+  server.on("listening", () => http1.emit("listening"));
+  return {
+    server,
+    close: async () => {
+      // With GOAWAY, after which the requests under way end as they would.
+      for (const session of sessions) session.close();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+    cut: () => {
+      for (const session of sessions) session.destroy();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+function secured({ cert, key }: Certificate): { cert: string; key: string; minVersion: "TLSv1.2" } {
+  return { cert, key, minVersion: "TLSv1.2" };
+}
