@@ -11,14 +11,14 @@ export function redactedTarget(target: string): string {
   if (question === -1) return withoutUser(path);
   const pairs = target.slice(question + 1, TARGET_CHARS_MAX).split("&").map((pair) => {
     const equals = pair.indexOf("=");
-    if (equals === -1) return pair === "" || SHOWN.has(pair) ? pair : "…";
+    if (equals === -1) return pair === "" || SHOWN.has(pair) ? pair : "***";
     const name = pair.slice(0, equals);
-    return SHOWN.has(name) ? pair : `${name.slice(0, 40)}=…`;
+    return SHOWN.has(name) ? pair : `${name.slice(0, 40)}=***`;
   });
   return `${withoutUser(path)}?${pairs.join("&")}`;
 }
 
-/** `http://ID:SECRET@host/…`: some client may send that as it is. */
+/** `http://ID:SECRET@host/***`: some client may send that as it is. */
 function withoutUser(path: string): string {
-  return path.startsWith("/") ? path : path.replace(/^([^/]*:\/\/)[^/]*@/, "$1…@");
+  return path.startsWith("/") ? path : path.replace(/^([^/]*:\/\/)[^/]*@/, "$1***@");
 }
