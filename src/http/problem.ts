@@ -57,7 +57,7 @@ const TITLE: Record<PublicCode, string> = {
   draining: "The node is shutting down",
   "outcome-unknown": "The change may or may not take effect",
   "not-cached": "Not in this node's cache",
-  "storage-full": "The disk is full",
+  "storage-full": "There is no room left",
 };
 
 /** Seconds after which trying again makes sense. */

@@ -4,6 +4,7 @@ import { parseRequestDirectives } from "../core/freshness.ts";
 import type { LoadShedder } from "../core/load-shedder.ts";
 import { AtollError, messageOf } from "../errors.ts";
 import { Buckets } from "../node/bucket-settings.ts";
+import { BucketUsage } from "../node/bucket-usage.ts";
 import type { AtollNode } from "../node/node.ts";
 import type { Clock, Log, Random } from "../ports.ts";
 import { AccessLog } from "./access-log.ts";
@@ -17,6 +18,7 @@ import { ListHandler } from "./list-handler.ts";
 import { InternalHandler } from "./internal-handler.ts";
 import { problem, publicError } from "./problem.ts";
 import { NOSNIFF, Protection } from "./protection.ts";
+import { Quotas } from "./quota.ts";
 import { redactedTarget } from "./redaction.ts";
 import { headerNames, headerReader, type PublicRequest, RequestBody } from "./request.ts";
 import { parseTarget, routeOf, type Target } from "./target.ts";
@@ -93,7 +95,12 @@ class PublicHandler {
     const buckets = new Buckets(node.documents.ofKind("buckets", bucketSettingsForm));
     this.#door = deps.access && new PublicDoor(deps.access, { buckets, audit: this.#audit, wallMs });
     this.#protection = new Protection(buckets);
-    this.#write = new WriteHandler({ objects: node.objects, buckets, maxObjectBytes, wallMs });
+    const quotas = new Quotas({
+      usage: new BucketUsage({ listings: node.listings, clock, log: deps.log }),
+      objects: node.objects,
+      onRefused: () => this.#admission.count("quota"),
+    });
+    this.#write = new WriteHandler({ objects: node.objects, buckets, quotas, maxObjectBytes, wallMs });
     this.#list = new ListHandler(node.listings);
     const presign = deps.access && { keys: deps.access.keys, wallMs, publicUrl: () => node.card().publicUrl };
     this.#internal = new InternalHandler(node, buckets, deps.log, presign);
