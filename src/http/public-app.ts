@@ -53,8 +53,10 @@ const ALLOW: Record<Exclude<Target["kind"], "internal">, string> = {
 };
 
 export interface PublicApp extends Hono<{ Bindings: ConnectionEnv }> {
-  /** Requests under way. */
-  readonly active: () => number;
+  /** Requests under way, less those whose answer was at hand. */
+  readonly running: () => number;
+  /** Whether a request is one too many, by its method and target alone; then it is counted, and nobody else's. */
+  readonly turnsAway: (method: string, target: string) => boolean;
   /** Notes what a listener refused before it was a request; gives the ID that the answer shall carry. */
   readonly refused: (refusal: { status: number; code: string }) => string;
 }
@@ -64,7 +66,8 @@ export function createPublicApp(deps: PublicAppDeps): PublicApp {
   const handler = new PublicHandler(deps);
   app.all("*", (c) => handler.handle(c.env ?? {}, c.req.raw));
   return Object.assign(app, {
-    active: () => handler.active,
+    running: () => handler.running,
+    turnsAway: (method: string, target: string) => handler.turnsAway(method, target),
     refused: (refusal: { status: number; code: string }) => handler.refused(refusal),
   });
 }
@@ -147,8 +150,13 @@ class PublicHandler {
     }
   }
 
-  get active(): number {
-    return this.#access.active;
+  get running(): number {
+    return this.#admission.running;
+  }
+
+  /** Reads may be answered from memory, and what an operator asks must be heard. */
+  turnsAway(method: string, target: string): boolean {
+    return method !== "GET" && method !== "HEAD" && !target.startsWith("/_/") && this.#admission.turnsAway();
   }
 
   refused({ status, code }: { status: number; code: string }): string {
@@ -183,10 +191,21 @@ class PublicHandler {
       throw new AtollError("draining", "this node is shutting down; others serve on");
     }
     const isRead = target.kind === "object" && (method === "GET" || method === "HEAD");
-    const refused = isRead ? undefined : this.#admission.all(request, this.#access.active);
-    if (refused) return refused;
-    if (method === "OPTIONS") return { status: 204, headers: { Allow: this.#allow(target) } };
-    return this.#admitted(knock, admitted);
+    if (isRead) return this.#admitted(knock, admitted);
+    return this.#entered(request, admitted, () => {
+      if (method === "OPTIONS") return { status: 204, headers: { Allow: this.#allow(target) } };
+      return this.#admitted(knock, admitted);
+    });
+  }
+
+  #entered(
+    request: PublicRequest,
+    admitted: Admitted | undefined,
+    begin: () => Answer | Promise<Answer>,
+  ): Answer | Promise<Answer> {
+    const refused = admitted && this.#admission.enter(request, admitted, this.#access.active);
+    if (refused instanceof Promise) return refused.then((answer) => answer ?? begin());
+    return refused ?? begin();
   }
 
   #admitted(knock: Knock, admitted?: Admitted): Answer | Promise<Answer> {
@@ -202,7 +221,7 @@ class PublicHandler {
     const refused = admitted && visitor.key && this.#admission.key(request, visitor.key.id, admitted);
     if (refused) return refused;
     if (target.kind === "internal") return this.#ownPage(knock, target, visitor);
-    const answer = this.#answer(request, target, visitor);
+    const answer = this.#answer(request, target, visitor, admitted);
     if (visitor.isBlind) return Promise.resolve(answer).then((seen) => veiled(seen, request.id));
     return visitor.presigned ? Promise.resolve(answer).then(forPresigned) : answer;
   }
@@ -211,6 +230,7 @@ class PublicHandler {
     request: PublicRequest,
     target: Exclude<Target, { kind: "probe" | "internal" }>,
     visitor: Visitor,
+    admitted: Admitted | undefined,
   ): Answer | Promise<Answer> {
     const { method } = request;
     const reads = method === "GET" || method === "HEAD";
@@ -218,8 +238,7 @@ class PublicHandler {
       const directives = parseRequestDirectives(request.header("cache-control"));
       // What is at hand costs no more than to say no.
       return this.#get.atHand(request, target.name, directives) ??
-        this.#admission.all(request, this.#access.active) ??
-        this.#get.handle(request, target.name, directives);
+        this.#entered(request, admitted, () => this.#get.handle(request, target.name, directives));
     }
     switch (target.kind) {
       case "object":

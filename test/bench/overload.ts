@@ -30,8 +30,6 @@ const runtimes: readonly Runtime[] = values.runtime === undefined
   ? ["node", "deno"]
   : [values.runtime as Runtime];
 
-for (const runtime of runtimes) await measure(runtime);
-
 interface Tally {
   done: number;
   refused: number;
@@ -171,3 +169,5 @@ function at(times: number[], share: number): string {
   times.sort((a, b) => a - b);
   return (times[Math.min(times.length - 1, Math.floor(share * times.length))] ?? NaN).toFixed(0);
 }
+
+for (const runtime of runtimes) await measure(runtime);
