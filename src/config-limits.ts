@@ -78,7 +78,7 @@ export const LIMIT_VARIABLES = {
   },
   ATOLL_MAX_LATENESS: {
     schema: duration(0),
-    default: "100ms",
+    default: "40ms",
     meaning: "how late the node may be at its work before it turns requests away with 503; 0s: never",
   },
   ATOLL_MAX_CONNECTIONS: {

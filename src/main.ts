@@ -156,6 +156,7 @@ async function serve(config: Config): Promise<void> {
   const publicListener = await openHttpListener({
     certificates,
     fetch: (request, env) => publicFetch(request, env),
+    turnsAway: (method, target) => publicApp?.turnsAway(method, target) ?? false,
     onBadRequest: (refusal) => publicApp?.refused(refusal),
     onLimit: (limit) => limitCounter(metrics, limit).add(),
     limits: config.limits,
@@ -240,7 +241,7 @@ async function serve(config: Config): Promise<void> {
   });
   publicFetch = publicApp.fetch;
   if (shedder) {
-    watchLateness((latenessMs) => shedder.observe(latenessMs, publicApp.active(), clock.monotonicMs()));
+    watchLateness((latenessMs) => shedder.observe(latenessMs, publicApp.running(), clock.monotonicMs()));
     metrics.gauge(
       "atoll_requests_limit",
       "Requests that may be under way at the moment",

@@ -17,6 +17,7 @@ import {
   refusalHeaders,
   refusalOf,
   refuseSocket,
+  turnAway,
 } from "./listener-refusal.ts";
 import { openTlsFront, type TlsFront } from "./tls-front.ts";
 
@@ -60,6 +61,8 @@ export interface HttpListenerOptions {
   readonly onLimit?: (limit: ListenerLimit) => void;
   /** With it TLS is spoken, and by ALPN HTTP/2. */
   readonly certificates?: CertificateFiles | undefined;
+  /** Whether a request is one too many: it gets 503 at as little cost as can be, and the app never hears of it. */
+  readonly turnsAway?: (method: string, target: string) => boolean;
   /** Told of what was refused before the app saw it; may give the ID that the answer shall carry. */
   readonly onBadRequest?: (refusal: Refusal) => string | undefined;
 }
@@ -93,17 +96,26 @@ class Listener {
   readonly #leaves = new WeakMap<IncomingMessage, () => void>();
   readonly #underWay = new Map<Duplex, ServerResponse>();
   readonly #onLimit: (limit: ListenerLimit) => void;
+  readonly #turnsAway: (method: string, target: string) => boolean;
   readonly #guard: ConnectionGuard;
   /** One too many, told so and about to be closed: what else comes on them is nobody's. */
   readonly #turnedAway = new WeakSet<Duplex>();
   #isClosing = false;
 
   constructor(
-    { fetch, limits, certificates, onLimit = () => {}, onBadRequest = () => undefined }: HttpListenerOptions,
+    {
+      fetch,
+      limits,
+      certificates,
+      onLimit = () => {},
+      turnsAway = () => false,
+      onBadRequest = () => undefined,
+    }: HttpListenerOptions,
   ) {
     this.#limits = { ...LIMITS, ...limits };
     this.#onBadRequest = onBadRequest;
     this.#onLimit = onLimit;
+    this.#turnsAway = turnsAway;
     this.#guard = new ConnectionGuard(this.#limits, this.#underWay, onLimit);
     this.#answer = getRequestListener((request, env) => {
       const { incoming, outgoing } = env as HttpEnv;
@@ -174,6 +186,7 @@ class Listener {
   #request(incoming: IncomingMessage, outgoing: ServerResponse): void {
     const { socket } = incoming;
     if (this.#turnedAway.has(socket)) return;
+    if (this.#turnsAway(incoming.method ?? "", incoming.url ?? "")) return turnAway(incoming, outgoing);
     this.#underWay.set(socket, outgoing);
     if (this.#isClosing) outgoing.setHeader("Connection", "close");
     outgoing.on("close", () => {

@@ -4,7 +4,7 @@
  */
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
-import { METHODS, STATUS_CODES } from "node:http";
+import { type IncomingMessage, METHODS, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 
 export interface Refusal {
@@ -23,6 +23,8 @@ export interface Refusal {
 const ALLOW = "GET, HEAD, PUT, DELETE";
 /** Once refused, a client may take so long to read why. */
 const LINGER_MS = 2_000;
+/** Of a body whose request was turned away: closing at once would reset the connection, and the answer might be lost. */
+const DRAIN_BYTES_MAX = 8 << 20;
 
 /** What a parser's error means; undefined when nobody is left who could read an answer. */
 export function refusalOf(error: Error, maxHeaderBytes: number): Refusal | undefined {
@@ -84,6 +86,29 @@ export function refusalHeaders({ status }: Refusal, requestId: string): Record<s
 export function refusalBody({ status, code, detail }: Refusal, requestId: string): string {
   const title = STATUS_CODES[status];
   return `${JSON.stringify({ type: `urn:atoll:error:${code}`, title, status, detail, code, requestId })}\n`;
+}
+
+const TOO_MANY = "wanted fewer requests under way, got one more";
+
+/** A whole overload of these must cost less than the work that they are turned away from. */
+export function turnAway(incoming: IncomingMessage, outgoing: ServerResponse): void {
+  const requestId = newRequestId();
+  const body = refusalBody({ status: 503, code: "overloaded", detail: TOO_MANY }, requestId);
+  outgoing.writeHead(503, {
+    "Content-Type": "application/problem+json",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Retry-After": "1",
+    "X-Request-Id": requestId,
+    "Content-Length": body.length,
+  });
+  outgoing.end(body);
+  incoming.on("error", () => {}); // whoever was turned away may go
+  let leftBytes = DRAIN_BYTES_MAX;
+  incoming.on("data", (part: Uint8Array) => {
+    leftBytes -= part.length;
+    if (leftBytes < 0) incoming.destroy();
+  });
 }
 
 /** Writes the answer and closes; the client gets a moment to read it. */

@@ -8,14 +8,18 @@ const INTERVAL_MS = 100;
 /** One that stood still for once, to collect garbage, is not late. */
 const SAMPLES_MIN = 3;
 const DOWN_FACTOR = 0.7;
+/** Until it was late for the first time it goes up quickly, as TCP begins. */
+const BEGIN = 256;
+const BEGIN_UP_FACTOR = 2;
 const UP_FACTOR = 1.1;
 /** Whatever happens, so many may be under way: less would not use the disk and the network. */
-const LIMIT_MIN = 16;
+const LIMIT_MIN = 64;
 
 export class LoadShedder {
   readonly #targetMs: number;
   readonly #max: number;
   #limit: number;
+  #wasLate = false;
   #leastMs = Infinity;
   #samples = 0;
   #intervalEndsMs = -Infinity;
@@ -24,7 +28,7 @@ export class LoadShedder {
   constructor(targetMs: number, max: number) {
     this.#targetMs = targetMs;
     this.#max = max;
-    this.#limit = max;
+    this.#limit = Math.min(BEGIN, max);
   }
 
   /** Requests that may be under way now. */
@@ -46,9 +50,12 @@ export class LoadShedder {
   #judge(active: number): void {
     const floor = Math.min(LIMIT_MIN, this.#max);
     if (this.#leastMs > this.#targetMs) {
+      this.#wasLate = true;
       this.#limit = Math.max(floor, Math.floor(Math.min(this.#limit, active) * DOWN_FACTOR));
-    } else {
-      this.#limit = Math.min(this.#max, Math.ceil(this.#limit * UP_FACTOR));
+    } else if (2 * active >= this.#limit) {
+      // Only a limit that is used says anything of what the node can do.
+      const factor = this.#wasLate ? UP_FACTOR : BEGIN_UP_FACTOR;
+      this.#limit = Math.min(this.#max, Math.ceil(this.#limit * factor));
     }
   }
 }

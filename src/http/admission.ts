@@ -7,6 +7,7 @@ import type { Clock } from "../ports.ts";
 import type { Answer, ConnectionEnv } from "./answer.ts";
 import { problem } from "./problem.ts";
 import type { PublicRequest } from "./request.ts";
+import { type Place, WaitingLine } from "./waiting-line.ts";
 
 /** What counts against which limit; also the metric's label. */
 const LIMITS = [
@@ -33,9 +34,9 @@ export interface Admitted {
   readonly client: string | undefined;
   /** RateLimit fields of its answer. */
   headers: Readonly<Record<string, string>> | undefined;
+  /** Among those that are worked at. */
+  place: Place | undefined;
 }
-
-const NOBODY: Admitted = Object.freeze({ client: undefined, headers: undefined });
 
 export class Admission {
   readonly #limits: AdmissionLimits;
@@ -47,6 +48,7 @@ export class Admission {
   /** Requests under way; whoever has none has no entry. */
   readonly #active = new Map<string, number>();
   readonly #knowsClients: boolean;
+  readonly #line: WaitingLine;
 
   constructor(
     deps: { limits: AdmissionLimits; shedder: LoadShedder | undefined; clock: Clock; metrics: Metrics },
@@ -60,13 +62,14 @@ export class Admission {
     ) as Record<LimitName, Counter>;
     this.#byClient = limits.ratePerClient && new TokenBuckets(limits.ratePerClient);
     this.#byKey = limits.ratePerKey && new TokenBuckets(limits.ratePerKey);
+    this.#line = new WaitingLine({ clock, limit: () => this.#limit });
     // Without such a limit nobody needs to know who asks.
     this.#knowsClients = limits.maxConcurrentPerClient !== Infinity || this.#byClient !== undefined;
   }
 
   /** Of one client. The answer that turns it away, or what to give back. */
   client(request: PublicRequest, env: ConnectionEnv): Admitted | Answer {
-    if (!this.#knowsClients) return this.#byKey ? { client: undefined, headers: undefined } : NOBODY;
+    if (!this.#knowsClients) return { client: undefined, headers: undefined, place: undefined };
     const remote = env.incoming?.socket.remoteAddress ?? "unknown";
     const client = clientOf(this.#limits.trustedProxy, remote, request.header);
     const active = this.#active.get(client) ?? 0;
@@ -86,7 +89,7 @@ export class Admission {
       }
     }
     if (maxConcurrentPerClient !== Infinity) this.#active.set(client, active + 1);
-    return { client, headers };
+    return { client, headers, place: undefined };
   }
 
   /** Of one access key, once it is known to be whose it says. The answer that turns it away, if there is one. */
@@ -99,21 +102,57 @@ export class Admission {
     return undefined;
   }
 
-  /** Of all, once it is clear that the answer is not at hand: with so many under way, the answer that turns one away. */
-  all(request: PublicRequest, active: number): Answer | undefined {
+  /**
+   * Of all, once it is clear that the answer is not at hand: the answer that turns it away, if there is one. `underWay`: all
+   * that were begun, slow ones and those in line included.
+   */
+  enter(
+    request: PublicRequest,
+    admitted: Admitted,
+    underWay: number,
+  ): Answer | undefined | Promise<Answer | undefined> {
     const { maxConcurrentRequests } = this.#limits;
-    const limit = Math.min(maxConcurrentRequests, this.#shedder?.limit ?? Infinity);
-    if (active <= limit) return undefined;
-    this.count(limit < maxConcurrentRequests ? "lateness" : "concurrent-requests");
-    return problem("overloaded", `wanted at most ${limit} requests under way now, got one more`, request.id);
+    if (underWay > maxConcurrentRequests) {
+      return this.#full("concurrent-requests", maxConcurrentRequests, request);
+    }
+    const place = this.#line.enter();
+    if (!(place instanceof Promise)) return this.#entered(place, request, admitted);
+    return place.then((called) => this.#entered(called, request, admitted));
   }
 
-  done({ client }: Admitted): void {
+  #entered(place: Place | undefined, request: PublicRequest, admitted: Admitted): Answer | undefined {
+    admitted.place = place;
+    return place ? undefined : this.#full("lateness", this.#limit, request);
+  }
+
+  #full(limit: LimitName, most: number, request: PublicRequest): Answer {
+    this.count(limit);
+    return problem("overloaded", `wanted at most ${most} requests under way now, got one more`, request.id);
+  }
+
+  done({ client, place }: Admitted): void {
+    if (place) this.#line.leave(place);
     if (client === undefined) return;
     const active = this.#active.get(client);
     if (active === undefined) return;
     if (active <= 1) this.#active.delete(client);
     else this.#active.set(client, active - 1);
+  }
+
+  /** Requests that are worked at, less those whose answer was at hand. */
+  get running(): number {
+    return this.#line.running;
+  }
+
+  /** Whether one that comes now need not even be looked at; it is counted as turned away. */
+  turnsAway(): boolean {
+    if (!this.#line.isFull) return false;
+    this.count("lateness");
+    return true;
+  }
+
+  get #limit(): number {
+    return Math.min(this.#limits.maxConcurrentRequests, this.#shedder?.limit ?? Infinity);
   }
 
   count(limit: LimitName): void {

@@ -61,7 +61,7 @@ const TITLE: Record<PublicCode, string> = {
   draining: "The node is shutting down",
   "outcome-unknown": "The change may or may not take effect",
   "not-cached": "Not in this node's cache",
-  "storage-full": "The disk is full",
+  "storage-full": "There is no room left",
   "origin-failed": "The origin does not answer as it should",
   "origin-forbidden": "The origin is nowhere this node may connect to",
   "origin-timeout": "The origin does not answer in time",

@@ -4,6 +4,7 @@ import { parseRequestDirectives } from "../core/freshness.ts";
 import type { LoadShedder } from "../core/load-shedder.ts";
 import { AtollError, messageOf } from "../errors.ts";
 import { Buckets } from "../node/bucket-settings.ts";
+import { BucketUsage } from "../node/bucket-usage.ts";
 import type { AtollNode } from "../node/node.ts";
 import type { Clock, Log, Random } from "../ports.ts";
 import { AccessLog } from "./access-log.ts";
@@ -18,6 +19,7 @@ import { InternalHandler } from "./internal-handler.ts";
 import { OriginHandler } from "./origin-handler.ts";
 import { problem, publicError } from "./problem.ts";
 import { NOSNIFF, Protection } from "./protection.ts";
+import { Quotas } from "./quota.ts";
 import { redactedTarget } from "./redaction.ts";
 import { headerNames, headerReader, type PublicRequest, RequestBody } from "./request.ts";
 import { SendingOn, type SendingOnSettings } from "./sending-on.ts";
@@ -55,8 +57,10 @@ const ALLOW: Record<Exclude<Target["kind"], "internal">, string> = {
 };
 
 export interface PublicApp extends Hono<{ Bindings: ConnectionEnv }> {
-  /** Requests under way. */
-  readonly active: () => number;
+  /** Requests under way, less those whose answer was at hand. */
+  readonly running: () => number;
+  /** Whether a request is one too many, by its method and target alone; then it is counted, and nobody else's. */
+  readonly turnsAway: (method: string, target: string) => boolean;
   /** Notes what a listener refused before it was a request; gives the ID that the answer shall carry. */
   readonly refused: (refusal: { status: number; code: string }) => string;
 }
@@ -66,7 +70,8 @@ export function createPublicApp(deps: PublicAppDeps): PublicApp {
   const handler = new PublicHandler(deps);
   app.all("*", (c) => handler.handle(c.env ?? {}, c.req.raw));
   return Object.assign(app, {
-    active: () => handler.active,
+    running: () => handler.running,
+    turnsAway: (method: string, target: string) => handler.turnsAway(method, target),
     refused: (refusal: { status: number; code: string }) => handler.refused(refusal),
   });
 }
@@ -106,9 +111,15 @@ class PublicHandler {
     this.#get = new GetHandler({ objects: node.objects, buckets, origins, random, wallMs, sendingOn });
     this.#door = deps.access && new PublicDoor(deps.access, { buckets, audit: this.#audit, wallMs });
     this.#protection = new Protection(buckets);
+    const quotas = new Quotas({
+      usage: new BucketUsage({ listings: node.listings, clock, log: deps.log }),
+      objects: node.objects,
+      onRefused: () => this.#admission.count("quota"),
+    });
     this.#write = new WriteHandler({
       objects: node.objects,
       buckets,
+      quotas,
       origins: node.origins,
       maxObjectBytes,
       wallMs,
@@ -160,8 +171,13 @@ class PublicHandler {
     }
   }
 
-  get active(): number {
-    return this.#access.active;
+  get running(): number {
+    return this.#admission.running;
+  }
+
+  /** Reads may be answered from memory, and what an operator asks must be heard. */
+  turnsAway(method: string, target: string): boolean {
+    return method !== "GET" && method !== "HEAD" && !target.startsWith("/_/") && this.#admission.turnsAway();
   }
 
   refused({ status, code }: { status: number; code: string }): string {
@@ -196,10 +212,21 @@ class PublicHandler {
       throw new AtollError("draining", "this node is shutting down; others serve on");
     }
     const isRead = target.kind === "object" && (method === "GET" || method === "HEAD");
-    const refused = isRead ? undefined : this.#admission.all(request, this.#access.active);
-    if (refused) return refused;
-    if (method === "OPTIONS") return { status: 204, headers: { Allow: this.#allow(target) } };
-    return this.#admitted(knock, admitted);
+    if (isRead) return this.#admitted(knock, admitted);
+    return this.#entered(request, admitted, () => {
+      if (method === "OPTIONS") return { status: 204, headers: { Allow: this.#allow(target) } };
+      return this.#admitted(knock, admitted);
+    });
+  }
+
+  #entered(
+    request: PublicRequest,
+    admitted: Admitted | undefined,
+    begin: () => Answer | Promise<Answer>,
+  ): Answer | Promise<Answer> {
+    const refused = admitted && this.#admission.enter(request, admitted, this.#access.active);
+    if (refused instanceof Promise) return refused.then((answer) => answer ?? begin());
+    return refused ?? begin();
   }
 
   #admitted(knock: Knock, admitted?: Admitted): Answer | Promise<Answer> {
@@ -216,7 +243,7 @@ class PublicHandler {
     const refused = admitted && visitor.key && this.#admission.key(request, visitor.key.id, admitted);
     if (refused) return refused;
     if (target.kind === "internal") return this.#ownPage(knock, target, visitor);
-    const answer = this.#answer(request, target, visitor);
+    const answer = this.#answer(request, target, visitor, admitted);
     if (visitor.isBlind) return Promise.resolve(answer).then((seen) => veiled(seen, request.id));
     return visitor.presigned ? Promise.resolve(answer).then(forPresigned) : answer;
   }
@@ -225,6 +252,7 @@ class PublicHandler {
     request: PublicRequest,
     target: Exclude<Target, { kind: "probe" | "internal" }>,
     visitor: Visitor,
+    admitted: Admitted | undefined,
   ): Answer | Promise<Answer> {
     const { method } = request;
     const reads = method === "GET" || method === "HEAD";
@@ -232,8 +260,7 @@ class PublicHandler {
       const directives = parseRequestDirectives(request.header("cache-control"));
       // What is at hand costs no more than to say no.
       return this.#get.atHand(request, target, directives) ??
-        this.#admission.all(request, this.#access.active) ??
-        this.#get.handle(request, target, directives);
+        this.#entered(request, admitted, () => this.#get.handle(request, target, directives));
     }
     switch (target.kind) {
       case "object":

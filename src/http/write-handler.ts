@@ -3,14 +3,15 @@ import { parseEntityTags, type TagCondition, type WriteConditions } from "../cor
 import type { Name } from "../core/names.ts";
 import { AtollError } from "../errors.ts";
 import type { Buckets } from "../node/bucket-settings.ts";
-import type { Conflict, Objects } from "../node/objects.ts";
+import type { Conflict, Objects, PutOutcome } from "../node/objects.ts";
 import type { Origins } from "../node/origins.ts";
-import { tooLarge } from "../node/put-object.ts";
+import { tooLarge, type Upload } from "../node/put-object.ts";
 import type { Answer } from "./answer.ts";
 import { parseDigestFields, reprDigest } from "./digest-fields.ts";
 import { formatHttpDate } from "./http-date.ts";
 import { keptHeaders } from "./object-headers.ts";
 import { problem } from "./problem.ts";
+import type { Quotas, Room } from "./quota.ts";
 import type { PublicRequest } from "./request.ts";
 
 const TTL_SECONDS_MAX = 2 ** 31;
@@ -19,6 +20,7 @@ export interface WriteHandlerDeps {
   objects: Objects;
   buckets: Buckets;
   origins: Origins;
+  quotas: Quotas;
   maxObjectBytes: number;
   wallMs: () => number;
 }
@@ -36,7 +38,7 @@ export class WriteHandler {
     { bucket, key, name }: { bucket: string; key: string; name: Name },
     maxBytes = Infinity,
   ): Promise<Answer> {
-    const { objects, buckets, wallMs } = this.#deps;
+    const { buckets, quotas, wallMs } = this.#deps;
     const maxObjectBytes = Math.min(this.#deps.maxObjectBytes, maxBytes);
     const contentRange = request.header("content-range");
     if (contentRange !== undefined) {
@@ -63,16 +65,22 @@ export class WriteHandler {
     }
     const settings = await buckets.of(bucket);
     const ttlSeconds = ttlGiven ?? settings.ttl;
-    const outcome = await objects.put({
-      name,
-      body: request.body,
-      sizeBytes,
-      maxBytes: maxObjectBytes,
-      digests: digests.kind === "wanted" ? digests.digests : [],
-      headers: keptHeaders(request, key, settings.cacheControl),
-      expiresMs: ttlSeconds === undefined ? undefined : wallMs() + 1000 * ttlSeconds,
-      trace: request.trace.header,
-    }, conditions);
+    const trace = request.trace.header;
+    const room = settings.quota && await quotas.take({ bucket, name }, settings.quota, sizeBytes, trace);
+    const outcome = await this.#store(
+      {
+        name,
+        body: request.body,
+        sizeBytes,
+        maxBytes: Math.min(maxObjectBytes, room?.maxBytes ?? Infinity),
+        digests: digests.kind === "wanted" ? digests.digests : [],
+        headers: keptHeaders(request, key, settings.cacheControl),
+        expiresMs: ttlSeconds === undefined ? undefined : wallMs() + 1000 * ttlSeconds,
+        trace,
+      },
+      conditions,
+      room,
+    );
     if (outcome.kind === "conflict") return conflictAnswer(outcome, request.id);
     return {
       status: outcome.created ? 201 : 200,
@@ -84,6 +92,18 @@ export class WriteHandler {
         "Cache-Control": "no-store",
       },
     };
+  }
+
+  /** Gives back what room was taken and not used. */
+  async #store(upload: Upload, conditions: WriteConditions, room: Room | undefined): Promise<PutOutcome> {
+    let storedBytes: number | undefined;
+    try {
+      const outcome = await this.#deps.objects.put(upload, conditions);
+      if (outcome.kind === "stored") storedBytes = outcome.manifest.size;
+      return outcome;
+    } finally {
+      room?.done(storedBytes);
+    }
   }
 
   async delete(

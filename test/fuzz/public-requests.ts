@@ -6,7 +6,7 @@ import { bendBytes, bendText, numberText, randomBytes } from "./mutation.ts";
 import type { Script } from "./script.ts";
 
 const HEADER_NAMES = Object.keys(HEADER_VALUES);
-const REQUESTS_MAX = 120;
+const REQUESTS_MAX = 60;
 /** So few that they meet each other, and the store stays small. */
 const KEYS = 24;
 const ODD_KEYS = [

@@ -153,6 +153,24 @@ test("createPeerApp refuses to fetch for the region what no node would ask for",
   assert.deepEqual(requests, []);
 });
 
+test("createPeerApp answers 500 for a chunk only where the fault is its own", async () => {
+  const codes = [
+    ["digest-mismatch", 400],
+    ["wrong-layout", 409],
+    ["overloaded", 503],
+    ["storage-full", 507],
+    ["internal", 500],
+  ] as const;
+  for (const [code, status] of codes) {
+    const { ask } = openApp({ handler: () => Promise.reject(new AtollError(code, "as the handler says")) });
+    const askings: Asking[] = [{ method: "GET" }, { method: "PUT", body: new Uint8Array(3) }];
+    for (const asking of askings) {
+      const answer = await ask({ ...asking, path: `/v1/chunks/${ID}` });
+      assert.deepEqual(await fault(answer), [status, code], String(asking.method));
+    }
+  }
+});
+
 const refusals: readonly (readonly [string, Asking, number, string])[] = [
   ["another protocol", { headers: { "atoll-protocol": "0" } }, 426, "wrong-protocol"],
   [

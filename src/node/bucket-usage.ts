@@ -1,0 +1,100 @@
+/**
+ * How much a bucket holds, about: for quotas. Nobody in a ring keeps such a sum, and one that were kept exactly would be a
+ * register that every upload of the bucket has to pass. So each node counts by listing, again when the last count is some
+ * seconds old (longer where counting takes long), and adds what it stored itself meanwhile. A quota can so be passed by what
+ * other nodes stored since, and what was deleted is noticed with the next count.
+ */
+import { LRUCache } from "lru-cache";
+import { objectName } from "../core/names.ts";
+import { messageOf } from "../errors.ts";
+import type { Clock, Log } from "../ports.ts";
+import type { Listings } from "./list-objects.ts";
+
+export interface Usage {
+  readonly bytes: number;
+  readonly objects: number;
+}
+
+/** Buckets with a quota that something was stored in lately. */
+const BUCKETS_MAX = 1_024;
+const COUNT_EVERY_MS = 5_000;
+/** Of the time at most, however many objects there are to count. */
+const COUNTING_SHARE = 0.1;
+const PAGE = 1_000;
+
+interface Entry {
+  counted: Usage;
+  /** Stored here, or being stored, since the count began. */
+  added: Usage;
+  /** Not before then again. */
+  countAtMs: number;
+  counting: Promise<void> | undefined;
+}
+
+export class BucketUsage {
+  readonly #listings: Listings;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #buckets = new LRUCache<string, Entry>({ max: BUCKETS_MAX });
+
+  constructor(deps: { listings: Listings; clock: Clock; log: Log }) {
+    this.#listings = deps.listings;
+    this.#clock = deps.clock;
+    this.#log = deps.log;
+  }
+
+  /** Whoever asks first waits for the count; later ones only where the last one was never finished. */
+  async of(bucket: string): Promise<Usage> {
+    let entry = this.#buckets.get(bucket);
+    const isNew = entry === undefined;
+    if (!entry) {
+      const nothing = { bytes: 0, objects: 0 };
+      this.#buckets.set(
+        bucket,
+        entry = { counted: nothing, added: nothing, countAtMs: 0, counting: undefined },
+      );
+    }
+    if (!entry.counting && this.#clock.monotonicMs() >= entry.countAtMs) {
+      entry.counting = this.#count(bucket, entry).finally(() => (entry.counting = undefined));
+    }
+    if (isNew || entry.countAtMs === 0) await entry.counting;
+    return plus(entry.counted, entry.added);
+  }
+
+  /** Something is being stored; negative when it was not after all. */
+  add(bucket: string, bytes: number, objects: number): void {
+    const entry = this.#buckets.get(bucket);
+    if (entry) entry.added = plus(entry.added, { bytes, objects });
+  }
+
+  /** Never rejects: of what cannot be counted the last count goes on. */
+  async #count(bucket: string, entry: Entry): Promise<void> {
+    const begunMs = this.#clock.monotonicMs();
+    const addedBefore = entry.added;
+    try {
+      let bytes = 0;
+      let objects = 0;
+      for (let after: string | null = ""; after !== null;) {
+        const page = await this.#listings.list({ prefix: objectName(bucket, ""), after, limit: PAGE });
+        objects += page.objects.length;
+        for (const { object } of page.objects) bytes += object?.size ?? 0;
+        after = page.next;
+      }
+      entry.counted = { bytes, objects };
+      // What came meanwhile may have been counted or not: counted twice is the safer of the two.
+      entry.added = minus(entry.added, addedBefore);
+    } catch (error) {
+      this.#log.warn("a bucket could not be counted for its quota", { bucket, reason: messageOf(error) });
+    }
+    const nowMs = this.#clock.monotonicMs();
+    entry.countAtMs = nowMs + Math.max(COUNT_EVERY_MS, (nowMs - begunMs) / COUNTING_SHARE);
+  }
+}
+
+function plus(a: Usage, b: Usage): Usage {
+  return { bytes: a.bytes + b.bytes, objects: a.objects + b.objects };
+}
+
+function minus(a: Usage, b: Usage): Usage {
+  return { bytes: a.bytes - b.bytes, objects: a.objects - b.objects };
+}
