@@ -7,8 +7,8 @@ import { mayUse, mayUseWhenUnreachable, type RequestDirectives } from "../core/f
 import { objectName } from "../core/names.ts";
 import { ageOf, type CopyNotes, fieldOf, type Fields, updatedBy } from "../core/origin-answer.ts";
 import { forwardedFields, isLoop, originUrl, passedOn } from "../core/origin-request.ts";
-import { AtollError, isAtollError } from "../errors.ts";
-import type { Clock, Hashing, Origin, Random } from "../ports.ts";
+import { AtollError, isAtollError, messageOf } from "../errors.ts";
+import type { Clock, Hashing, Log, Origin, Random } from "../ports.ts";
 import type { Listings } from "./list-objects.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Objects } from "./objects.ts";
@@ -45,6 +45,7 @@ export interface OriginsDeps {
   hashing: Hashing;
   random: Random;
   clock: Clock;
+  log: Log;
   metrics: Metrics;
   maxObjectBytes: number;
 }
@@ -184,7 +185,11 @@ export class Origins {
       }
       pull = new Pull(
         told.answer.body,
-        form && ((body) => this.#store(want, told, place, form, body)),
+        form && ((body) =>
+          this.#store(want, told, place, form, body).catch((error: unknown) => {
+            this.#deps.log.warn("an origin's answer could not be kept", { reason: messageOf(error) });
+            throw error;
+          })),
         async (copy, from) => {
           const { size } = copy.object.manifest;
           return (await this.#deps.objects.open(copy.name, copy.object, from, size - 1, want.trace)).bytes;
