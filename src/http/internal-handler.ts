@@ -1,9 +1,10 @@
 /** `/_/…`: what belongs to the node itself. */
 import { AtollError, messageOf } from "../errors.ts";
 import type { AtollNode } from "../node/node.ts";
-import type { Log } from "../ports.ts";
+import type { Clock, Log } from "../ports.ts";
 import { type Answer, jsonAnswer } from "./answer.ts";
 import { problem } from "./problem.ts";
+import { handlePrewarm } from "./prewarm-handler.ts";
 import { handlePurge } from "./purge-handler.ts";
 import type { PublicRequest } from "./request.ts";
 import { allowOfRing, handleRing } from "./ring-handler.ts";
@@ -16,15 +17,18 @@ export class InternalHandler {
   readonly #node: AtollNode;
   readonly #log: Log;
 
-  constructor(node: AtollNode, log: Log) {
+  readonly #clock: Clock;
+
+  constructor(node: AtollNode, log: Log, clock: Clock) {
     this.#node = node;
     this.#log = log;
+    this.#clock = clock;
   }
 
   /** What may be asked of a page. */
   allow(path: string): string {
     if (path === "/_/scrub") return "GET, HEAD, POST, OPTIONS";
-    if (path === "/_/purge") return "POST, OPTIONS";
+    if (path === "/_/purge" || path === "/_/prewarm") return "POST, OPTIONS";
     return allowOfRing(path) ?? READS;
   }
 
@@ -37,6 +41,9 @@ export class InternalHandler {
     }
     if (path === "/_/purge") {
       return request.method === "POST" ? handlePurge(request, this.#node.purges) : undefined;
+    }
+    if (path === "/_/prewarm") {
+      return request.method === "POST" ? handlePrewarm(request, this.#node, this.#clock) : undefined;
     }
     if (path.startsWith(ROUTE)) return reads ? this.#route(path.slice(ROUTE.length - 1)) : undefined;
     if (allowOfRing(path) !== undefined) return handleRing(request, path, this.#node.administration);

@@ -74,7 +74,7 @@ class PublicHandler {
     this.#get = new GetHandler({ objects: node.objects, random, wallMs, sendingOn });
     this.#write = new WriteHandler({ objects: node.objects, maxObjectBytes, wallMs });
     this.#list = new ListHandler(node.listings);
-    this.#internal = new InternalHandler(node, deps.log);
+    this.#internal = new InternalHandler(node, deps.log, clock);
     this.#idPrefix = random.hex(8);
   }
 

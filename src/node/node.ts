@@ -32,6 +32,7 @@ import type { Metrics } from "./metrics.ts";
 import type { Objects } from "./objects.ts";
 import { createParts } from "./parts.ts";
 import { DEFAULT_TIMINGS, type Repair, type RepairTimings } from "./repair/repair.ts";
+import type { Prewarms } from "./prewarms.ts";
 import type { Purges } from "./purges.ts";
 import { Ring } from "./ring.ts";
 import type { Routes } from "./routes.ts";
@@ -76,6 +77,7 @@ export interface AtollNode {
   readonly listings: Listings;
   readonly routes: Routes;
   readonly purges: Purges;
+  readonly prewarms: Prewarms;
   readonly membership: Membership;
   readonly repair: Repair;
   readonly administration: Administration;
@@ -173,6 +175,7 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     listings: parts.listings,
     routes: parts.routes,
     purges: parts.purges,
+    prewarms: parts.prewarms,
     handlePeer: parts.handlePeer,
     membership,
     metrics,

@@ -24,6 +24,7 @@ import { Objects } from "./objects.ts";
 import { Outlook } from "./outlook.ts";
 import { PeerGate } from "./peer-gate.ts";
 import { createPeerService } from "./peer-service.ts";
+import { Prewarms } from "./prewarms.ts";
 import { Purges } from "./purges.ts";
 import { Region } from "./region.ts";
 import { Registers } from "./registers.ts";
@@ -177,6 +178,16 @@ export function createParts(deps: PartsDeps) {
   });
   const listings = new Listings({ ...deps, gate, membership, strongReads, caughtUp });
   const purges = new Purges({ ...deps, memory, membership, gate });
+  const prewarms = new Prewarms({
+    ...deps,
+    region,
+    gate,
+    reader,
+    content,
+    memory,
+    listings,
+    objects,
+  });
   const routes = new Routes({ ...deps, membership, memory });
   const handlePeer = createPeerService({
     ...deps,
@@ -224,6 +235,7 @@ export function createParts(deps: PartsDeps) {
     listings,
     routes,
     purges,
+    prewarms,
     handlePeer,
     async load() {
       await memories.load();
