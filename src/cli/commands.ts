@@ -6,6 +6,7 @@ import { HELP, PROGRAM_HELP } from "./help-texts.ts";
 import { ls, type LsOptions } from "./ls.ts";
 import type { NodeClient } from "./node-client.ts";
 import { presign, type PresignOptions } from "./presign.ts";
+import { prewarm, type PrewarmOptions } from "./prewarm.ts";
 import { put, type PutOptions } from "./put.ts";
 import { rm, type RmOptions } from "./rm.ts";
 import {
@@ -115,6 +116,17 @@ function addObjectCommands(program: Command, runs: Runs): void {
     .option("-H, --human", "sizes as 1.5 MiB")
     .action(
       runs(({ client, terminal }, [place], options: LsOptions) => ls(client, terminal, place, options)),
+    );
+  add(
+    program,
+    "prewarm <object...>",
+    "load objects into a region's caches",
+    "BUCKET/KEY… | --recursive BUCKET[/PREFIX]…",
+  )
+    .option("-r, --recursive", "everything under these prefixes")
+    .option("--region <NAME>", "which one (that of the node that is asked)")
+    .action(
+      runs(({ client, terminal }, args, options: PrewarmOptions) => prewarm(client, terminal, args, options)),
     );
   add(program, "rm <object...>", "delete objects", "BUCKET/KEY… | --recursive BUCKET[/PREFIX]…")
     .option("-r, --recursive", "everything under these prefixes")

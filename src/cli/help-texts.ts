@@ -66,6 +66,14 @@ Examples:
   atoll ls docs/2026/
   atoll ls -r --json pictures | jq .key`,
 
+  prewarm: `
+Each chunk is loaded by the node that fetches it for its region's readers; what has a replica there lies there
+already. It ends when the command is interrupted. Exit code 3: something was not there; 1: something failed.
+
+Examples:
+  atoll prewarm videos/launch.mp4
+  atoll prewarm --recursive --region syd videos/2026/`,
+
   rm: `
 An object that is not there is exit code 3, unless --force. --recursive takes prefixes: it counts what is
 there and asks for the count to be typed, or takes --yes.

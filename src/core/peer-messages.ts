@@ -87,13 +87,19 @@ export type PeerRequest =
   }
   /**
    * `forRegion`: a node of the receiver's region asks, and what the receiver lacks it fetches, of no third node of that region;
-   * `keep`: it is worth its place in memory.
+   * `keep`: it is worth its place in memory; `warm`: nobody waits for it, it is to be in the receiver's caches, and no bytes are
+   * to come back.
    */
   | {
     readonly type: "chunk-get";
     readonly id: ChunkId;
     readonly forRegion?:
-      | { readonly name: Name; readonly sizeBytes: number; readonly keep: boolean }
+      | {
+        readonly name: Name;
+        readonly sizeBytes: number;
+        readonly keep: boolean;
+        readonly warm?: boolean | undefined;
+      }
       | undefined;
   }
   /** Which of these are stored at the receiver? */

@@ -5,10 +5,10 @@ import { checkRead, ifRangeApplies, parseEntityTags } from "../core/precondition
 import { type ByteRange, parseRange } from "../core/range.ts";
 import type { Random } from "../ports.ts";
 import type { Buckets } from "../node/bucket-settings.ts";
-import type { OpenContent } from "../node/content.ts";
+import type { ContentSource, OpenContent } from "../node/content.ts";
 import type { Knowledge, Located, Objects, ObjectVersion } from "../node/objects.ts";
 import type { Answer } from "./answer.ts";
-import { cacheStatus } from "./cache-status.ts";
+import { cacheStatus, structuredString } from "./cache-status.ts";
 import { parseHttpDate } from "./http-date.ts";
 import { planMultipart } from "./multipart-ranges.ts";
 import { objectHeaders } from "./object-headers.ts";
@@ -254,7 +254,7 @@ function withCache(headers: Readonly<Record<string, string>>, known: Knowledge):
     all["Server-Timing"] = "memory";
   } else {
     all["Cache-Status"] = cacheStatus(CACHE, { kind: "asked", forced: known.forced, tier: "memory" });
-    all["Server-Timing"] = `ask;dur=${known.tookMs.toFixed(2)}, memory`;
+    all["Server-Timing"] = `${askTiming(known)}, memory`;
   }
   return all;
 }
@@ -262,11 +262,8 @@ function withCache(headers: Readonly<Record<string, string>>, known: Knowledge):
 /** `content` is undefined where no bytes were needed. */
 function cacheHeaders(known: Knowledge, content: OpenContent | undefined): Record<string, string> {
   const { tier, from, stored, collapsed } = content?.source ?? {};
-  const timing = [
-    ...(known.kind === "asked" ? [`ask;dur=${known.tookMs.toFixed(2)}`] : []),
-    ...(tier ? [tier] : []),
-  ];
-  const headers: Record<string, string> = timing.length > 0 ? { "Server-Timing": timing.join(", ") } : {};
+  const timing = serverTiming(known, content?.source);
+  const headers: Record<string, string> = timing === "" ? {} : { "Server-Timing": timing };
   if (known.kind === "fresh") headers["Age"] = String(Math.floor(known.ageMs / 1000));
   headers["Cache-Status"] = tier === "peer" || tier === "region"
     ? cacheStatus(CACHE, {
@@ -279,4 +276,21 @@ function cacheHeaders(known: Knowledge, content: OpenContent | undefined): Recor
     ? cacheStatus(CACHE, { kind: "hit", ttlSeconds: known.ttlSeconds, tier })
     : cacheStatus(CACHE, { kind: "asked", forced: known.forced, tier });
   return headers;
+}
+
+/** The steps in their order, with ms (W3C Server Timing): the version's, the index chunk's, the first chunk's and from where. */
+function serverTiming(known: Knowledge, source: ContentSource | undefined): string {
+  const steps = known.kind === "asked" ? [askTiming(known)] : [];
+  if (source?.indexMs !== undefined) steps.push(`index;dur=${source.indexMs.toFixed(2)}`);
+  if (source) {
+    const took = source.tookMs === undefined ? "" : `;dur=${source.tookMs.toFixed(2)}`;
+    const from = source.from === undefined ? "" : `;desc=${structuredString(source.from)}`;
+    steps.push(source.tier + took + from);
+  }
+  return steps.join(", ");
+}
+
+function askTiming({ tookMs, catalogMs }: Knowledge & { kind: "asked" }): string {
+  const catalog = catalogMs === undefined ? "" : `catalog;dur=${catalogMs.toFixed(2)}, `;
+  return `${catalog}ask;dur=${tookMs.toFixed(2)}`;
 }

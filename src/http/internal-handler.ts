@@ -1,7 +1,7 @@
 /** `/_/…`: what belongs to the node itself. */
 import { AtollError, messageOf } from "../errors.ts";
 import type { AtollNode } from "../node/node.ts";
-import type { Log } from "../ports.ts";
+import type { Clock, Log } from "../ports.ts";
 import type { Buckets } from "../node/bucket-settings.ts";
 import { type Answer, jsonAnswer } from "./answer.ts";
 import { allowOfBuckets, handleBuckets } from "./bucket-handler.ts";
@@ -9,6 +9,7 @@ import { aboutOf, PRESIGN, ROUTE } from "./internal-pages.ts";
 import { allowOfKeys, handleKeys } from "./keys-handler.ts";
 import { handlePresign, type PresignDeps } from "./presign-handler.ts";
 import { problem } from "./problem.ts";
+import { handlePrewarm } from "./prewarm-handler.ts";
 import { handlePurge } from "./purge-handler.ts";
 import type { Visitor } from "./door.ts";
 import type { PublicRequest } from "./request.ts";
@@ -22,18 +23,21 @@ export class InternalHandler {
   readonly #log: Log;
   readonly #presign: PresignDeps | undefined;
 
+  readonly #clock: Clock;
+
   /** `presign`: undefined where nobody is asked for credentials. */
-  constructor(node: AtollNode, buckets: Buckets, log: Log, presign?: PresignDeps) {
+  constructor(node: AtollNode, buckets: Buckets, log: Log, clock: Clock, presign?: PresignDeps) {
     this.#node = node;
     this.#buckets = buckets;
     this.#log = log;
     this.#presign = presign;
+    this.#clock = clock;
   }
 
   /** What may be asked of a page. */
   allow(path: string): string {
     if (path === "/_/scrub") return "GET, HEAD, POST, OPTIONS";
-    if (path === "/_/purge" || path === PRESIGN) return "POST, OPTIONS";
+    if (path === "/_/purge" || path === "/_/prewarm" || path === PRESIGN) return "POST, OPTIONS";
     return allowOfKeys(path) ?? allowOfRing(path) ?? allowOfBuckets(path) ?? READS;
   }
 
@@ -53,6 +57,9 @@ export class InternalHandler {
       return request.method === "POST"
         ? handlePurge(request, { ...this.#node, buckets: this.#buckets })
         : undefined;
+    }
+    if (path === "/_/prewarm") {
+      return request.method === "POST" ? handlePrewarm(request, this.#node, this.#clock) : undefined;
     }
     if (path === PRESIGN) return request.method === "POST" ? this.#signed(request, visitor) : undefined;
     if (path.startsWith(ROUTE)) return reads ? this.#route(path) : undefined;

@@ -38,10 +38,11 @@ export const LAYOUT_HEADER = "atoll-layout";
 /** With a chunk: the node in whose place it is to be held, and the object's name in base64url. */
 const OWED_HEADER = "atoll-owed";
 /**
- * With a question for a chunk, in the same header, which is signed as it is: bytes, `keep` or `pass`, and the object's name.
+ * With a question for a chunk, in the same header, which is signed as it is: bytes, `keep` or `pass`, whether it is only to be
+ * warm, and the object's name.
  * Who does not know of it looks for the chunk at home, as always; to version 1 it is not said.
  */
-const FOR_REGION = /^([1-9]\d{0,6}) (keep|pass) ([\w-]{1,8192})$/;
+const FOR_REGION = /^([1-9]\d{0,6}) (keep|pass)( warm)? ([\w-]{1,8192})$/;
 
 /** Visible ASCII, as a header and a signed line can hold it. */
 const WORD = /^[\x21-\x7e]{1,256}$/;
@@ -120,17 +121,19 @@ export function readOwed({ owed }: SignedRequest): OwedTo | undefined {
   return { node, name };
 }
 
-function forRegionText({ name, sizeBytes, keep }: ForRegion): string {
-  return `${sizeBytes} ${keep ? "keep" : "pass"} ${Buffer.from(name).toString("base64url")}`;
+function forRegionText({ name, sizeBytes, keep, warm }: ForRegion): string {
+  return `${sizeBytes} ${keep ? "keep" : "pass"}${warm ? " warm" : ""} ${
+    Buffer.from(name).toString("base64url")
+  }`;
 }
 
 /** Throws `peer-garbage` for what `forRegionText` does not make. */
 export function readForRegion({ owed }: SignedRequest): ForRegion | undefined {
   if (owed === NONE) return undefined;
-  const [, size, keep, encoded = ""] = FOR_REGION.exec(owed) ?? [];
+  const [, size, keep, warm, encoded = ""] = FOR_REGION.exec(owed) ?? [];
   const sizeBytes = Number(size);
   const name = Buffer.from(encoded, "base64url").toString();
-  const forRegion = { name, sizeBytes, keep: keep === "keep" };
+  const forRegion = { name, sizeBytes, keep: keep === "keep", ...(warm !== undefined && { warm: true }) };
   if (!(sizeBytes <= CHUNK_BYTES) || forRegionText(forRegion) !== owed) throw missing(OWED_HEADER);
   return forRegion;
 }

@@ -126,7 +126,7 @@ class PublicHandler {
     });
     this.#list = new ListHandler(node.listings);
     const presign = deps.access && { keys: deps.access.keys, wallMs, publicUrl: () => node.card().publicUrl };
-    this.#internal = new InternalHandler(node, buckets, deps.log, presign);
+    this.#internal = new InternalHandler(node, buckets, deps.log, clock, presign);
     this.#idPrefix = random.hex(8);
   }
 

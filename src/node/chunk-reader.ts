@@ -18,6 +18,8 @@ const WRITES_MAX = 32;
 /** Chunks being fetched for other nodes of the region: who asks beyond that has to ask the replicas itself. */
 const DUTIES_MAX = 128;
 
+const NO_BYTES = new Uint8Array(0);
+
 const TIERS = ["memory", "disk", "disk-cache", "region", "peer"] as const;
 /** `region`: the node that fetches for this region gave it; `peer`: any other one. */
 export type Tier = (typeof TIERS)[number];
@@ -114,7 +116,7 @@ export class ChunkReader {
     const { memory, chunks } = this.#deps;
     const inMemory = memory.chunk(id);
     if (!forRegion) return inMemory ?? await chunks.get(id);
-    if (inMemory) {
+    if (inMemory && !forRegion.warm) {
       this.#given.memory.add();
       return inMemory;
     }
@@ -123,9 +125,16 @@ export class ChunkReader {
     }
     this.#duties++;
     try {
-      const { bytes, tier } = await this.#joinOrBegin({ ...forRegion, id, trace, isDuty: true });
-      this.#given[tier].add();
-      return bytes;
+      const { bytes, tier } = inMemory
+        ? { bytes: inMemory, tier: "memory" as const }
+        : await this.#joinOrBegin({ ...forRegion, id, trace, isDuty: true });
+      if (!forRegion.warm) {
+        this.#given[tier].add();
+        return bytes;
+      }
+      // Whoever has it warmed wants it here whatever else has to go; and waits, so that a slow disk is not overrun.
+      if (tier !== "disk") await this.#deps.cache.put(id, bytes);
+      return NO_BYTES;
     } finally {
       this.#duties--;
     }

@@ -10,6 +10,7 @@ import {
   type Manifest,
 } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
+import type { Clock } from "../ports.ts";
 import type { ChunkReader, FetchedChunk } from "./chunk-reader.ts";
 import type { MemoryCache } from "./memory-cache.ts";
 
@@ -21,7 +22,11 @@ const AHEAD_ALL_MAX = 32;
 /** Of an index chunk's chunks, about. */
 const SAMPLES = 8;
 
-export type ContentSource = Omit<FetchedChunk, "bytes">;
+export interface ContentSource extends Omit<FetchedChunk, "bytes"> {
+  /** Until the first chunk was here; of an object with index chunks, after its index chunk was. */
+  readonly tookMs?: number | undefined;
+  readonly indexMs?: number | undefined;
+}
 
 export interface OpenContent {
   /** Where the first chunk came from. */
@@ -40,9 +45,13 @@ export class Content {
   readonly #reader: ChunkReader;
   readonly #memory: MemoryCache;
   readonly #sizes: ChunkSizes;
+  readonly #clock: Clock;
   #aheadOfAll = 0;
 
-  constructor(deps: { reader: ChunkReader; memory: MemoryCache; chunkSizes?: ChunkSizes | undefined }) {
+  constructor(
+    deps: { reader: ChunkReader; memory: MemoryCache; clock: Clock; chunkSizes?: ChunkSizes | undefined },
+  ) {
+    this.#clock = deps.clock;
     this.#sizes = deps.chunkSizes ?? CHUNK_SIZES;
     this.#reader = deps.reader;
     this.#memory = deps.memory;
@@ -75,8 +84,17 @@ export class Content {
   ): Promise<OpenContent> {
     if (manifest.size === 0) return { source: { tier: "memory" }, bytes: none() };
     const index = Math.floor(first / this.#sizes.chunkBytes);
-    const begin = await this.#chunk(name, manifest, index, trace);
-    return { source: begin, bytes: this.#stream(name, manifest, first, last, begin, trace) };
+    const begunMs = this.#clock.monotonicMs();
+    const id = await this.#idOf(name, manifest, index);
+    const namedMs = this.#clock.monotonicMs();
+    const begin = await this.#chunkOf(name, manifest, index, id, trace);
+    const { bytes: _bytes, ...found } = begin;
+    const source = {
+      ...found,
+      tookMs: this.#clock.monotonicMs() - namedMs,
+      indexMs: manifest.layout === "index" ? namedMs - begunMs : undefined,
+    };
+    return { source, bytes: this.#stream(name, manifest, first, last, begin, trace) };
   }
 
   /** Every chunk the object needs, index chunks included. */
@@ -148,10 +166,19 @@ export class Content {
     index: number,
     trace: string | undefined,
   ): Promise<FetchedChunk> {
-    const id = await this.#idOf(name, manifest, index);
+    return await this.#chunkOf(name, manifest, index, await this.#idOf(name, manifest, index), trace);
+  }
+
+  #chunkOf(
+    name: Name,
+    manifest: Manifest,
+    index: number,
+    id: ChunkId,
+    trace: string | undefined,
+  ): Promise<FetchedChunk> {
     const keep = this.#memory.keepsObjectsOf(manifest.size);
     const sizeBytes = chunkLength(manifest.size, index, this.#sizes);
-    return await this.#reader.fetch({ name, id, sizeBytes, keep, trace });
+    return this.#reader.fetch({ name, id, sizeBytes, keep, trace });
   }
 
   async #idOf(name: Name, manifest: Manifest, index: number): Promise<ChunkId> {

@@ -34,6 +34,7 @@ import type { Objects } from "./objects.ts";
 import type { Origins } from "./origins.ts";
 import { createParts } from "./parts.ts";
 import { DEFAULT_TIMINGS, type Repair, type RepairTimings } from "./repair/repair.ts";
+import type { Prewarms } from "./prewarms.ts";
 import type { Purges } from "./purges.ts";
 import { Ring } from "./ring.ts";
 import type { RingDocuments } from "./ring-documents.ts";
@@ -85,6 +86,7 @@ export interface AtollNode {
   readonly purges: Purges;
   readonly documents: RingDocuments;
   readonly origins: Origins;
+  readonly prewarms: Prewarms;
   readonly membership: Membership;
   readonly repair: Repair;
   readonly administration: Administration;
@@ -185,6 +187,7 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     purges: parts.purges,
     documents: parts.documents,
     origins: parts.origins,
+    prewarms: parts.prewarms,
     handlePeer: parts.handlePeer,
     membership,
     metrics,

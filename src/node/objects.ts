@@ -39,7 +39,14 @@ export type Knowledge =
    * A majority said that it is current. `held`: this node had that version before. `forced`: what is here could have been
    * used, had the request not wanted more.
    */
-  | { readonly kind: "asked"; readonly held: boolean; readonly forced?: boolean; readonly tookMs: number };
+  | {
+    readonly kind: "asked";
+    readonly held: boolean;
+    readonly forced?: boolean;
+    readonly tookMs: number;
+    /** Of that, this node's own look into its catalog, where it was needed. */
+    readonly catalogMs?: number | undefined;
+  };
 
 export type Located =
   | { readonly kind: "found"; readonly object: ObjectVersion; readonly known: Knowledge }
@@ -133,6 +140,7 @@ export class Objects {
         held: held?.value !== undefined && held.value?.version === learned.value?.version,
         forced,
         tookMs: clock.monotonicMs() - begunMs,
+        catalogMs: current.catalogMs,
       });
     } catch (error) {
       const stale = isAtollError(error, "no-quorum") ? this.#whenUnreachable(held, directives) : undefined;

@@ -28,6 +28,7 @@ import { Outlook } from "./outlook.ts";
 import { Origins } from "./origins.ts";
 import { PeerGate } from "./peer-gate.ts";
 import { createPeerService } from "./peer-service.ts";
+import { Prewarms } from "./prewarms.ts";
 import { Purges } from "./purges.ts";
 import { Region } from "./region.ts";
 import { Registers } from "./registers.ts";
@@ -201,6 +202,16 @@ export function createParts(deps: PartsDeps) {
   const origin = deps.origin ?? NO_ORIGIN;
   const origins = new Origins({ ...deps, origin, objects, listings });
   const purges = new Purges({ ...deps, memory, membership, gate });
+  const prewarms = new Prewarms({
+    ...deps,
+    region,
+    gate,
+    reader,
+    content,
+    memory,
+    listings,
+    objects,
+  });
   const routes = new Routes({ ...deps, membership, memory });
   const handlePeer = createPeerService({
     ...deps,
@@ -251,6 +262,7 @@ export function createParts(deps: PartsDeps) {
     purges,
     documents,
     origins,
+    prewarms,
     handlePeer,
     async load() {
       await memories.load();

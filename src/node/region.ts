@@ -40,6 +40,19 @@ export class Region {
     return rendezvous(here.filter((node) => !this.#rests(node)), id);
   }
 
+  /** Those of that region that are alive. */
+  nodesIn(region: string): readonly string[] {
+    const { ring, membership } = this.#deps;
+    return ring.members.filter((node) =>
+      node === ring.self ? membership.own().region === region : this.#isAliveIn(node, region)
+    );
+  }
+
+  /** As the nodes of that region name it to each other. Undefined where none is alive. */
+  keeperIn(region: string, id: ChunkId): string | undefined {
+    return rendezvous(this.nodesIn(region), id);
+  }
+
   answered(keeper: string): void {
     this.#troubles.delete(keeper);
   }
@@ -55,8 +68,12 @@ export class Region {
   /** In this region, and alive. */
   #isHere(node: string): boolean {
     const { ring, membership } = this.#deps;
-    if (node === ring.self) return true;
-    return membership.isAlive(node) && membership.card(node)?.region === membership.own().region;
+    return node === ring.self || this.#isAliveIn(node, membership.own().region);
+  }
+
+  #isAliveIn(node: string, region: string): boolean {
+    const { membership } = this.#deps;
+    return membership.isAlive(node) && membership.card(node)?.region === region;
   }
 
   #rests(node: string): boolean {

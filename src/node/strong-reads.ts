@@ -36,6 +36,8 @@ export interface CurrentValue {
   readonly value: RegisterValue | null;
   /** Monotonic ms before which nobody had a newer value. */
   readonly knownAtMs: number;
+  /** Of this node's own look into its catalog, where it was needed. */
+  readonly catalogMs?: number | undefined;
 }
 
 export interface StrongReadsDeps {
@@ -124,8 +126,10 @@ export class StrongReads {
     let current: ReadReport | undefined;
     let reason: unknown;
     let decided = false;
+    let catalogMs: number | undefined;
     const fanout = new Fanout(order, sets, (id) => {
       void this.#report(id, name, quorum, trace).then((report) => {
+        if (id === ring.self) catalogMs = clock.monotonicMs() - knownAtMs;
         reports.set(id, report);
         if (current) this.#repair(name, id, report, current, quorum);
         return read.reported(id, report);
@@ -167,10 +171,10 @@ export class StrongReads {
       if (result.kind === "current") {
         current = result.report;
         for (const [id, report] of reports) this.#repair(name, id, report, current, quorum);
-        return { ballot: result.report.accepted, value: result.report.value, knownAtMs };
+        return { ballot: result.report.accepted, value: result.report.value, knownAtMs, catalogMs };
       }
       const settled = await registers.settle(name, result.above, trace);
-      return { ...settled, knownAtMs };
+      return { ...settled, knownAtMs, catalogMs };
     } finally {
       unhedge();
     }

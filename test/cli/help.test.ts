@@ -36,6 +36,7 @@ test("every command has its help: what it is, every option in words, and example
     "put",
     "get",
     "ls",
+    "prewarm",
     "rm",
     "presign",
     "ring",

@@ -111,6 +111,9 @@ test("each chunk crosses to the region once, whoever of its nodes is asked, at o
   assert.ok(given[0]! + given[1]! >= CHUNKS, "they gave each other what they had");
   const statuses = first.map((headers) => headers["cache-status"]);
   assert.ok(statuses.some((status) => status?.includes("for this region")), statuses.join("\n"));
+  const timings = first.map((headers) => headers["server-timing"] ?? "");
+  const ofRegion = /^ask;dur=\d+\.\d\d, region;dur=\d+\.\d\d;desc="node-[de]-\d+"$/;
+  assert.ok(timings.some((timing) => ofRegion.test(timing)), timings.join("\n"));
 });
 
 test("small objects cross once, too", async () => {

@@ -172,7 +172,9 @@ export const exchanges: Readonly<Record<PeerRequest["type"], fc.Arbitrary<MadeUp
     { stored: digest },
   ]),
   "chunk-get": exchange("chunk-get", [{ id: digest }, {
-    forRegion: object({ name, sizeBytes: fc.integer({ min: 1, max: CHUNK_BYTES }), keep: fc.boolean() }),
+    forRegion: object({ name, sizeBytes: fc.integer({ min: 1, max: CHUNK_BYTES }), keep: fc.boolean() }, {
+      warm: is(true),
+    }),
   }], [{}, { bytes }]),
   scan: exchange("scan", [{ range }], [{
     entries: fc.array(scanEntry, { maxLength: 5 }),
