@@ -78,7 +78,7 @@ export const LIMIT_VARIABLES = {
   },
   ATOLL_MAX_LATENESS: {
     schema: duration(0),
-    default: "40ms",
+    default: "0s",
     meaning: "how late the node may be at its work before it turns requests away with 503; 0s: never",
   },
   ATOLL_MAX_CONNECTIONS: {

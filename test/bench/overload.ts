@@ -1,7 +1,7 @@
 /**
- * `npm run bench:overload -- [--runtime node|deno] [--seconds N] [--times N] [--bytes N]`: the best rate of uploads that a
- * node does, and what it does of as many times more, which come whether earlier ones were answered or not. Of its best rate
- * at least 80 % is to be left, and whoever is turned away is to be told quickly.
+ * `npm run bench:overload -- [--runtime node|deno] [--seconds N] [--times N] [--bytes N] [--lateness TIME]`: the best rate of
+ * uploads that a node does, and what it does of as many times more, which come whether earlier ones were answered or not. Of
+ * its best rate at least 80 % is to be left, and whoever is turned away is to be told quickly.
  */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
@@ -22,6 +22,8 @@ const { values } = parseArgs({
     seconds: { type: "string", default: "6" },
     times: { type: "string", default: "3" },
     bytes: { type: "string", default: "1024" },
+    /** As `ATOLL_MAX_LATENESS`; 0s: nobody is turned away for lateness. */
+    lateness: { type: "string", default: "100ms" },
   },
 });
 const [seconds, times] = [Number(values.seconds), Number(values.times)];
@@ -39,7 +41,11 @@ interface Tally {
 
 async function measure(runtime: Runtime): Promise<void> {
   using directory = temporaryDirectory();
-  await using node = await startNode({ runtime, dataDir: directory.path });
+  await using node = await startNode({
+    runtime,
+    dataDir: directory.path,
+    env: { ATOLL_MAX_LATENESS: values.lateness },
+  });
   const lines = await open(node.publicUrl, CONNECTIONS_MAX);
   await closedLoop(lines.slice(0, BEST_CONNECTIONS), 2_000);
   const best = await closedLoop(lines.slice(0, BEST_CONNECTIONS), 1_000 * seconds);
