@@ -68,7 +68,7 @@ export type PeerRequest =
     readonly name: Name;
     readonly ballot: Ballot;
     readonly value: RegisterValue;
-    /** Where there was no promise that it could travel with; durable in the very commit that accepts. */
+    /** A small object's, for one that missed it; durable in the very commit that accepts. */
     readonly chunk?: { readonly id: ChunkId; readonly bytes: Uint8Array } | undefined;
   }
   /** `known`: the ballot whose value the asker holds; it is not sent again. */

@@ -6,21 +6,17 @@ import { type Ballot, sameBallot, stepAfter } from "../core/ballot.ts";
 import type { Name } from "../core/names.ts";
 import { majorityOf } from "../core/quorum.ts";
 import type { RegisterValue } from "../core/register.ts";
-import type { Clock } from "../ports.ts";
 import type { Membership } from "./membership.ts";
 import type { Replica } from "./replica.ts";
 import type { Quorum, Ring } from "./ring.ts";
 
 /** Of about 200 bytes each. */
 const LED_MAX = 20_000;
-/** A node that takes no chunk with a vote is older than this one, and not for long. */
-const OLDER_MS = 60_000;
 
 export interface LedRegistersDeps {
   ring: Ring;
   replica: Replica;
   membership: Membership;
-  clock: Clock;
 }
 
 export interface Lead {
@@ -32,8 +28,6 @@ export interface Lead {
 
 export class LedRegisters {
   readonly #deps: LedRegistersDeps;
-  /** Until when by the monotonic clock; there are no more of them than nodes of the ring. */
-  readonly #older = new Map<string, number>();
   /** Those that were changed last are the last. */
   readonly #led = new Map<Name, { readonly ballot: Ballot; readonly layout: number }>();
 
@@ -49,22 +43,16 @@ export class LedRegisters {
     if (this.#led.size > LED_MAX) this.#led.delete(this.#led.keys().next().value!);
   }
 
-  /** That node takes no chunk with a vote. */
-  isOlder(node: string): void {
-    this.#older.set(node, this.#deps.clock.monotonicMs() + OLDER_MS);
-  }
-
   /**
    * Undefined where a full round is needed. The lead is taken: whoever gets it proposes in it, or nobody does. While a
    * majority seems out of reach there is none: a round that fails in its first phase surely changed nothing, and says so.
    */
-  async take(name: Name, { number, sets, replicas }: Quorum): Promise<Lead | undefined> {
-    const { ring, replica, membership, clock } = this.#deps;
+  async take(name: Name, { number, sets }: Quorum): Promise<Lead | undefined> {
+    const { ring, replica, membership } = this.#deps;
     const led = this.#led.get(name);
     if (!led) return undefined;
     this.#led.delete(name);
     if (led.layout !== number) return undefined;
-    if (replicas.some((id) => (this.#older.get(id) ?? -Infinity) > clock.monotonicMs())) return undefined;
     const isThere = (id: string): boolean => id === ring.self || membership.isAlive(id);
     if (sets.some((set) => set.filter(isThere).length < majorityOf(set.length))) return undefined;
     try {

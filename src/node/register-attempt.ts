@@ -5,7 +5,7 @@ import type { Name } from "../core/names.ts";
 import type { Testimony } from "../core/quorum.ts";
 import type { AcceptReply, Content, PrepareReply, RegisterValue } from "../core/register.ts";
 import type { RegisterRound } from "../core/register-round.ts";
-import { AtollError, isAtollError, messageOf } from "../errors.ts";
+import { isAtollError, messageOf } from "../errors.ts";
 
 export type Verdict = { readonly kind: "write"; readonly content: Content } | { readonly kind: "stop" };
 
@@ -13,7 +13,7 @@ export interface ChangeRequest {
   readonly name: Name;
   /** Asked with a value that may still change until the answer is known; pure, and may be asked several times. */
   readonly decide: (current: RegisterValue | null) => Verdict;
-  /** A small object's chunk, made durable by a majority before anything is proposed, or as it is accepted. */
+  /** A small object's chunk, made durable by a majority before anything is proposed. */
   readonly chunk?: { id: ChunkId; bytes: Uint8Array } | undefined;
   readonly trace?: string | undefined;
   /** Where `decide` stops at a value that is committed: it is accepted once more all the same. */
@@ -70,8 +70,4 @@ export function failure(step: Step, attempt: Attempt): Failure {
     overtaken: step.overtaken === true,
     reason: step.cause === undefined ? "the others refused" : messageOf(step.cause),
   };
-}
-
-export function notStored(id: string, stored: ChunkId | undefined, wanted: ChunkId): AtollError {
-  return new AtollError("peer-garbage", `node ${id} stored ${stored}, not ${wanted}`);
 }

@@ -29,7 +29,6 @@ import {
   type ChangeRequest,
   type Failure,
   failure,
-  notStored,
   type Step,
   type Vote,
 } from "./register-attempt.ts";
@@ -259,8 +258,13 @@ export class Registers {
     return { ...result, version: version ?? value.version };
   }
 
-  /** Without promises, where this node made the last change. What does not go through so is a full round's business. */
+  /**
+   * Without promises, where this node made the last change. What does not go through so is a full round's business, and so is
+   * a small object: its chunk travels with the promises. It must not travel with the value instead: whoever finds a value at
+   * one replica may carry it on, and so make it the committed one, and that must never be all there is of its bytes.
+   */
   async #changeLed(attempt: Attempt): Promise<Changed | Failure | undefined> {
+    if (attempt.request.chunk) return undefined;
     const { clock, ring } = this.#deps;
     const { request, changeId } = attempt;
     const knownAtMs = clock.monotonicMs();
@@ -356,7 +360,7 @@ export class Registers {
         layout: number,
       });
     if (chunk && stored === chunk.id) attempt.stored.add(id);
-    else if (chunk) throw notStored(id, stored, chunk.id);
+    else if (chunk) throw new AtollError("peer-garbage", `node ${id} stored ${stored}, not ${chunk.id}`);
     return { reply, testimony };
   }
 
@@ -369,19 +373,13 @@ export class Registers {
   ): Promise<Vote> {
     const { ring, replica, gate, memories } = this.#deps;
     const { name, trace } = attempt.request;
-    // Nobody was asked for a promise: the chunk comes with the value.
-    const chunk = attempt.stored.size === 0 ? attempt.request.chunk : undefined;
-    const { reply, stored, testimony } = id === ring.self
-      ? { ...await replica.accept(name, ballot, value, number, chunk), testimony: memories.testimony() }
-      : await gate.call(id, { type: "accept", name, ballot, value, chunk }, {
+    const { reply, testimony } = id === ring.self
+      ? { ...await replica.accept(name, ballot, value, number), testimony: memories.testimony() }
+      : await gate.call(id, { type: "accept", name, ballot, value }, {
         timeoutMs: CALL_TIMEOUT_MS,
         trace,
         layout: number,
-      }).catch((error: unknown) => {
-        if (chunk && isAtollError(error, "peer-refused")) this.#led.isOlder(id);
-        throw error;
       });
-    if (chunk && reply.kind === "accepted" && stored !== chunk.id) throw notStored(id, stored, chunk.id);
     return { reply, testimony };
   }
 

@@ -99,6 +99,12 @@ const MUTANTS: readonly Mutant[] = [
     to: "return { counter: counter + 1, node: `${node}${STEP}` };",
   },
   {
+    name: "propose a small object before a majority has its bytes",
+    file: "src/node/registers.ts",
+    from: "if (attempt.request.chunk) return undefined;",
+    to: "",
+  },
+  {
     name: "count what a replica is owed as its vote",
     file: "src/node/registers.ts",
     from: `if (committed) this.#deps.onMissed(id, attempt.request.name);
