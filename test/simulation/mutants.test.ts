@@ -50,16 +50,16 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "forget its promises in a restart",
     file: "src/node/replica.ts",
-    from: "if (state !== before || chunk) {",
-    to: "if (state !== before && !chunk) this.#states.set(name, state);\n      else if (chunk) {",
-    firstSeed: 2_530,
+    from: "          ...(state !== before && { registers: [{ name, state }] }),\n",
+    to: "",
+    firstSeed: 2_275,
   },
   {
     name: "vote with a wiped disk as if it knew",
     file: "src/node/repair/recovery.ts",
     from: "if (this.#lost.size > 0 && this.#lost.has(partitionOf(name))) throw forgotten();",
     to: "",
-    firstSeed: 145,
+    firstSeed: 235,
   },
   {
     name: "collect chunks too early",
