@@ -127,14 +127,12 @@ export class Membership {
 
   /** Whether to ask it first; false for nodes never heard from, too. */
   isAlive(id: string): boolean {
-    const view = this.#views.get(id);
-    return view !== undefined && view.doubt === undefined;
+    return this.#views.get(id)?.isAlive === true;
   }
 
   /** Known not to answer: this node has asked in vain. Of who was never heard from that is not known. */
   isLost(id: string): boolean {
-    const doubt = this.#views.get(id)?.doubt;
-    return doubt === "silent" || doubt === "refused" || doubt === "hanging" || doubt === "gone";
+    return this.#views.get(id)?.isLost === true;
   }
 
   /** Undefined for who was never heard of. */
@@ -376,8 +374,7 @@ export class Membership {
     const member = this.#list.get(view.id);
     if (!member) return;
     const before = view.doubt;
-    const doubt = view.doubtOf(member, this.#nowMs());
-    view.doubt = doubt;
+    const doubt = view.doubt = view.doubtOf(member, this.#nowMs());
     if (doubt === "hanging") this.#probing.hangs(view);
     const fields = { peer: view.id, peerUrl: member.card.peerUrl };
     if (doubt === undefined && before !== undefined) {

@@ -49,6 +49,16 @@ export class PeerView {
     this.detector = new FailureDetector(usual);
   }
 
+  get isAlive(): boolean {
+    return this.doubt === undefined;
+  }
+
+  /** Asked in vain: not merely spoken of, or never heard from. */
+  get isLost(): boolean {
+    return this.doubt !== undefined && this.doubt !== "unknown" && this.doubt !== "rumour" &&
+      this.doubt !== "leaving";
+  }
+
   measured(rttMs: number): void {
     this.rttMs = this.rttMs === undefined ? rttMs : this.rttMs + GAIN * (rttMs - this.rttMs);
   }
