@@ -14,9 +14,10 @@ import type { Clock } from "../ports.ts";
 import type { ChunkReader, FetchedChunk } from "./chunk-reader.ts";
 import type { MemoryCache } from "./memory-cache.ts";
 
-/** Chunks fetched ahead of the one being sent: twice as many each time that the reader had to wait, up to the most. */
+/** Chunks fetched ahead of the one being sent: so many times as many each time that the reader had to wait, up to the most. */
 const AHEAD_MIN = 1;
 const AHEAD_MAX = 16;
+const AHEAD_FACTOR = 4;
 /** Chunks beyond the first ahead, of all readers together: who comes later than that goes on with one. */
 const AHEAD_ALL_MAX = 32;
 /** Of an index chunk's chunks, about. */
@@ -144,7 +145,7 @@ export class Content {
           chunk = await fetching;
           // What lies here already comes fast enough.
           if (!isHere && (chunk.tier === "peer" || chunk.tier === "region")) {
-            wanted = Math.min(AHEAD_MAX, 2 * wanted);
+            wanted = Math.min(AHEAD_MAX, AHEAD_FACTOR * wanted);
           }
           ahead.shift();
           this.#aheadOfAll--;
