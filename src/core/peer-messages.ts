@@ -174,12 +174,7 @@ export type PeerReply =
     readonly stored?: ChunkId | undefined;
     readonly testimony?: Testimony | undefined;
   }
-  | {
-    readonly type: "accept";
-    readonly reply: AcceptReply;
-    readonly stored?: ChunkId | undefined;
-    readonly testimony?: Testimony | undefined;
-  }
+  | { readonly type: "accept"; readonly reply: AcceptReply; readonly testimony?: Testimony | undefined }
   /** `value` is absent when `accepted` is the ballot the asker knows. */
   | {
     readonly type: "read";

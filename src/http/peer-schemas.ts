@@ -268,12 +268,7 @@ export const replySchema = z.discriminatedUnion("type", [
     stored: chunkId.optional(),
     testimony: testimony.optional(),
   }),
-  z.strictObject({
-    type: z.literal("accept"),
-    reply: acceptReply,
-    stored: chunkId.optional(),
-    testimony: testimony.optional(),
-  }),
+  z.strictObject({ type: z.literal("accept"), reply: acceptReply, testimony: testimony.optional() }),
   z.strictObject({
     type: z.literal("read"),
     accepted: ballot,

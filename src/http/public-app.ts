@@ -76,11 +76,15 @@ export function createPublicApp(deps: PublicAppDeps): PublicApp {
   });
 }
 
-/** They were for this door: an origin behind it, which may be shown a request's headers, is not to have them. */
-function withoutCredentials(request: PublicRequest): PublicRequest {
+/** Credentials were for this door: an origin behind it, which may be shown a request's headers, is not to have them. */
+function behindTheDoor(request: PublicRequest, { key }: Visitor): PublicRequest {
   const { header } = request;
-  if (header("authorization") === undefined) return request;
-  return { ...request, header: (name) => name === "authorization" ? undefined : header(name) };
+  if (!key && header("authorization") === undefined) return request;
+  return {
+    ...request,
+    isKeyed: key !== undefined,
+    header: (name) => name === "authorization" ? undefined : header(name),
+  };
 }
 
 class PublicHandler {
@@ -238,7 +242,7 @@ class PublicHandler {
 
   #answerTo(knock: Knock, visitor: Visitor, admitted: Admitted | undefined): Answer | Promise<Answer> {
     const { target } = knock;
-    const request = this.#door ? withoutCredentials(knock.request) : knock.request;
+    const request = this.#door ? behindTheDoor(knock.request, visitor) : knock.request;
     if (target.kind === "probe") return this.#probe(request, target.path);
     const refused = admitted && visitor.key && this.#admission.key(request, visitor.key.id, admitted);
     if (refused) return refused;

@@ -12,6 +12,8 @@ export interface PublicRequest {
   readonly headerNames: () => Iterable<string>;
   readonly id: string;
   readonly trace: Trace;
+  /** Let in by a key, shown or signed with: no other host would let it in by a redirect from here. */
+  readonly isKeyed?: boolean;
   readonly body: RequestBody;
 }
 

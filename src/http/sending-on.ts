@@ -33,6 +33,8 @@ export class SendingOn {
   answer(request: PublicRequest, name: Name, object: ObjectVersion): Answer | undefined {
     const { mode, minBytes } = this.#settings;
     if (mode === "here" || object.manifest.size < minBytes || wasSent(request)) return undefined;
+    // A client keeps credentials from another host, and a signed URL takes no parameter more.
+    if (mode === "redirect" && request.isKeyed === true) return undefined;
     // Fly.io's proxy alone reads what it is told; to anybody else it would be no answer.
     if (mode === "fly-replay" && request.header("fly-request-id") === undefined) return undefined;
     if (wantedBytes(request, object.manifest.size) < minBytes) return undefined;

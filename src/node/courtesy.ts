@@ -14,7 +14,7 @@ const ON_TIME_MS = 3;
 const PIECES = 4;
 /** The background gets about a fifth of a busy loop's time. */
 const REST_FACTOR = 4;
-/** So that there are at least a hundred pieces a second. */
+/** Of a loop that is very late the background gets more than its part: repair must end. */
 const REST_MAX_MS = 40;
 
 export class Courtesy {

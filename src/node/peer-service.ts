@@ -109,7 +109,7 @@ export function createPeerService(deps: PeerServiceDeps): PeerHandler {
       case "accept":
         return {
           type: "accept",
-          ...await replica.accept(
+          reply: await replica.accept(
             replicaOf(request),
             request.ballot,
             request.value,

@@ -373,14 +373,11 @@ export class Registers {
   ): Promise<Vote> {
     const { ring, replica, gate, memories } = this.#deps;
     const { name, trace } = attempt.request;
-    const { reply, testimony } = id === ring.self
-      ? { ...await replica.accept(name, ballot, value, number), testimony: memories.testimony() }
-      : await gate.call(id, { type: "accept", name, ballot, value }, {
-        timeoutMs: CALL_TIMEOUT_MS,
-        trace,
-        layout: number,
-      });
-    return { reply, testimony };
+    if (id === ring.self) {
+      return { reply: await replica.accept(name, ballot, value, number), testimony: memories.testimony() };
+    }
+    const request = { type: "accept", name, ballot, value } as const;
+    return await gate.call(id, request, { timeoutMs: CALL_TIMEOUT_MS, trace, layout: number });
   }
 
   /** Whoever promised has stored the chunk, so a majority of promises is a majority of copies: checked all the same. */

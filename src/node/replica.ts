@@ -134,14 +134,14 @@ export class Replica {
     });
   }
 
-  /** Phase 2. A chunk that comes with it becomes durable in the very commit that accepts, and only if it does. */
+  /** Phase 2. A chunk that comes with it becomes durable in the very commit that accepts, if it changes anything. */
   accept(
     name: Name,
     ballot: Ballot,
     value: RegisterValue,
     layout: number,
     chunk?: { id: ChunkId; bytes: Uint8Array },
-  ): Promise<{ reply: AcceptReply; stored?: ChunkId }> {
+  ): Promise<AcceptReply> {
     if (chunk) this.#check(chunk);
     return this.#queue.run(name, async () => {
       this.#mustVote(name, layout);
@@ -149,14 +149,11 @@ export class Replica {
       const floor = this.floorOf(slotOf(name)).promised;
       // The accept that made a tombstone, once more after it was collected: see `forget`.
       if (before.value === null && compareBallots(ballot, floor) <= 0) {
-        return { reply: { kind: "refused", promised: floor } };
+        return { kind: "refused", promised: floor };
       }
       const { state, reply } = accept(before, ballot, value);
       if (state !== before) await this.#commitValue(name, state, value, chunk);
-      if (!chunk || reply.kind === "refused") return { reply };
-      // Somebody who had no chunk to give may have delivered the very same before.
-      if (state === before) await this.#keep(chunk);
-      return { reply, stored: chunk.id };
+      return reply;
     });
   }
 
@@ -330,12 +327,6 @@ export class Replica {
     } finally {
       done();
     }
-  }
-
-  async #keep(chunk: { id: ChunkId; bytes: Uint8Array }): Promise<void> {
-    this.#chunks.storing(chunk.id);
-    await this.#catalog.commit({ chunks: [chunk] });
-    this.#chunks.stored(chunk.id);
   }
 
   #check(chunk: { id: ChunkId; bytes: Uint8Array }): void {

@@ -162,7 +162,7 @@ export const exchanges: Readonly<Record<PeerRequest["type"], fc.Arbitrary<MadeUp
   ]),
   accept: exchange("accept", [{ name, ballot, value }, { chunk }], [
     { reply: acceptReply },
-    { stored: digest, testimony },
+    { testimony },
   ]),
   read: exchange("read", [{ name }, { known: ballot }], [
     { accepted: ballot },

@@ -15,6 +15,7 @@ interface Case {
   readonly target?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly isHere?: boolean;
+  readonly isKeyed?: boolean;
   /** Nearest first; rttMs null: it does not answer. */
   readonly replicas?: readonly { node: string; rttMs: number | null }[];
   readonly cards?: Readonly<Record<string, { publicUrl: string; peerUrl: string }>>;
@@ -40,6 +41,7 @@ function sent(given: Case): string | undefined {
   const request = {
     method: "GET",
     target,
+    isKeyed: given.isKeyed,
     header: (name: string) => headers[name],
   } as unknown as PublicRequest;
   const object = { version: 7, manifest: { size: sizeBytes } } as unknown as ObjectVersion;
@@ -55,6 +57,12 @@ function sent(given: Case): string | undefined {
 const TO_A = "https://a.example/bucket/a%20key?atoll-sent=self";
 const CASES: readonly (readonly [what: string, given: Case, to: string | undefined])[] = [
   ["to the nearest replica", {}, TO_A],
+  ["not where a key let the reader in, which would not go along", { isKeyed: true }, undefined],
+  [
+    "by Fly.io's proxy with a key, which goes along",
+    { isKeyed: true, mode: "fly-replay", headers: PROXIED },
+    "instance=m1",
+  ],
   [
     "with the query it came with",
     { target: "/bucket/k?x=1" },

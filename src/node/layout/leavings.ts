@@ -2,7 +2,6 @@
  * What lies on this node and is no longer its business, after a layout has settled: given up register by register, and
  * only when every replica has it whole. Chunks that no register names then are the garbage collector's.
  */
-import { type Layout, replicasOfPartition } from "../../core/layout.ts";
 import type { Name } from "../../core/names.ts";
 import { PARTITIONS, slotOf, SLOTS_PER_PARTITION } from "../../core/partitions.ts";
 import { messageOf } from "../../errors.ts";
@@ -74,7 +73,7 @@ export class Leavings {
     if (!layout || layout.from) return undefined;
     let [gone, left] = [0, 0];
     try {
-      for await (const names of this.#foreign(layout)) {
+      for await (const names of this.#foreign()) {
         await forEach(names, AT_ONCE, async (name) => {
           if (this.#work.stopped || ring.number !== layout.number) return;
           if (await this.#giveUp(name)) gone++;
@@ -95,10 +94,10 @@ export class Leavings {
   }
 
   /** Names of what lies here in partitions of others. Where all of them are this node's own nothing is read. */
-  async *#foreign(layout: Layout): AsyncGenerator<Name[]> {
+  async *#foreign(): AsyncGenerator<Name[]> {
     const { ring, catalog } = this.#deps;
     const isForeign = (partition: number): boolean =>
-      !replicasOfPartition(layout, partition).includes(ring.self);
+      !ring.replicasOfPartition(partition).includes(ring.self);
     for (let partition = 0; partition < PARTITIONS; partition++) {
       if (!isForeign(partition)) continue;
       let [slot, after] = [partition * SLOTS_PER_PARTITION, ""];

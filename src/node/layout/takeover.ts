@@ -276,7 +276,7 @@ export class Takeover {
     for (let rounds = 0; rounds < ROUNDS_MAX; rounds++) {
       const { accepted } = await replica.state(name);
       if (compareBallots(accepted, ballot) >= 0) return;
-      const { reply } = await replica.accept(name, ballot, value, number);
+      const reply = await replica.accept(name, ballot, value, number);
       if (reply.kind === "accepted") return this.#registers.add();
       await registers.rewrite(name, reply.promised);
     }

@@ -126,7 +126,7 @@ export class Reconciler {
     assert(value, "whoever has accepted something has a value");
     try {
       const reply = node === ring.self
-        ? (await replica.accept(name, ballot, value, layout)).reply
+        ? await replica.accept(name, ballot, value, layout)
         : (await gate.call(node, { type: "accept", name, ballot, value, chunk }, {
           timeoutMs: CALL_TIMEOUT_MS,
           layout,
