@@ -172,9 +172,7 @@ export class Origins {
     try {
       const told = await this.#ask(want, found.copy);
       if (told.kind === "copy") return told;
-      const { vary } = told.notes;
-      const first = this.#flights.primaryOf(want) ?? found.primary;
-      const place = this.#copies.placeOf(want.bucket, want.key, want.fields, vary, first?.notes);
+      const place = await this.#place(want, told, found);
       const notes: CopyNotes = { ...told.notes, era: place.era };
       const form = told.unstorable === undefined && !isNoStore(want)
         ? this.#copies.storedForm(told.headers, notes)
@@ -213,6 +211,16 @@ export class Origins {
     } finally {
       if (!pull) this.#pulls--;
     }
+  }
+
+  /** While the origin was asked, another's answer may have become the key's first copy: it must not be replaced by this. */
+  async #place(want: OriginWant, { notes: { vary } }: Told, found: Found): Promise<Place> {
+    let { primary } = found;
+    if (!primary && Object.keys(vary).length > 0 && !this.#flights.primaryOf(want)) {
+      primary = (await this.#find(want)).primary;
+    }
+    const first = this.#flights.primaryOf(want) ?? primary;
+    return this.#copies.placeOf(want.bucket, want.key, want.fields, vary, first?.notes);
   }
 
   async #store(

@@ -117,6 +117,38 @@ test("a client that does not read holds nobody up, and gets the whole in the end
   assert.equal(origin.seen("/slow").length, 1);
 });
 
+test("of two that vary neither takes the other's place, whichever is kept first", async () => {
+  const gates = new Map(["1", "2"].map((value) => [value, Promise.withResolvers<void>()]));
+  replies.set("/vary", {
+    raw: async (socket, { headers }) => {
+      const value = headers["accept-language"]!;
+      await gates.get(value)?.promise;
+      const fields = "Cache-Control: max-age=3600\r\nVary: Accept-Language\r\nContent-Length: 1\r\n";
+      socket.write(`HTTP/1.1 200 OK\r\n${fields}\r\n${value}`);
+    },
+  });
+  const read = async (value: string) =>
+    await ask(`${node.publicUrl}/mirror/vary`, { headers: { "Accept-Language": value } });
+  const both = { first: read("1"), second: read("2") };
+  await until("both are asked for", DEADLINE_MS, () => origin.seen("/vary").length === 2);
+  gates.get("1")!.resolve();
+  await both.first;
+  await until(
+    "the first is kept",
+    DEADLINE_MS,
+    async () => /hit/.test((await read("1")).headers["cache-status"]!),
+  );
+  gates.get("2")!.resolve();
+  assert.equal((await both.second).body.toString(), "2");
+  await until(
+    "the second is kept",
+    DEADLINE_MS,
+    async () => /hit/.test((await read("2")).headers["cache-status"]!),
+  );
+  const again = await read("1");
+  assert.deepEqual([again.body.toString(), origin.seen("/vary").length], ["1", 2]);
+});
+
 test("what may not be shared is asked for by each for itself", async () => {
   const content = randomBytes(10_000);
   const gate = gated("/secret", content, 1_000, "private");
