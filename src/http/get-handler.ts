@@ -102,7 +102,13 @@ export class GetHandler {
     const range = request.header("range");
     if (range !== undefined) return this.#ranged(request, name, object, known, headers, range);
     const inMemory = object.manifest.chunks.length <= 1 ? this.#deps.objects.peekContent(object) : undefined;
-    if (inMemory) return { status: 200, headers: withCache(headers, known), body: inMemory };
+    if (inMemory) {
+      return {
+        status: 200,
+        headers: withCache(headers, known, object.manifest.layout === "inline"),
+        body: inMemory,
+      };
+    }
     return this.#whole(request, name, object, known, headers);
   }
 
@@ -245,15 +251,25 @@ export class GetHandler {
   }
 }
 
+/** Content that came within the answers of those who were asked for the version. */
+const BROUGHT = { kind: "fetched", detail: "with the version" } as const;
+
 /** One object spread instead of two, for the hottest answer of all. */
-function withCache(headers: Readonly<Record<string, string>>, known: Knowledge): Record<string, string> {
+function withCache(
+  headers: Readonly<Record<string, string>>,
+  known: Knowledge,
+  isInline: boolean,
+): Record<string, string> {
   const all: Record<string, string> = { ...headers };
   if (known.kind === "fresh") {
     all["Age"] = String(Math.floor(known.ageMs / 1000));
     all["Cache-Status"] = cacheStatus(CACHE, { kind: "hit", ttlSeconds: known.ttlSeconds, tier: "memory" });
     all["Server-Timing"] = "memory";
   } else {
-    all["Cache-Status"] = cacheStatus(CACHE, { kind: "asked", forced: known.forced, tier: "memory" });
+    all["Cache-Status"] = cacheStatus(
+      CACHE,
+      isInline && !known.held ? BROUGHT : { kind: "asked", forced: known.forced, tier: "memory" },
+    );
     all["Server-Timing"] = `${askTiming(known)}, memory`;
   }
   return all;
@@ -262,6 +278,8 @@ function withCache(headers: Readonly<Record<string, string>>, known: Knowledge):
 /** `content` is undefined where no bytes were needed. */
 function cacheHeaders(known: Knowledge, content: OpenContent | undefined): Record<string, string> {
   const { tier, from, stored, collapsed } = content?.source ?? {};
+  const isBrought = tier === "version" && known.kind === "asked" && !known.held;
+  const place = tier === "version" ? "memory" : tier;
   const timing = serverTiming(known, content?.source);
   const headers: Record<string, string> = timing === "" ? {} : { "Server-Timing": timing };
   if (known.kind === "fresh") headers["Age"] = String(Math.floor(known.ageMs / 1000));
@@ -272,9 +290,11 @@ function cacheHeaders(known: Knowledge, content: OpenContent | undefined): Recor
       stored,
       collapsed,
     })
+    : isBrought
+    ? cacheStatus(CACHE, BROUGHT)
     : known.kind === "fresh"
-    ? cacheStatus(CACHE, { kind: "hit", ttlSeconds: known.ttlSeconds, tier })
-    : cacheStatus(CACHE, { kind: "asked", forced: known.forced, tier });
+    ? cacheStatus(CACHE, { kind: "hit", ttlSeconds: known.ttlSeconds, tier: place })
+    : cacheStatus(CACHE, { kind: "asked", forced: known.forced, tier: place });
   return headers;
 }
 

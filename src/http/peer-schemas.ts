@@ -8,7 +8,14 @@
  */
 import { z } from "zod";
 import { type Layout, LAYOUT_FORMAT, type LayoutNode, layoutProblem } from "../core/layout.ts";
-import { isChunkId, type Manifest, MANIFEST_FORMAT, manifestProblem } from "../core/manifest.ts";
+import {
+  isChunkId,
+  type Manifest,
+  MANIFEST_FORMAT,
+  MANIFEST_FORMAT_INLINE,
+  manifestProblem,
+  SMALL_CHUNK_BYTES,
+} from "../core/manifest.ts";
 import { NUMBER_MAX } from "../core/member-list.ts";
 import { PARTITIONS, SLOTS, SLOTS_PER_PARTITION } from "../core/partitions.ts";
 import { ANCESTORS_MAX, type RegisterValue } from "../core/register.ts";
@@ -22,6 +29,8 @@ const NODES_MAX = 1_024;
 const REPLICAS_MAX = 99;
 const HEADERS_MAX = 256;
 const HEADER_CHARS_MAX = 16_384;
+/** More than are written: a later release may put larger objects into their manifests. */
+const CONTENT_CHARS_MAX = 4 * Math.ceil(SMALL_CHUNK_BYTES / 3);
 /** Of one scan; what a page of a listing needs, several times over. */
 export const SCAN_LIMIT_MAX = 4_096;
 /** Of one purge, of each kind. */
@@ -50,12 +59,13 @@ const headers = z.record(headerName, z.string().max(HEADER_CHARS_MAX))
   .refine((all) => Object.keys(all).length <= HEADERS_MAX, `wanted at most ${HEADERS_MAX} headers`);
 
 const manifest: z.ZodType<Manifest> = z.strictObject({
-  format: z.literal(MANIFEST_FORMAT),
+  format: z.union([z.literal(MANIFEST_FORMAT), z.literal(MANIFEST_FORMAT_INLINE)]),
   size: count,
   sha256: z.string(),
-  layout: z.enum(["list", "index"]),
+  layout: z.enum(["list", "index", "inline"]),
   // Up to a few thousand index chunks stand for the largest object there can be; ids are checked below, once.
   chunks: z.array(z.string()).max(16_384),
+  content: z.exactOptional(z.string().max(CONTENT_CHARS_MAX)),
   headers,
   expiresMs: z.exactOptional(z.number()),
 }).superRefine((value, context) => {

@@ -2,10 +2,10 @@
  * One chunk from wherever it is nearest: memory, own disk, disk cache, then other nodes (chunk-sources.ts). Many readers of
  * one chunk share one fetch: content cannot change, so joining is always safe.
  */
-import type { ChunkId } from "../core/manifest.ts";
+import { type ChunkId, inlineContent, type Manifest } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import { AtollError, messageOf } from "../errors.ts";
-import type { ChunkCache, Log, PeerRequest } from "../ports.ts";
+import type { ChunkCache, Hashing, Log, PeerRequest } from "../ports.ts";
 import type { ChunkSources } from "./chunk-sources.ts";
 import type { ChunkStore } from "./chunk-store.ts";
 import type { MemoryCache } from "./memory-cache.ts";
@@ -20,8 +20,11 @@ const DUTIES_MAX = 128;
 
 const NO_BYTES = new Uint8Array(0);
 
-const TIERS = ["memory", "disk", "disk-cache", "region", "peer"] as const;
-/** `region`: the node that fetches for this region gave it; `peer`: any other one. */
+const TIERS = ["memory", "version", "disk", "disk-cache", "region", "peer"] as const;
+/**
+ * `version`: what says which version is current has the content with it. `region`: the node that fetches for this region
+ * gave it; `peer`: any other one.
+ */
 export type Tier = (typeof TIERS)[number];
 
 export interface FetchedChunk {
@@ -55,6 +58,7 @@ export interface ChunkReaderDeps {
   memory: MemoryCache;
   chunks: ChunkStore;
   cache: ChunkCache;
+  hashing: Hashing;
   log: Log;
   metrics: Metrics;
 }
@@ -95,6 +99,20 @@ export class ChunkReader {
     const bytes = this.#deps.memory.chunk(id);
     if (bytes) this.#hits.memory.add();
     return bytes;
+  }
+
+  /** Content that is within a manifest; then kept among the chunks, by the same digest. Throws `damaged`. */
+  within(manifest: Manifest): FetchedChunk {
+    const { memory, hashing } = this.#deps;
+    const { sha256 } = manifest;
+    const inMemory = this.peek(sha256);
+    if (inMemory) return { bytes: inMemory, tier: "memory" };
+    memory.missedChunk(sha256);
+    const bytes = inlineContent(manifest, (content) => hashing.sha256(content));
+    if (!bytes) throw new AtollError("damaged", `wanted content with SHA-256 ${sha256}, got something else`);
+    memory.keepChunk(sha256, bytes);
+    this.#hits.version.add();
+    return { bytes, tier: "version" };
   }
 
   /** Whether a cache of this node holds it, as far as is known without looking at the disk. No question for it. */

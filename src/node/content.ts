@@ -58,8 +58,9 @@ export class Content {
     this.#memory = deps.memory;
   }
 
-  /** All of a small object, if it is in memory. */
+  /** All of a small object, if it is in memory. Throws `damaged`. */
   peek(manifest: Manifest): Uint8Array | undefined {
+    if (manifest.layout === "inline") return this.#reader.within(manifest).bytes;
     if (manifest.chunks.length === 1 && manifest.layout === "list") {
       return this.#reader.peek(manifest.chunks[0]!);
     }
@@ -68,7 +69,7 @@ export class Content {
 
   /** Whether this node's caches hold it, as far as can be said at once: of an object with index chunks some of each are looked at. */
   isCached(manifest: Manifest): boolean {
-    if (manifest.layout === "list") return manifest.chunks.every((id) => this.#reader.isCached(id));
+    if (manifest.layout !== "index") return manifest.chunks.every((id) => this.#reader.isCached(id));
     return manifest.chunks.every((id) => {
       const index = this.#memory.chunk(id);
       return index !== undefined && sampleOf(index).every((sample) => this.#reader.isCached(sample));
@@ -84,6 +85,10 @@ export class Content {
     trace?: string,
   ): Promise<OpenContent> {
     if (manifest.size === 0) return { source: { tier: "memory" }, bytes: none() };
+    if (manifest.layout === "inline") {
+      const { bytes, tier } = this.#reader.within(manifest);
+      return { source: { tier }, bytes: once(bytes.subarray(first, last + 1)) };
+    }
     const index = Math.floor(first / this.#sizes.chunkBytes);
     const begunMs = this.#clock.monotonicMs();
     const id = await this.#idOf(name, manifest, index);
@@ -100,6 +105,7 @@ export class Content {
 
   /** Every chunk the object needs, index chunks included. */
   async *chunksOf(name: Name, manifest: Manifest): AsyncGenerator<{ id: ChunkId; sizeBytes: number }> {
+    if (manifest.layout === "inline") return;
     if (manifest.layout === "index") {
       for (const [i, id] of manifest.chunks.entries()) {
         yield { id, sizeBytes: this.#indexLength(manifest, i) };
@@ -214,6 +220,10 @@ function sampleOf(index: Uint8Array): ChunkId[] {
 const EMPTY = new Uint8Array(0);
 
 async function* none(): AsyncGenerator<Uint8Array> {}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
 
 function hexOf(bytes: Uint8Array, at: number): string {
   let hex = "";

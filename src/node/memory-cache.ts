@@ -4,7 +4,7 @@
  */
 import { LRUCache } from "lru-cache";
 import type { Ballot } from "../core/ballot.ts";
-import type { ChunkId } from "../core/manifest.ts";
+import type { ChunkId, Manifest } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import type { RegisterValue } from "../core/register.ts";
 import { ChunkMemory } from "./chunk-memory.ts";
@@ -16,11 +16,16 @@ export interface KnownValue {
   knownAtMs: number;
 }
 
-/** The share of the memory that values may take; the rest is for chunks. */
-const VALUES_SHARE = 1 / 8;
+/** The share of the memory that values may take, the smallest objects' content with them; the rest is for chunks. */
+const VALUES_SHARE = 1 / 4;
 const VALUE_BYTES = 1_024;
 /** Objects above this share of the chunks' memory stream past it, lest one of them wash everything else out. */
 const OBJECT_SHARE = 1 / 8;
+
+/** Of what may be much. */
+function manifestBytes({ chunks, content = "" }: Manifest): number {
+  return 90 * chunks.length + content.length;
+}
 
 export class MemoryCache {
   readonly #values: LRUCache<Name, KnownValue>;
@@ -35,7 +40,7 @@ export class MemoryCache {
       maxSize: valueBytes,
       sizeCalculation: ({ value }, name) =>
         VALUE_BYTES + 2 * name.length +
-        (value?.content.kind === "object" ? 90 * value.content.manifest.chunks.length : 0),
+        (value?.content.kind === "object" ? manifestBytes(value.content.manifest) : 0),
     });
     this.#chunks = new ChunkMemory(chunkBytes);
   }

@@ -72,6 +72,9 @@ export class PeerGate {
 
 function payloadBytes(request: PeerRequest): number {
   if (request.type === "chunk-put") return request.bytes.length;
-  if (request.type === "prepare" || request.type === "accept") return request.chunk?.bytes.length ?? 0;
-  return 0;
+  if (request.type === "prepare") return request.chunk?.bytes.length ?? 0;
+  if (request.type !== "accept") return 0;
+  const { content } = request.value;
+  const inline = content.kind === "object" ? content.manifest.content?.length ?? 0 : 0;
+  return inline + (request.chunk?.bytes.length ?? 0);
 }

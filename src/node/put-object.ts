@@ -2,12 +2,14 @@
  * An upload: the body as a stream, cut into chunks, hashed, made safe, and only then made visible by its register.
  * What is in memory of one: see chunk-pipeline.ts.
  */
+import { base64Of } from "../core/base64.ts";
 import {
   CHUNK_SIZES,
   type ChunkId,
   type ChunkSizes,
   type Manifest,
   MANIFEST_FORMAT,
+  MANIFEST_FORMAT_INLINE,
   manifestProblem,
 } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
@@ -35,7 +37,10 @@ export interface Upload {
 
 export interface Uploaded {
   readonly manifest: Manifest;
-  /** Of a small object: its only chunk, which is not stored anywhere yet and travels with the register's promise. */
+  /**
+   * Of a small object that is not within its manifest: its only chunk, which is not stored anywhere yet and travels with
+   * the register's promise.
+   */
   readonly chunk?: { id: ChunkId; bytes: Uint8Array } | undefined;
 }
 
@@ -109,19 +114,22 @@ export class Uploads {
       }
       const sha256 = digests.check();
       only ??= chunks.takeSmall();
-      const listed = only ? { layout: "list" as const, chunks: [sha256] } : await chunks.finish(sha256);
+      const isInline = only !== undefined && size <= this.#sizes.inlineBytes;
+      const parts: Parts = only && isInline
+        ? { format: MANIFEST_FORMAT_INLINE, layout: "inline", chunks: [], content: base64Of(only) }
+        : only
+        ? { format: MANIFEST_FORMAT, layout: "list", chunks: [sha256] }
+        : { format: MANIFEST_FORMAT, ...await chunks.finish(sha256) };
       const manifest: Manifest = {
-        format: MANIFEST_FORMAT,
         size,
         sha256,
-        layout: listed.layout,
-        chunks: listed.chunks,
+        ...parts,
         headers: upload.headers,
         ...(upload.expiresMs !== undefined && { expiresMs: upload.expiresMs }),
       };
       const problem = manifestProblem(manifest, this.#sizes);
       assert(problem === undefined, `a manifest we made is sound: ${problem}`);
-      return { manifest, ...(only && { chunk: { id: sha256, bytes: only } }) };
+      return { manifest, ...(only && !isInline && { chunk: { id: sha256, bytes: only } }) };
     } finally {
       chunks.abandon();
     }
@@ -131,6 +139,9 @@ export class Uploads {
     if (this.#free.length < WINDOW_OF_ALL) this.#free.push(buffer);
   }
 }
+
+/** What a manifest says of where the content is. */
+type Parts = Pick<Manifest, "format" | "layout" | "chunks" | "content">;
 
 export function tooLarge(maxBytes: number, got: string): AtollError {
   return new AtollError("too-large", `wanted at most ${maxBytes} bytes, got ${got}`);

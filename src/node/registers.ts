@@ -260,7 +260,7 @@ export class Registers {
 
   /**
    * Without promises, where this node made the last change. What does not go through so is a full round's business, and so is
-   * a small object: its chunk travels with the promises. It must not travel with the value instead: whoever finds a value at
+   * an object whose only chunk travels with the promises. It must not travel with the value instead: whoever finds a value at
    * one replica may carry it on, and so make it the committed one, and that must never be all there is of its bytes.
    */
   async #changeLed(attempt: Attempt): Promise<Changed | Failure | undefined> {

@@ -3,7 +3,7 @@
  */
 import { LRUCache } from "lru-cache";
 import { type Ballot, compareBallots, sameBallot } from "../core/ballot.ts";
-import { CHUNK_SIZES, type ChunkId, type ChunkSizes } from "../core/manifest.ts";
+import { CHUNK_SIZES, type ChunkId, type ChunkSizes, inlineContent } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import { slotOf } from "../core/partitions.ts";
 import {
@@ -143,6 +143,7 @@ export class Replica {
     chunk?: { id: ChunkId; bytes: Uint8Array },
   ): Promise<AcceptReply> {
     if (chunk) this.#check(chunk);
+    this.#checkContent(value);
     return this.#queue.run(name, async () => {
       this.#mustVote(name, layout);
       const before = await this.#load(name);
@@ -241,6 +242,7 @@ export class Replica {
    * that nobody votes on these names meanwhile.
    */
   async restore(slot: number, rows: readonly RegisterRow[], floor: Floor): Promise<void> {
+    for (const { state } of rows) this.#checkContent(state.value);
     const owing = rows.filter(({ state }) => state.value?.content.kind === "object");
     await this.#catalog.commit({
       registers: rows,
@@ -343,11 +345,22 @@ export class Replica {
     }
   }
 
+  /** What arrives within a value is hashed here, as what arrives as a chunk is. */
+  #checkContent(value: RegisterValue | null): void {
+    if (value?.content.kind !== "object" || value.content.manifest.layout !== "inline") return;
+    const { manifest } = value.content;
+    if (inlineContent(manifest, (bytes) => this.#hashing.sha256(bytes))) return;
+    throw new AtollError(
+      "digest-mismatch",
+      `wanted content with SHA-256 ${manifest.sha256}, got something else`,
+    );
+  }
+
   /** Index chunks name others, which are not looked at here: such an object is completed, that is checked, later. */
   #hasAllChunks(value: RegisterValue, arriving?: ChunkId): boolean {
     if (value.content.kind !== "object") return true;
     const { layout, chunks } = value.content.manifest;
-    return layout === "list" && chunks.every((id) => id === arriving || this.#chunks.isKnown(id));
+    return layout !== "index" && chunks.every((id) => id === arriving || this.#chunks.isKnown(id));
   }
 }
 
@@ -357,8 +370,8 @@ function stateBytes(state: AcceptorState): number {
   if (!value) return 200;
   const ancestors = 40 * value.ancestors.length;
   if (value.content.kind !== "object") return 400 + ancestors;
-  const { chunks, headers } = value.content.manifest;
+  const { chunks, headers, content = "" } = value.content.manifest;
   let headerBytes = 0;
   for (const name in headers) headerBytes += 2 * (name.length + headers[name]!.length);
-  return 600 + ancestors + 90 * chunks.length + headerBytes;
+  return 600 + ancestors + 90 * chunks.length + content.length + headerBytes;
 }

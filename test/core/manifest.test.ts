@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
 import { test } from "node:test";
 import {
   CHUNK_BYTES,
   chunkCount,
   chunkLength,
   CHUNKS_PER_INDEX,
+  inlineContent,
   isChunkId,
   isExpired,
   LISTED_CHUNKS_MAX,
@@ -14,6 +17,7 @@ import {
 
 const ID = "0123456789abcdef".repeat(4);
 const ids = (count: number): string[] => Array.from({ length: count }, () => ID);
+const INLINE = { format: 2, layout: "inline", chunks: [] };
 const manifest = (change: object): Manifest => ({
   format: 1,
   size: 3,
@@ -33,6 +37,9 @@ test("manifestProblem finds none in manifests of any size", () => {
     { size: CHUNK_BYTES + 1, chunks: ids(2) },
     { size: LISTED_CHUNKS_MAX * CHUNK_BYTES, chunks: ids(LISTED_CHUNKS_MAX) },
     { size: LISTED_CHUNKS_MAX * CHUNK_BYTES + 1, layout: "index", chunks: ids(1) },
+    { ...INLINE, size: 1, content: "AA==" },
+    { ...INLINE, size: 3, content: "AAAA" },
+    { ...INLINE, size: 65_536, content: "A".repeat(87_384) },
     { size: CHUNKS_PER_INDEX * CHUNK_BYTES, layout: "index", chunks: ids(1) },
     { size: CHUNKS_PER_INDEX * CHUNK_BYTES + 1, layout: "index", chunks: ids(2) },
   ];
@@ -44,6 +51,16 @@ test("manifestProblem finds none in manifests of any size", () => {
 test("manifestProblem says what contradicts what", () => {
   const table: [object, RegExp][] = [
     [{ format: 2 }, /wanted format 1, got 2/],
+    [{ ...INLINE, format: 1 }, /wanted format 2, got 1/],
+    [INLINE, /wanted 4 characters of content, got undefined/],
+    [{ ...INLINE, content: "AAAAAAAA" }, /wanted 4 characters of content, got 8/],
+    [{ ...INLINE, content: "AAAA", chunks: ids(1) }, /1 chunks beside content/],
+    [{ ...INLINE, size: 0, content: "" }, /wanted content of 1 to 65536 bytes, got 0/],
+    [
+      { ...INLINE, size: 65_537, content: "A".repeat(87_384) },
+      /wanted content of 1 to 65536 bytes, got 65537/,
+    ],
+    [{ content: "AAAA" }, /content beside 1 chunks/],
     [{ size: -1 }, /size -1/],
     [{ size: 1.5 }, /size 1.5/],
     [{ size: NaN }, /size NaN/],
@@ -66,6 +83,19 @@ test("manifestProblem says what contradicts what", () => {
       JSON.stringify(change).slice(0, 80),
     );
   }
+});
+
+test("inlineContent gives the bytes that the digest names, and no others", () => {
+  const hash = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+  const whole = manifest({ ...INLINE, content: "YXRv", sha256: hash(Buffer.from("ato")) });
+  assert.deepEqual(inlineContent(whole, hash), new Uint8Array(Buffer.from("ato")));
+  // Other bytes, too few, no base64, and bits beyond the last byte.
+  for (const content of ["YXRu", "YXQ=", "YX v", "YX*v", ""]) {
+    assert.equal(inlineContent({ ...whole, content }, hash), undefined, content);
+  }
+  const two = manifest({ ...INLINE, size: 2, content: "YXQ=", sha256: hash(Buffer.from("at")) });
+  assert.deepEqual(inlineContent(two, hash), new Uint8Array(Buffer.from("at")));
+  assert.equal(inlineContent({ ...two, content: "YXR=" }, hash), undefined);
 });
 
 test("chunkLength adds up to the size, and only the last chunk is short", () => {

@@ -1,4 +1,6 @@
 /** Every message between nodes, made up: for property tests of whatever carries them. */
+import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { type Ballot, NO_BALLOT } from "../../src/core/ballot.ts";
 import { PARTITIONS, SLOTS } from "../../src/core/partitions.ts";
@@ -34,7 +36,18 @@ const headers = fc.dictionary(fc.stringMatching(/^[a-z][a-z0-9-]{0,20}$/), text,
   maxKeys: 5,
   noNullPrototype: true,
 });
-const manifest = fc.array(digest, { maxLength: 5 }).chain((chunks) =>
+const inline = bytes.filter(({ length }) => length > 0).chain((content) =>
+  object<Manifest>({
+    format: is(2),
+    size: is(content.length),
+    sha256: is(createHash("sha256").update(content).digest("hex")),
+    layout: is("inline"),
+    chunks: is([]),
+    content: is(Buffer.from(content).toString("base64")),
+    headers,
+  }, { expiresMs: count })
+);
+const listing = fc.array(digest, { maxLength: 5 }).chain((chunks) =>
   object<Manifest>({
     format: is(1),
     size: is(chunks.length * CHUNK_BYTES),
@@ -44,6 +57,7 @@ const manifest = fc.array(digest, { maxLength: 5 }).chain((chunks) =>
     headers,
   }, { expiresMs: count })
 );
+const manifest = fc.oneof(listing, inline);
 const value = object<RegisterValue>({
   version: positive,
   modifiedMs: count,

@@ -293,7 +293,7 @@ describe("GET and HEAD", () => {
     await solo.request("/abc/k", { method: "PUT", body: "x", headers: { "Cache-Control": "max-age=100" } });
     solo.pass(10_000);
     const got = await solo.request("/abc/k");
-    assert.match(got.headers.get("cache-status")!, /^atoll; hit; ttl=(89|90); detail=disk$/);
+    assert.match(got.headers.get("cache-status")!, /^atoll; hit; ttl=(89|90); detail=memory$/);
     assert.equal(got.headers.get("age"), "10");
     const asked = await solo.request("/abc/k", { headers: { "Cache-Control": "no-cache" } });
     assert.match(asked.headers.get("cache-status")!, /fwd=request; fwd-status=304; detail=memory$/);

@@ -6,7 +6,7 @@ it("GET /_/route/{bucket}/{key} says where an object lives and what is here of i
   using solo = await openMemoryNode();
   const put = await solo.request("/abc/a%20key/b", {
     method: "PUT",
-    body: "content",
+    body: "c".repeat(5_000),
     headers: { "Cache-Control": "max-age=60" },
   });
   assert.equal(put.status, 201);

@@ -14,7 +14,7 @@ const FAR_MS = 100;
 async function open(): Promise<{ ring: MemoryRing; read: (n: number, chunks?: number) => Promise<number> }> {
   const ring = await MemoryRing.open({
     ids: ["a", "b", "c", "d"],
-    chunkSizes: { chunkBytes: CHUNK_BYTES, smallBytes: 0, listedMax: 1_000 },
+    chunkSizes: { chunkBytes: CHUNK_BYTES, smallBytes: 0, inlineBytes: 0, listedMax: 1_000 },
     memoryCacheBytes: 1 << 14,
     delayMs: ({ from, to }) => (from === "d" || to === "d" ? FAR_MS / 2 : 1),
   });

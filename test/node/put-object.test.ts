@@ -2,7 +2,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { CHUNK_BYTES, SMALL_CHUNK_BYTES } from "../../src/core/manifest.ts";
+import {
+  CHUNK_BYTES,
+  INLINE_BYTES,
+  inlineContent,
+  manifestProblem,
+  SMALL_CHUNK_BYTES,
+} from "../../src/core/manifest.ts";
 import { AtollError } from "../../src/errors.ts";
 import { type Upload, Uploads } from "../../src/node/put-object.ts";
 import { contentAt, watchedBody } from "../helpers/memory-ring-body.ts";
@@ -22,7 +28,12 @@ function upload(body: AsyncIterable<Uint8Array>, more: Partial<Upload> = {}): Up
 }
 
 function uploadsOf({ writer }: Parts, clock: Clock = new FakeClock()): Uploads {
-  return new Uploads({ hashing: HASHING, writer, clock, uploadMaxMs: UPLOAD_MAX_MS });
+  return new Uploads({
+    hashing: HASHING,
+    writer,
+    clock,
+    uploadMaxMs: UPLOAD_MAX_MS,
+  });
 }
 
 for (const sizeBytes of [SMALL_CHUNK_BYTES + 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES]) {
@@ -46,7 +57,7 @@ for (const sizeBytes of [SMALL_CHUNK_BYTES + 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 
 
 test("Uploads.receive stores nothing of a small body yet: it travels with the promise", async () => {
   for (
-    const [sizeBytes, announced] of [[0, true], [1, true], [SMALL_CHUNK_BYTES, true], [
+    const [sizeBytes, announced] of [[0, true], [INLINE_BYTES + 1, true], [SMALL_CHUNK_BYTES, true], [
       SMALL_CHUNK_BYTES,
       false,
     ]] as const
@@ -65,12 +76,29 @@ test("Uploads.receive stores nothing of a small body yet: it travels with the pr
   }
 });
 
+test("Uploads.receive has the smallest bodies within their manifests", async () => {
+  const { ring, parts } = await openParts({ ids: ["a"] });
+  for (const sizeBytes of [1, INLINE_BYTES, INLINE_BYTES + 1]) {
+    const content = contentAt(0, sizeBytes);
+    for (const announced of [true, false]) {
+      const more = announced ? { sizeBytes } : {};
+      const receiving = uploadsOf(parts["a"]!).receive(upload(oneByOne([content]), more));
+      const { manifest, chunk } = await ring.run(receiving);
+      assert.equal(manifestProblem(manifest), undefined);
+      const isInline = sizeBytes <= INLINE_BYTES;
+      assert.equal(manifest.layout, isInline ? "inline" : "list", `${sizeBytes} bytes`);
+      if (isInline) assert.deepEqual(inlineContent(manifest, (bytes) => HASHING.sha256(bytes)), content);
+      assert.equal(chunk === undefined, isInline);
+    }
+  }
+});
+
 test("Uploads.receive cuts the same chunks however the body is cut", async () => {
   const { ring, parts } = await openParts({ ids: ["a"] });
   const uploads = uploadsOf(parts["a"]!);
   await fc.assert(
     fc.asyncProperty(
-      fc.integer({ min: 1, max: 2_500_000 }),
+      fc.integer({ min: INLINE_BYTES + 1, max: 2_500_000 }),
       fc.array(fc.integer({ min: 1, max: 1_500_000 }), { minLength: 1, maxLength: 8 }),
       async (sizeBytes, cuts) => {
         const pieces: Uint8Array[] = [];

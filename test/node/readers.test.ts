@@ -40,7 +40,7 @@ async function open() {
     reader: parts["d"]!.reader,
     memory: new MemoryCache(CHUNK_BYTES),
     clock: ring.clock,
-    chunkSizes: { chunkBytes: CHUNK_BYTES, smallBytes: 1_000, listedMax: 1_000 },
+    chunkSizes: { chunkBytes: CHUNK_BYTES, smallBytes: 1_000, inlineBytes: 0, listedMax: 1_000 },
   });
   const read = () => reading.open(name, manifest, 0, manifest.size - 1);
   const all = async (): Promise<Buffer> => {

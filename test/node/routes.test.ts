@@ -30,7 +30,7 @@ test("Routes.of says who has it, nearest first, and what of it is here until whe
     assert.ok(["a", "b", "c"].includes(before.home!));
     assert.equal(before.cached, null);
 
-    const upload = { ...uploadOf(name, bytesOfKind(1, 100)), headers: { "cache-control": "max-age=60" } };
+    const upload = { ...uploadOf(name, bytesOfKind(1, 5_000)), headers: { "cache-control": "max-age=60" } };
     await ring.run(objects.put(upload, {}));
     const found = await ring.run(objects.locate(name, parseRequestDirectives("no-cache")));
     assert.ok(found.kind === "found");

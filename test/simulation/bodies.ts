@@ -3,7 +3,7 @@ import { type ChunkSizes, DIGEST_BYTES } from "../../src/core/manifest.ts";
 import { HASHING } from "../helpers/memory-ring.ts";
 
 /** Small, so that an object of many chunks costs little: the code that cuts, lists and indexes them is the same. */
-export const CHUNK_SIZES: ChunkSizes = { chunkBytes: 256, smallBytes: 64, listedMax: 4 };
+export const CHUNK_SIZES: ChunkSizes = { chunkBytes: 256, smallBytes: 64, inlineBytes: 60, listedMax: 4 };
 
 const { chunkBytes, smallBytes, listedMax } = CHUNK_SIZES;
 /** Of one small chunk, mostly. */

@@ -68,7 +68,7 @@ export class Garbage {
     for (const state of ["live", "owed", "dead"] as const) {
       deps.metrics.gauge(
         "atoll_stored_bytes",
-        "Bytes of chunks here as the last garbage collection found them: named by an object here, only held for others, or neither",
+        "Bytes of content here as the last garbage collection found them: of an object here, only held for others, or neither",
         () => this.#bytes[state],
         { state },
       );
@@ -87,7 +87,7 @@ export class Garbage {
     this.#work.stop();
   }
 
-  /** Of chunks that registers here name, as of the last run; undefined before the first. */
+  /** Of objects whose registers are here, as of the last run; undefined before the first. */
   get storedBytes(): number | undefined {
     return this.#storedCount === undefined ? undefined : this.#bytes.live;
   }
@@ -111,10 +111,10 @@ export class Garbage {
     const { log, onDamaged } = this.#deps;
     try {
       this.#storedCount ??= await this.#count();
-      const live = await this.#mark(this.#storedCount);
+      const { live, inlineBytes } = await this.#mark(this.#storedCount);
       if (this.#work.stopped) return this.#deps.intervalMs;
       this.#lately.age(this.#storedCount);
-      await this.#sweep(live);
+      await this.#sweep(live, inlineBytes);
     } catch (error) {
       if (error instanceof DamagedRegister) onDamaged(error.register);
       log.warn("garbage was not collected", { reason: messageOf(error) });
@@ -129,10 +129,11 @@ export class Garbage {
     return count;
   }
 
-  /** All chunks that registers name now. */
-  async #mark(storedCount: number): Promise<IdFilter> {
+  /** All chunks that registers name now, and how much content lies in the registers themselves. */
+  async #mark(storedCount: number): Promise<{ live: IdFilter; inlineBytes: number }> {
     const { catalog, content, random, visit } = this.#deps;
     const live = new IdFilter(storedCount, random.fraction() * 2 ** 32);
+    let inlineBytes = 0;
     for (let after = "", ended = false; !ended && !this.#work.stopped;) {
       const rows = await catalog.scan({ prefix: "", after, limit: SCAN });
       ended = rows.length < SCAN;
@@ -141,19 +142,20 @@ export class Garbage {
         visit(row);
         const { value } = row.state;
         if (value?.content.kind !== "object") continue;
+        if (value.content.manifest.layout === "inline") inlineBytes += value.content.manifest.size;
         for await (const { id } of content.chunksOf(row.name, value.content.manifest)) {
           live.add(id);
           this.#lately.add(id);
         }
       }
     }
-    return live;
+    return { live, inlineBytes };
   }
 
   /** All are counted; where a peer that must be asked is away, nothing is taken away from there on. */
-  async #sweep(live: IdFilter): Promise<void> {
+  async #sweep(live: IdFilter, inlineBytes: number): Promise<void> {
     const { chunks, log } = this.#deps;
-    const bytes = { live: 0, owed: 0, dead: 0 };
+    const bytes = { live: inlineBytes, owed: 0, dead: 0 };
     let count = 0;
     let collected = 0;
     const faults: unknown[] = [];

@@ -50,13 +50,14 @@ test("Garbage takes away what nobody names, files and small chunks, and leaves w
   const ring = await open();
   const orphans = [await orphanAt(ring, "a", 1_000), await orphanAt(ring, "a", 1_001, 1_000)];
   const kept = await putObject(ring, "a", NAME);
-  const small = await putObject(ring, "a", "bucket\0small", new Uint8Array(500));
+  const small = await putObject(ring, "a", "bucket\0small", new Uint8Array(5_000));
+  await putObject(ring, "a", "bucket\0inline", new Uint8Array(500));
   await ring.clock.advance(INTERVAL_MS + 1_000);
-  assert.deepEqual(bytesAt(ring, "a"), [FILE_BYTES + 500, 0, FILE_BYTES + 1_000]);
+  assert.deepEqual(bytesAt(ring, "a"), [FILE_BYTES + 5_500, 0, FILE_BYTES + 1_000]);
   await ring.clock.advance(GONE_MS);
   for (const orphan of orphans) assert.deepEqual(await holdersOf(ring, IDS, orphan), []);
   for (const { chunks } of [kept, small]) assert.deepEqual(await holdersOf(ring, IDS, chunks[0]!), IDS);
-  assert.deepEqual(bytesAt(ring, "a"), [FILE_BYTES + 500, 0, 0]);
+  assert.deepEqual(bytesAt(ring, "a"), [FILE_BYTES + 5_500, 0, 0]);
   assert.equal(ring.count("a", "atoll_garbage_collected_bytes_total"), FILE_BYTES + 1_000);
   ring.close();
 });

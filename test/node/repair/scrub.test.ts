@@ -40,7 +40,7 @@ test("Scrub finds rotten and missing chunks within a cycle, in files and in the 
   const [rotten, missing, small] = [
     await putObject(ring, "a", "bucket\0rotten", bytesOfKind(1)),
     await putObject(ring, "a", "bucket\0missing", bytesOfKind(2)),
-    await putObject(ring, "a", "bucket\0small", bytesOfKind(3, 100)),
+    await putObject(ring, "a", "bucket\0small", bytesOfKind(3, 10_000)),
   ].map(({ chunks }) => chunks[0]!);
   disk.chunkFiles.flip(rotten!);
   await disk.chunkFiles.delete(missing!);
