@@ -14,7 +14,7 @@ import { createStaticDiscovery } from "./adapters/discovery-static.ts";
 import { openDiskCache } from "./adapters/disk-cache.ts";
 import { DnsClient } from "./adapters/dns-client.ts";
 import { createEtcdLayoutBoard } from "./adapters/etcd-layout-board.ts";
-import { createHashing } from "./adapters/hashing.ts";
+import { createHashingBeside } from "./adapters/hash-worker.ts";
 import { openHttpListener } from "./adapters/http-listener.ts";
 import { createJsonLog, type JsonLog } from "./adapters/json-log.ts";
 import { createOrigin } from "./adapters/undici-origin.ts";
@@ -218,7 +218,7 @@ async function serve(config: Config): Promise<void> {
     discovery,
     layoutBoard,
     origin,
-    hashing: createHashing(),
+    hashing: createHashingBeside(),
     clock,
     random,
     log,

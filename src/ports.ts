@@ -36,10 +36,22 @@ export interface RunningDigest {
   digestHex(): string;
 }
 
+/** Digests, in lower-case hex, of content that comes in pieces. */
+export interface PieceDigests {
+  /** The SHA-256 of this piece, which also goes into the digests of the whole, in the order of the calls. It stays as it is meanwhile. */
+  add(piece: Uint8Array): Promise<string>;
+  /** Of all pieces, once: SHA-256, and what else was asked for. */
+  whole(): Promise<ReadonlyMap<DigestAlgorithm, string>>;
+  /** Nothing more is asked. To be called in any case. */
+  close(): void;
+}
+
 export interface Hashing {
   /** SHA-256 in lower-case hex, on the caller's thread: 0.7 ms for a whole chunk. */
   sha256(bytes: Uint8Array): string;
   running(algorithm: DigestAlgorithm): RunningDigest;
+  /** Beside the caller's thread, if it can be; without a copy of pieces that lie in a SharedArrayBuffer. */
+  pieces(algorithms: readonly DigestAlgorithm[]): PieceDigests;
 }
 
 /** What is computed of secrets, none of which is kept. */

@@ -1,5 +1,6 @@
 /** The fan-out below a chunk directory, `ab/cd`: made when first needed, and known to be durable before anything in it is. */
-import { mkdir, readdir } from "node:fs/promises";
+import { mkdirSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type ChunkId, isChunkId } from "../core/manifest.ts";
 import { codeOf, isMissing, syncDirectory } from "./disk-durability.ts";
@@ -18,7 +19,13 @@ export class ChunkDirectories {
     const outer = id.slice(0, 2);
     const inner = join(outer, id.slice(2, 4));
     await this.#once(outer, () => this.#make(outer, this.#root));
-    await this.#once(inner, () => this.#make(inner, join(this.#root, outer)));
+    try {
+      await this.#once(inner, () => this.#make(inner, join(this.#root, outer)));
+    } catch (error) {
+      // The outer one may be gone, or never have been a directory: that is looked at again, too.
+      this.#made.delete(outer);
+      throw error;
+    }
     return join(this.#root, inner);
   }
 
@@ -63,7 +70,7 @@ export class ChunkDirectories {
 
   async #make(name: string, parent: string): Promise<void> {
     try {
-      await mkdir(join(this.#root, name), { mode: 0o700 });
+      mkdirSync(join(this.#root, name), { mode: 0o700 });
     } catch (error) {
       if (codeOf(error) !== "EEXIST") throw error;
     }

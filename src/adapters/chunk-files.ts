@@ -1,12 +1,12 @@
 /** Chunks as files, durable. See chunk-format.ts for what is in them. */
-import { Buffer } from "node:buffer";
 import { access, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { ChunkId } from "../core/manifest.ts";
 import type { ChunkFiles, StoredChunk } from "../ports.ts";
 import { ChunkDirectories } from "./chunk-directories.ts";
+import { ChunkFileThread } from "./chunk-file-worker.ts";
 import { type ChunkFormat, createChunkFormat, TRAILER_BYTES } from "./chunk-format.ts";
-import { diskFault, isMissing, makeDirectory, syncDirectory, writeNewFile } from "./disk-durability.ts";
+import { diskFault, isMissing, makeDirectory } from "./disk-durability.ts";
 import { DiskGate, Turns } from "./disk-turns.ts";
 import { notePassedBytes } from "./short-lived-buffers.ts";
 
@@ -34,7 +34,7 @@ export async function openChunkFiles({ directory }: { directory: string }): Prom
 
 class DiskChunkFiles implements ChunkFiles {
   readonly #directories: ChunkDirectories;
-  readonly #temporary: string;
+  readonly #thread: ChunkFileThread;
   readonly #quarantine: string;
   readonly #format: ChunkFormat;
   readonly #reads = new DiskGate(READS_AT_ONCE);
@@ -42,12 +42,11 @@ class DiskChunkFiles implements ChunkFiles {
   readonly #turns = new Turns();
   /** Puts under way that nothing was asked after, for others of the same chunk to join. */
   readonly #putting = new Map<ChunkId, Promise<void>>();
-  #written = 0;
   #setAside = 0;
 
   constructor(directory: string, temporary: string, quarantine: string, format: ChunkFormat) {
     this.#directories = new ChunkDirectories(directory);
-    this.#temporary = temporary;
+    this.#thread = new ChunkFileThread(directory, temporary);
     this.#quarantine = quarantine;
     this.#format = format;
   }
@@ -55,47 +54,12 @@ class DiskChunkFiles implements ChunkFiles {
   put(id: ChunkId, bytes: Uint8Array): Promise<void> {
     const under = this.#putting.get(id);
     if (under) return under;
-    const put = this.#change(id, "write", () => this.#put(id, bytes)).finally(() => {
+    const put = this.#change(id, "write", () => this.#thread.put(id, bytes)).finally(() => {
       if (this.#putting.get(id) === put) this.#putting.delete(id);
+      notePassedBytes(bytes.length);
     });
     this.#putting.set(id, put);
     return put;
-  }
-
-  async #put(id: ChunkId, bytes: Uint8Array): Promise<void> {
-    if (await this.#holds(id, bytes)) {
-      // Its name may not be on disk yet: a put before this one may have failed, or crashed, between rename and sync.
-      return await syncDirectory(await this.#directories.of(id));
-    }
-    const temporary = join(this.#temporary, `${id}.${++this.#written}`);
-    const [made, written] = await Promise.allSettled([
-      this.#directories.of(id),
-      writeNewFile(temporary, [bytes, this.#format.trailer(id, bytes)], true),
-    ]);
-    try {
-      if (written.status === "rejected") throw written.reason;
-      if (made.status === "rejected") throw made.reason;
-      await rename(temporary, join(made.value, id));
-    } catch (error) {
-      // What is left of it would make a full disk fuller.
-      await rm(temporary, { force: true });
-      throw error;
-    }
-    await syncDirectory(made.value);
-    notePassedBytes(bytes.length);
-  }
-
-  /** Whether the file is there and good: one that rotted has the right length too, and is written anew. */
-  async #holds(id: ChunkId, bytes: Uint8Array): Promise<boolean> {
-    const path = this.#directories.pathOf(id);
-    try {
-      if ((await stat(path)).size !== bytes.length + TRAILER_BYTES) return false;
-      const content = this.#format.open(id, await readFile(path));
-      return content !== undefined && Buffer.compare(content, bytes) === 0;
-    } catch (error) {
-      if (isMissing(error)) return false;
-      throw error;
-    }
   }
 
   async get(id: ChunkId): ReturnType<ChunkFiles["get"]> {

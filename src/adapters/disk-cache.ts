@@ -109,7 +109,7 @@ class DiskCache implements ChunkCache {
     if (this.#index.peek(id) === undefined) return; // evicted while it waited
     const temporary = join(this.#directory, "tmp", `${id}.${++this.#written}`);
     try {
-      await writeNewFile(temporary, [bytes, this.#format.trailer(id, bytes)], false);
+      await writeNewFile(temporary, [bytes, this.#format.trailer(id, bytes)]);
       await this.#moveIntoPlace(temporary, id);
     } catch {
       this.#index.delete(id); // a disk that fails or is full makes the cache miss

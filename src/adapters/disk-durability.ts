@@ -5,7 +5,7 @@
  * synced as well (fsync(2)).
  */
 import { Buffer } from "node:buffer";
-import { closeSync, fsync, open as openByCallback, writev } from "node:fs";
+import { closeSync, fsync, open as openByCallback, openSync, writev } from "node:fs";
 import { mkdir, open, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -20,22 +20,24 @@ const writeParts = promisify(writev) as (
 ) => Promise<{ bytesWritten: number }>;
 
 /**
- * Writes the parts end to end into a new file; durable when it resolves, but for the file's name.
- *
- * By descriptor, closed at once: a close of what was synced waits for nothing, and every operation that goes through
- * the runtime's threads costs more than most of these system calls do.
+ * Writes the parts end to end into a new file, and syncs nothing. By descriptor, closed at once: every operation that goes
+ * through the runtime's threads costs more than most of these system calls do.
  */
-export async function writeNewFile(path: string, parts: readonly Uint8Array[], sync: boolean): Promise<void> {
+export async function writeNewFile(path: string, parts: readonly Uint8Array[]): Promise<void> {
   const file = await openFile(path, "wx", 0o600);
   try {
-    const wanted = parts.reduce((sum, part) => sum + part.length, 0);
-    const { bytesWritten } = await writeParts(file, parts, 0);
-    // A disk that fills up in the middle cuts a write short instead of failing it.
-    if (bytesWritten < wanted) await writeRest(file, parts, bytesWritten);
-    if (sync) await syncFile(file);
+    await writeWhole(file, parts);
   } finally {
     closeSync(file);
   }
+}
+
+/** Writes the parts end to end from the file's beginning; rejects with `storage-full` when there is not room for all. */
+export async function writeWhole(file: number, parts: readonly Uint8Array[]): Promise<void> {
+  const wanted = parts.reduce((sum, part) => sum + part.length, 0);
+  const { bytesWritten } = await writeParts(file, parts, 0);
+  // A disk that fills up in the middle cuts a write short instead of failing it.
+  if (bytesWritten < wanted) await writeRest(file, parts, bytesWritten);
 }
 
 async function writeRest(file: number, parts: readonly Uint8Array[], written: number): Promise<void> {
@@ -51,7 +53,8 @@ async function writeRest(file: number, parts: readonly Uint8Array[], written: nu
 
 /** Makes the names in a directory durable. */
 export async function syncDirectory(path: string): Promise<void> {
-  const directory = await openFile(path, "r");
+  // On the spot: a directory that is being written to is in memory.
+  const directory = openSync(path, "r");
   try {
     await syncFile(directory);
   } finally {

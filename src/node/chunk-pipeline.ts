@@ -10,7 +10,7 @@ import {
   DIGEST_BYTES,
 } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
-import type { Hashing } from "../ports.ts";
+import type { DigestAlgorithm, Hashing, PieceDigests } from "../ports.ts";
 import type { ChunkWrite, ChunkWriter } from "./chunk-writer.ts";
 import { defer, type Permits } from "./waiting.ts";
 
@@ -18,6 +18,8 @@ import { defer, type Permits } from "./waiting.ts";
 const WINDOW = 6;
 
 export interface ChunkPipelineDeps {
+  /** Of this upload. */
+  digests: PieceDigests;
   hashing: Hashing;
   writer: ChunkWriter;
   /** For chunks on their way, shared by all uploads. */
@@ -70,11 +72,15 @@ export class ChunkPipeline {
     return this.#filling!.slice(0, this.#filled);
   }
 
-  /** `sha256`: of the whole, which is also the name of an only chunk. */
-  async finish(sha256: string): Promise<{ layout: "list" | "index"; chunks: ChunkId[] }> {
-    if (this.#filled > 0) {
-      await this.#send(this.#safe.length === 0 && this.#ids.length === 0 ? sha256 : undefined);
-    }
+  /** `check` is shown the digests of the whole, and may throw, before the last chunk is sent. */
+  async finish(
+    check: (whole: ReadonlyMap<DigestAlgorithm, string>) => void,
+  ): Promise<{ layout: "list" | "index"; chunks: ChunkId[] }> {
+    const { digests } = this.#deps;
+    const last = this.#filling?.subarray(0, this.#filled);
+    const lastId = last && await this.#unlessFailed(digests.add(last));
+    check(await this.#unlessFailed(digests.whole()));
+    if (lastId !== undefined) await this.#send(lastId);
     while (this.#safe.length > 0) await this.#settleOldest();
     if (this.#indexes.length === 0 && this.#ids.length <= this.#sizes.listedMax) {
       return { layout: "list", chunks: this.#ids };
@@ -99,7 +105,8 @@ export class ChunkPipeline {
     const bytes = this.#filled === buffer.length ? buffer : buffer.subarray(0, this.#filled);
     this.#filling = undefined;
     this.#filled = 0;
-    this.#push(this.#safe, bytes, knownId, () => this.#deps.permits.give(), () => this.#deps.release(buffer));
+    const id = knownId ?? this.#deps.digests.add(bytes);
+    this.#push(this.#safe, bytes, id, () => this.#deps.permits.give(), () => this.#deps.release(buffer));
     // Ids leave the queue in order; those beyond the window are long known.
     while (this.#safe.length > 2 * WINDOW) await this.#settleOldest();
   }
@@ -123,7 +130,7 @@ export class ChunkPipeline {
   #push(
     queue: Promise<ChunkId>[],
     bytes: Uint8Array,
-    knownId: ChunkId | undefined,
+    identified: ChunkId | Promise<ChunkId>,
     onward: () => void,
     unused: () => void,
   ): void {
@@ -137,7 +144,7 @@ export class ChunkPipeline {
     const safe = (async () => {
       let write: ChunkWrite | undefined;
       try {
-        const id = knownId ?? this.#deps.hashing.sha256(bytes);
+        const id = await identified;
         write = this.#deps.writer.write(this.#name, id, bytes, this.#trace);
         await write.safe;
         return id;
@@ -166,6 +173,6 @@ export class ChunkPipeline {
       }
     }
     this.#ids = [];
-    this.#push(this.#indexes, bytes, undefined, () => {}, () => {});
+    this.#push(this.#indexes, bytes, this.#deps.hashing.sha256(bytes), () => {}, () => {});
   }
 }

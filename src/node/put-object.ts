@@ -14,7 +14,7 @@ import {
 } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import { assert, AtollError } from "../errors.ts";
-import type { Clock, DigestAlgorithm, Hashing, RunningDigest } from "../ports.ts";
+import type { Clock, DigestAlgorithm, Hashing } from "../ports.ts";
 import { ChunkPipeline } from "./chunk-pipeline.ts";
 import type { ChunkWriter } from "./chunk-writer.ts";
 import { Permits } from "./waiting.ts";
@@ -75,12 +75,15 @@ export class Uploads {
    * is visible. Rejects with `too-large`, `digest-mismatch`, `incomplete-body`, `no-quorum`, `storage-full`.
    */
   async receive(upload: Upload): Promise<Uploaded> {
-    const digests = new WantedDigests(this.#hashing, upload);
+    const wanted = new WantedDigests(this.#hashing, upload);
+    const digests = this.#hashing.pieces(wanted.algorithms);
     const chunks = new ChunkPipeline(upload.name, upload.trace, {
+      digests,
       hashing: this.#hashing,
       writer: this.#writer,
       permits: this.#permits,
-      take: () => this.#free.pop() ?? new Uint8Array(this.#sizes.chunkBytes),
+      // Shared with the threads that hash and write what is in it.
+      take: () => this.#free.pop() ?? new Uint8Array(new SharedArrayBuffer(this.#sizes.chunkBytes)),
       release: (buffer) => this.#release(buffer),
       chunkSizes: this.#sizes,
     });
@@ -92,7 +95,6 @@ export class Uploads {
         if (part.length === 0) continue;
         size += part.length;
         if (size > upload.maxBytes) throw tooLarge(upload.maxBytes, `more than that`);
-        digests.update(part);
         // The whole of a small body in one piece needs no copy.
         if (size === part.length && size === upload.sizeBytes && size <= this.#sizes.smallBytes) only = part;
         else {
@@ -112,14 +114,14 @@ export class Uploads {
           } s`,
         );
       }
-      const sha256 = digests.check();
       only ??= chunks.takeSmall();
       const isInline = only !== undefined && size <= this.#sizes.inlineBytes;
+      let sha256 = only ? wanted.check(wanted.digestsOf(only)) : "";
       const parts: Parts = only && isInline
         ? { format: MANIFEST_FORMAT_INLINE, layout: "inline", chunks: [], content: base64Of(only) }
         : only
         ? { format: MANIFEST_FORMAT, layout: "list", chunks: [sha256] }
-        : { format: MANIFEST_FORMAT, ...await chunks.finish(sha256) };
+        : { format: MANIFEST_FORMAT, ...await chunks.finish((whole) => sha256 = wanted.check(whole)) };
       const manifest: Manifest = {
         size,
         sha256,
@@ -132,6 +134,7 @@ export class Uploads {
       return { manifest, ...(only && !isInline && { chunk: { id: sha256, bytes: only } }) };
     } finally {
       chunks.abandon();
+      digests.close();
     }
   }
 
@@ -149,30 +152,27 @@ export function tooLarge(maxBytes: number, got: string): AtollError {
 
 /** The digest of the whole that names the object, and those the client wants compared. */
 class WantedDigests {
+  readonly algorithms: readonly DigestAlgorithm[];
+  readonly #hashing: Hashing;
   readonly #wanted: Upload["digests"];
-  readonly #running = new Map<DigestAlgorithm, RunningDigest>();
 
-  constructor(hashing: Hashing, upload: Upload) {
-    this.#wanted = upload.digests;
-    for (
-      const algorithm of new Set([
-        "sha256" as const,
-        ...upload.digests.map((digest) => digest.algorithm),
-      ])
-    ) {
-      this.#running.set(algorithm, hashing.running(algorithm));
-    }
+  constructor(hashing: Hashing, { digests }: Upload) {
+    this.#hashing = hashing;
+    this.#wanted = digests;
+    this.algorithms = [...new Set(["sha256" as const, ...digests.map(({ algorithm }) => algorithm)])];
   }
 
-  update(bytes: Uint8Array): void {
-    for (const digest of this.#running.values()) digest.update(bytes);
+  /** At once; for what is small. */
+  digestsOf(bytes: Uint8Array): Map<DigestAlgorithm, string> {
+    return new Map(this.algorithms.map((algorithm) => {
+      const digest = this.#hashing.running(algorithm);
+      digest.update(bytes);
+      return [algorithm, digest.digestHex()] as const;
+    }));
   }
 
-  /** The SHA-256 of all; rejects with `digest-mismatch`. */
-  check(): string {
-    const computed = new Map(
-      [...this.#running].map(([algorithm, digest]) => [algorithm, digest.digestHex()]),
-    );
+  /** The SHA-256 of all; throws `digest-mismatch`. */
+  check(computed: ReadonlyMap<DigestAlgorithm, string>): string {
     for (const { field, algorithm, hex } of this.#wanted) {
       if (computed.get(algorithm) !== hex) {
         throw new AtollError(

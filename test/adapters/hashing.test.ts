@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createClock } from "../../src/adapters/clock.ts";
+import { createHashingBeside } from "../../src/adapters/hash-worker.ts";
 import { createHashing } from "../../src/adapters/hashing.ts";
 import { createRandom } from "../../src/adapters/random.ts";
 import { clockConformance } from "../conformance/clock.ts";
@@ -8,6 +9,7 @@ import { hashingConformance } from "../conformance/hashing.ts";
 import { startChild } from "./children/child.ts";
 
 hashingConformance("node:crypto hashing", createHashing);
+hashingConformance("Hashing in a thread", createHashingBeside);
 
 clockConformance("The machine's clock", () => ({
   clock: createClock(),

@@ -39,4 +39,38 @@ export function hashingConformance(name: string, create: () => Hashing): void {
     assert.equal(a.digestHex(), ABC.sha256);
     assert.equal(b.digestHex(), hashing.sha256(text("other")));
   });
+
+  for (const isShared of [false, true]) {
+    const memory = isShared ? "shared memory" : "memory of one's own";
+    test(`${name} digests pieces in ${memory}, and the whole of them`, async () => {
+      const pieces = create().pieces(["sha256", "sha512", "md5"]);
+      try {
+        const buffer = isShared ? new SharedArrayBuffer(9) : new ArrayBuffer(9);
+        const bytes = new Uint8Array(buffer);
+        bytes.set(text("xabcabcxx"));
+        // Not one after another: the order of the calls is what counts.
+        const [first, second] = [pieces.add(bytes.subarray(1, 3)), pieces.add(bytes.subarray(3, 4))];
+        const digests = create();
+        assert.deepEqual(await Promise.all([first, second]), [
+          digests.sha256(text("ab")),
+          digests.sha256(text("c")),
+        ]);
+        assert.deepEqual(Object.fromEntries(await pieces.whole()), ABC);
+      } finally {
+        pieces.close();
+      }
+    });
+  }
+
+  test(`${name} keeps the pieces of several wholes apart, and digests none at all`, async () => {
+    const hashing = create();
+    const wholes = ["a", "b", ""].map((letter) => ({ letter, pieces: hashing.pieces(["sha256"]) }));
+    for (let n = 0; n < 3; n++) {
+      for (const { letter, pieces } of wholes) if (letter) void pieces.add(text(letter));
+    }
+    for (const { letter, pieces } of wholes) {
+      assert.equal((await pieces.whole()).get("sha256"), hashing.sha256(text(letter.repeat(3))));
+      pieces.close();
+    }
+  });
 }

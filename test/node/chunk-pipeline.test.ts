@@ -7,6 +7,7 @@ import { AtollError } from "../../src/errors.ts";
 import { ChunkPipeline } from "../../src/node/chunk-pipeline.ts";
 import type { ChunkWriter } from "../../src/node/chunk-writer.ts";
 import { defer, Permits } from "../../src/node/waiting.ts";
+import type { PieceDigests } from "../../src/ports.ts";
 import { FakeClock } from "../helpers/fake-clock.ts";
 import { contentAt } from "../helpers/memory-ring-body.ts";
 import { HASHING } from "../helpers/memory-ring.ts";
@@ -14,6 +15,7 @@ import { HASHING } from "../helpers/memory-ring.ts";
 const NAME = "bucket\0key";
 /** Chunks of one upload on their way at once. */
 const WINDOW = 6;
+const ACCEPT = (): void => {};
 
 /** A writer that keeps nothing, and whose chunks become safe when the test says so. */
 class FakeWriter {
@@ -55,8 +57,14 @@ class Buffers {
   };
 }
 
-function pipelineOn(writer: FakeWriter, buffers: Buffers, permits = new Permits(32)): ChunkPipeline {
+function pipelineOn(
+  writer: FakeWriter,
+  buffers: Buffers,
+  permits = new Permits(32),
+  digests: PieceDigests = HASHING.pieces(["sha256"]),
+): ChunkPipeline {
   return new ChunkPipeline(NAME, undefined, {
+    digests,
     hashing: HASHING,
     writer: writer as unknown as ChunkWriter,
     permits,
@@ -71,7 +79,7 @@ test("ChunkPipeline lists chunks in the object's order, whatever the order in wh
   const buffers = new Buffers();
   const pipeline = pipelineOn(writer, buffers);
   for (let n = 0; n < 5; n++) await pipeline.add(contentAt(n * CHUNK_BYTES, CHUNK_BYTES));
-  const finished = pipeline.finish("0".repeat(64));
+  const finished = pipeline.finish(ACCEPT);
   await clock.settle();
   for (const n of [4, 2, 0, 3, 1]) {
     writer.writes[n]!.safe();
@@ -89,19 +97,58 @@ test("ChunkPipeline gives a buffer back when nobody uses it any more, not when i
   const buffers = new Buffers();
   const pipeline = pipelineOn(writer, buffers);
   await pipeline.add(contentAt(0, 100_000));
-  const finished = pipeline.finish("f".repeat(64));
+  const finished = pipeline.finish(ACCEPT);
   await clock.settle();
   writer.writes[0]!.safe();
-  assert.deepEqual(
-    (await finished).chunks,
-    ["f".repeat(64)],
-    "an only chunk is named by the digest of the whole",
-  );
+  assert.deepEqual((await finished).chunks, [HASHING.sha256(contentAt(0, 100_000))]);
   pipeline.abandon();
   assert.equal(buffers.out.size, 1, "a slow replica still reads it");
   writer.writes[0]!.settled();
   await clock.settle();
   assert.equal(buffers.out.size, 0);
+});
+
+test("ChunkPipeline sends no last chunk of a whole that is not what was wanted", async () => {
+  const clock = new FakeClock();
+  const writer = new FakeWriter();
+  const buffers = new Buffers();
+  const pipeline = pipelineOn(writer, buffers);
+  await pipeline.add(contentAt(0, 100_000));
+  const refused = assert.rejects(
+    pipeline.finish((whole) => {
+      assert.deepEqual([...whole], [["sha256", HASHING.sha256(contentAt(0, 100_000))]]);
+      throw new AtollError("digest-mismatch", "wanted another");
+    }),
+    { code: "digest-mismatch" },
+  );
+  await clock.settle();
+  await refused;
+  pipeline.abandon();
+  assert.deepEqual([writer.writes.length, buffers.out.size], [0, 0]);
+});
+
+test("ChunkPipeline fails when its chunks cannot be hashed, and gives every buffer and permit back", async () => {
+  const clock = new FakeClock();
+  const buffers = new Buffers();
+  const permits = new Permits(1);
+  const lost = new AtollError("internal", "the thread is gone");
+  const pipeline = pipelineOn(new FakeWriter(), buffers, permits, {
+    add: () => Promise.reject(lost),
+    whole: () => Promise.reject(lost),
+    close() {},
+  });
+  const adding = (async () => {
+    for (let n = 0; n < 3; n++) await pipeline.add(contentAt(n * CHUNK_BYTES, CHUNK_BYTES));
+    await pipeline.finish(ACCEPT);
+  })();
+  await assert.rejects(adding, lost);
+  pipeline.abandon();
+  await clock.settle();
+  assert.equal(buffers.out.size, 0, `${buffers.taken} were taken`);
+  let isFree = false;
+  void permits.take().then(() => isFree = true);
+  await clock.settle();
+  assert.ok(isFree);
 });
 
 test("ChunkPipeline gives every buffer and permit back once after a failure", async () => {
@@ -149,7 +196,7 @@ test("ChunkPipeline never has more than its window on its way", async () => {
   const pipeline = pipelineOn(writer, new Buffers());
   const adding = (async () => {
     for (let n = 0; n < 30; n++) await pipeline.add(contentAt(n * CHUNK_BYTES, CHUNK_BYTES));
-    return await pipeline.finish("0".repeat(64));
+    return await pipeline.finish(ACCEPT);
   })();
   let settled = 0;
   while (settled < 30) {
@@ -176,7 +223,8 @@ for (const count of [LISTED_CHUNKS_MAX, LISTED_CHUNKS_MAX + 1, CHUNKS_PER_INDEX 
     const nameOf = (bytes: Uint8Array): ChunkId => isPart(bytes) ? numbered(chunk++) : HASHING.sha256(bytes);
     const pipeline = new ChunkPipeline(NAME, undefined, {
       // Names by number: hashing 32 GiB would take its time, and order is what matters here.
-      hashing: { ...HASHING, sha256: nameOf },
+      digests: { add: async (bytes) => nameOf(bytes), whole: async () => new Map(), close() {} },
+      hashing: HASHING,
       writer: {
         write: (_name: string, id: ChunkId, bytes: Uint8Array) => {
           if (!isPart(bytes)) stored.set(id, bytes);
@@ -189,7 +237,7 @@ for (const count of [LISTED_CHUNKS_MAX, LISTED_CHUNKS_MAX + 1, CHUNKS_PER_INDEX 
     });
     part[0] = 255;
     for (let n = 0; n < count; n++) await pipeline.add(part);
-    const { layout, chunks } = await pipeline.finish("0".repeat(64));
+    const { layout, chunks } = await pipeline.finish(ACCEPT);
     const wanted = Array.from({ length: count }, (_, n) => numbered(n));
     if (count <= LISTED_CHUNKS_MAX) assert.deepEqual({ layout, chunks }, { layout: "list", chunks: wanted });
     else {

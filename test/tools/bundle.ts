@@ -16,20 +16,25 @@ export async function bundle(outfile: string, version?: number): Promise<{ sizeB
     platform: "node",
     target: "es2024",
   } as const;
-  // The catalog's threads load this much and no more.
-  const worker = await build({
-    ...common,
-    entryPoints: [join("src", "adapters", "catalog-worker.ts")],
-    write: false,
-    minifyWhitespace: true,
-    logLevel: "warning",
-  });
+  // Threads load their own module and no more.
+  const worker = async (name: string): Promise<string> => {
+    const built = await build({
+      ...common,
+      entryPoints: [join("src", "adapters", name)],
+      write: false,
+      minifyWhitespace: true,
+      logLevel: "warning",
+    });
+    return JSON.stringify(built.outputFiles[0]!.text);
+  };
   const result = await build({
     ...common,
     entryPoints: [join("src", "main.ts")],
     outfile,
     define: {
-      ATOLL_CATALOG_WORKER: JSON.stringify(worker.outputFiles[0]!.text),
+      ATOLL_CATALOG_WORKER: await worker("catalog-worker.ts"),
+      ATOLL_CHUNK_FILE_WORKER: await worker("chunk-file-worker.ts"),
+      ATOLL_HASH_WORKER: await worker("hash-worker.ts"),
       ...(version !== undefined && { ATOLL_ONLY_PEER_PROTOCOL: String(version) }),
     },
     banner: { js: BANNER },
