@@ -156,13 +156,15 @@ async function serve(config: Config): Promise<void> {
   const publicListener = await openHttpListener({
     certificates,
     fetch: (request, env) => publicFetch(request, env),
-    turnsAway: (method, target) => publicApp?.turnsAway(method, target) ?? false,
+    overload: () => publicApp?.overload,
     onBadRequest: (refusal) => publicApp?.refused(refusal),
     onLimit: (limit) => limitCounter(metrics, limit).add(),
     limits: config.limits,
     host: config.host,
     port: config.port,
   });
+  const heldHelp = "Requests that wait as they came back sooner than they were told to";
+  metrics.gauge("atoll_requests_held", heldHelp, () => publicListener.held());
 
   const dns = new DnsClient({ clock, log, server: config.dnsServer });
   // Elsewhere names are the system's to resolve, /etc/hosts included.
