@@ -20,6 +20,7 @@ import {
   refuseSocket,
   turnAway,
 } from "./listener-refusal.ts";
+import { StreamGuard } from "./stream-guard.ts";
 import { openTlsFront, type TlsFront } from "./tls-front.ts";
 
 export interface HttpEnv {
@@ -112,6 +113,7 @@ class Listener {
   readonly #overload: () => Overload | undefined;
   readonly #held = new HeldRequests();
   readonly #guard: ConnectionGuard;
+  readonly #streams: StreamGuard;
   /** One too many, told so and about to be closed: what else comes on them is nobody's. */
   readonly #turnedAway = new WeakSet<Duplex>();
   #isClosing = false;
@@ -131,6 +133,7 @@ class Listener {
     this.#onLimit = onLimit;
     this.#overload = overload;
     this.#guard = new ConnectionGuard(this.#limits, this.#underWay, onLimit);
+    this.#streams = new StreamGuard(this.#limits, onLimit);
     this.#answer = getRequestListener((request, env) => {
       const { incoming, outgoing } = env as HttpEnv;
       return fetch(request, { incoming, outgoing, continueBody: this.#leaves.get(incoming) ?? (() => {}) });
@@ -152,6 +155,7 @@ class Listener {
         const incoming = http2Incoming as unknown as IncomingMessage;
         const outgoing = http2Outgoing as unknown as ServerResponse;
         const overload = this.#fullBy(incoming);
+        this.#streams.watch(http2Incoming, http2Outgoing);
         if (overload) turnedAway(overload, incoming, outgoing);
         else await this.#answer(incoming, outgoing);
       },
@@ -304,6 +308,7 @@ class Listener {
     }, graceMs);
     await closed;
     this.#guard.stop();
+    this.#streams.stop();
     clearTimeout(cut);
   }
 }

@@ -30,9 +30,10 @@ const LIMIT_MIN = 64;
 const FLOOD_PER_SECOND = 1_000;
 const AWAY_SECONDS_MIN = 1;
 const AWAY_SECONDS_MAX = 8;
-/** At once: those that were told before are not back yet, and what they will do is not seen. */
-const AWAY_CHANGE_MAX = 1.5;
-const AWAY_INTERVAL_MS = 1_000;
+/** Up at once, as a flood costs from its first second; down slowly, as those that were told are not back yet. */
+const AWAY_UP_MAX = 2;
+const AWAY_DOWN_MAX = 1.1;
+const AWAY_INTERVAL_MS = 250;
 
 export class LoadShedder {
   readonly #targetMs: number;
@@ -128,7 +129,7 @@ export class LoadShedder {
     const perSecond = 1_000 * this.#turnedAway / (nowMs - this.#turnedAwaySinceMs);
     this.#turnedAway = 0;
     this.#turnedAwaySinceMs = nowMs;
-    const change = Math.min(AWAY_CHANGE_MAX, Math.max(1 / AWAY_CHANGE_MAX, perSecond / FLOOD_PER_SECOND));
+    const change = Math.min(AWAY_UP_MAX, Math.max(1 / AWAY_DOWN_MAX, perSecond / FLOOD_PER_SECOND));
     this.#awaySeconds = Math.min(AWAY_SECONDS_MAX, Math.max(AWAY_SECONDS_MIN, this.#awaySeconds * change));
     // Those that are held back are not turned away meanwhile: it is over when they are few although they come sooner.
     this.#isFlood = perSecond > FLOOD_PER_SECOND || this.#awaySeconds > AWAY_SECONDS_MIN;
