@@ -131,6 +131,8 @@ async function serve(config: Config): Promise<void> {
     protocols,
     secret: config.clusterSecret,
     handler: (from, request) => (node?.handlePeer ?? starting)(from, request),
+    maxConcurrentRequests: config.peerLimits.maxConcurrentRequests,
+    onLimit: (limit) => limitCounter(metrics, limit).add(),
     clock,
     log,
   });
@@ -139,6 +141,8 @@ async function serve(config: Config): Promise<void> {
   const peerListener = await openPeerListener({
     certificates: peerCertificates,
     fetch: peerApp.fetch,
+    limits: config.peerLimits,
+    onLimit: (limit) => limitCounter(metrics, limit).add(),
     host: config.peerHost,
     port: config.peerPort,
   });

@@ -39,6 +39,9 @@ export interface PeerAppDeps {
   readonly handler: PeerHandler;
   readonly clock: Clock;
   readonly log: Log;
+  /** Requests at a time; further ones are refused. Default: as many as come. */
+  readonly maxConcurrentRequests?: number | undefined;
+  readonly onLimit?: ((limit: "peer-requests") => void) | undefined;
   /** What this node understands; by default what this build does. */
   readonly protocols?: Protocols | undefined;
 }
@@ -46,7 +49,7 @@ export interface PeerAppDeps {
 type PeerContext = Context<{ Bindings: PeerEnv }>;
 
 export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
-  const { handler, log, protocols = PROTOCOLS } = deps;
+  const { handler, log, protocols = PROTOCOLS, maxConcurrentRequests = Infinity } = deps;
   const door = new PeerDoor({ ...deps, protocols });
   const refusals = new RefusalLog(log);
   const incoming = new IncomingChunks();
@@ -74,6 +77,22 @@ export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
       return { type: "error", code: "internal", message: "see that node's log" };
     }
   }
+
+  let underWay = 0;
+  app.use(async (c, next) => {
+    if (underWay >= maxConcurrentRequests) {
+      deps.onLimit?.("peer-requests");
+      const detail =
+        `wanted at most ${maxConcurrentRequests} requests of other nodes at a time, got one more`;
+      return door.fault(endsOf(c), new AtollError("overloaded", detail));
+    }
+    underWay++;
+    try {
+      return await next();
+    } finally {
+      underWay--;
+    }
+  });
 
   app.post(CALL_PATH, async (c) => {
     const asker = door.admit(c.req.raw, CALL_PATH);

@@ -28,13 +28,15 @@ interface Asking {
   readonly digest?: string;
 }
 
-function openApp(options: { secret?: string; handler?: PeerHandler } = {}) {
+function openApp(options: { secret?: string; handler?: PeerHandler; maxConcurrentRequests?: number } = {}) {
   const requests: PeerRequest[] = [];
   const lines: [string, LogFields | undefined][] = [];
   const line = (message: string, fields?: LogFields) => void lines.push([message, fields]);
   const app = createPeerApp({
     self: () => ({ nodeId: "server", ringId: "ring", layoutNumber: 3 }),
     secret: options.secret,
+    maxConcurrentRequests: options.maxConcurrentRequests,
+    onLimit: line,
     handler: (from, request) => {
       requests.push(request);
       return options.handler?.(from, request) ?? Promise.resolve({ type: "layout" });
@@ -108,6 +110,22 @@ test("createPeerApp handles the messages of a batch at the same time", async () 
     (await ask({ body: calls({ type: "layout" }, { type: "layout" }, { type: "layout" }) })).status,
     200,
   );
+});
+
+test("createPeerApp refuses more requests at a time than it may have, and takes them again once one is over", async () => {
+  let open = () => {};
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  const { ask, requests, lines } = openApp({
+    maxConcurrentRequests: 1,
+    handler: () => opened.then(() => ({ type: "layout" })),
+  });
+  const first = ask();
+  assert.deepEqual(await fault(await ask()), [503, "overloaded"]);
+  assert.deepEqual(lines[0], ["peer-requests", undefined]);
+  assert.equal(requests.length, 1);
+  open();
+  assert.equal((await first).status, 200);
+  assert.equal((await ask()).status, 200);
 });
 
 test("createPeerApp hands a chunk's bytes to the handler, and serves them raw or 404", async () => {
