@@ -1,5 +1,6 @@
 /** Configuration: environment variables, read once, checked together, every wrong one named. */
 import { z } from "zod";
+import { BUFFER_VARIABLES, type BufferSettings, bufferSettings } from "./config-buffers.ts";
 import { ACCESS_VARIABLES, type AccessSettings, accessSettings } from "./config-keys.ts";
 import { type DiscoverySettings, flyMachine, parseDiscovery, parseDnsServer } from "./config-discovery.ts";
 import { LIMIT_VARIABLES, type LimitSettings, limitSettings } from "./config-limits.ts";
@@ -10,7 +11,7 @@ import { bytes, duration, httpUrl, wholeNumber } from "./config-values.ts";
 import { ORIGIN_VARIABLES, type OriginConfig, originConfig } from "./config-origin.ts";
 import { AtollError } from "./errors.ts";
 
-export interface Config extends OriginConfig {
+export interface Config extends OriginConfig, BufferSettings {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
@@ -184,6 +185,7 @@ const VARIABLES = {
   ATOLL_MAX_OBJECT_BYTES: { schema: bytes(0), default: "5TiB", meaning: "largest object" },
   ...LIMIT_VARIABLES,
   ...PEER_LIMIT_VARIABLES,
+  ...BUFFER_VARIABLES,
   ATOLL_DRAIN_SECONDS: {
     schema: wholeNumber(0, 3_600),
     default: "30",
@@ -293,6 +295,7 @@ export function parseConfig(env: Environment, memoryBytes: number): Config {
     maxObjectBytes: v.ATOLL_MAX_OBJECT_BYTES!,
     limits: limitSettings(v),
     peerLimits: peerLimitSettings(v),
+    ...bufferSettings(v, memoryBytes),
     drainTimeoutMs: 1000 * v.ATOLL_DRAIN_SECONDS!,
     compareIntervalMs: v.ATOLL_COMPARE_INTERVAL!,
     scrubCycleMs: v.ATOLL_SCRUB_CYCLE!,

@@ -132,6 +132,7 @@ async function serve(config: Config): Promise<void> {
     secret: config.clusterSecret,
     handler: (from, request) => (node?.handlePeer ?? starting)(from, request),
     maxConcurrentRequests: config.peerLimits.maxConcurrentRequests,
+    bufferBytes: config.peerBufferBytes,
     onLimit: (limit) => limitCounter(metrics, limit).add(),
     clock,
     log,
@@ -205,6 +206,7 @@ async function serve(config: Config): Promise<void> {
     bootstrapExpect: config.bootstrapExpect,
     replicas: config.replicas,
     memoryCacheBytes: config.memoryCacheBytes,
+    bufferBytes: config.bufferBytes,
     maxObjectBytes: config.maxObjectBytes,
     joinAfterMs: config.joinAfterMs,
     repair: {

@@ -41,7 +41,9 @@ export interface PeerAppDeps {
   readonly log: Log;
   /** Requests at a time; further ones are refused. Default: as many as come. */
   readonly maxConcurrentRequests?: number | undefined;
-  readonly onLimit?: ((limit: "peer-requests") => void) | undefined;
+  /** Of the chunks among them; default: as many as come. */
+  readonly bufferBytes?: number | undefined;
+  readonly onLimit?: ((limit: "peer-requests" | "peer-buffers") => void) | undefined;
   /** What this node understands; by default what this build does. */
   readonly protocols?: Protocols | undefined;
 }
@@ -52,7 +54,7 @@ export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
   const { handler, log, protocols = PROTOCOLS, maxConcurrentRequests = Infinity } = deps;
   const door = new PeerDoor({ ...deps, protocols });
   const refusals = new RefusalLog(log);
-  const incoming = new IncomingChunks();
+  const incoming = new IncomingChunks(deps.bufferBytes ?? Infinity, () => deps.onLimit?.("peer-buffers"));
   const app = new Hono<{ Bindings: PeerEnv }>();
 
   /** Never throws: a message that fails is an error reply, for itself only. */
