@@ -78,8 +78,9 @@ export const LIMIT_VARIABLES = {
   },
   ATOLL_MAX_LATENESS: {
     schema: duration(0),
-    default: "0s",
-    meaning: "how late the node may be at its work before it turns requests away with 503; 0s: never",
+    default: "100ms",
+    meaning:
+      "how late the node may be at its work before it works at fewer requests at a time; 0s: never fewer",
   },
   ATOLL_MAX_CONNECTIONS: {
     schema: some,

@@ -1,15 +1,17 @@
 /** Configuration: environment variables, read once, checked together, every wrong one named. */
 import { z } from "zod";
+import { BUFFER_VARIABLES, type BufferSettings, bufferSettings } from "./config-buffers.ts";
 import { ACCESS_VARIABLES, type AccessSettings, accessSettings } from "./config-keys.ts";
 import { type DiscoverySettings, flyMachine, parseDiscovery, parseDnsServer } from "./config-discovery.ts";
 import { LIMIT_VARIABLES, type LimitSettings, limitSettings } from "./config-limits.ts";
+import { PEER_LIMIT_VARIABLES, type PeerLimitSettings, peerLimitSettings } from "./config-peer-limits.ts";
 import { ROUTING_VARIABLES, type RoutingSettings, routingSettings } from "./config-routing.ts";
 import { TLS_VARIABLES, tlsProblems, type TlsSettings, tlsSettings } from "./config-tls.ts";
 import { bytes, duration, httpUrl, wholeNumber } from "./config-values.ts";
 import { ORIGIN_VARIABLES, type OriginConfig, originConfig } from "./config-origin.ts";
 import { AtollError } from "./errors.ts";
 
-export interface Config extends OriginConfig {
+export interface Config extends OriginConfig, BufferSettings {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
@@ -44,6 +46,7 @@ export interface Config extends OriginConfig {
   readonly diskCacheBytes: number;
   readonly maxObjectBytes: number;
   readonly limits: LimitSettings;
+  readonly peerLimits: PeerLimitSettings;
   /** Ms for transfers under way to finish after a signal to stop. */
   readonly drainTimeoutMs: number;
   /** Ms between comparisons with other replicas. */
@@ -181,6 +184,8 @@ const VARIABLES = {
   },
   ATOLL_MAX_OBJECT_BYTES: { schema: bytes(0), default: "5TiB", meaning: "largest object" },
   ...LIMIT_VARIABLES,
+  ...PEER_LIMIT_VARIABLES,
+  ...BUFFER_VARIABLES,
   ATOLL_DRAIN_SECONDS: {
     schema: wholeNumber(0, 3_600),
     default: "30",
@@ -289,6 +294,8 @@ export function parseConfig(env: Environment, memoryBytes: number): Config {
     diskCacheBytes: v.ATOLL_DISK_CACHE_BYTES!,
     maxObjectBytes: v.ATOLL_MAX_OBJECT_BYTES!,
     limits: limitSettings(v),
+    peerLimits: peerLimitSettings(v),
+    ...bufferSettings(v, memoryBytes),
     drainTimeoutMs: 1000 * v.ATOLL_DRAIN_SECONDS!,
     compareIntervalMs: v.ATOLL_COMPARE_INTERVAL!,
     scrubCycleMs: v.ATOLL_SCRUB_CYCLE!,

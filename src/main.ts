@@ -131,6 +131,9 @@ async function serve(config: Config): Promise<void> {
     protocols,
     secret: config.clusterSecret,
     handler: (from, request) => (node?.handlePeer ?? starting)(from, request),
+    maxConcurrentRequests: config.peerLimits.maxConcurrentRequests,
+    bufferBytes: config.peerBufferBytes,
+    onLimit: (limit) => limitCounter(metrics, limit).add(),
     clock,
     log,
   });
@@ -139,6 +142,8 @@ async function serve(config: Config): Promise<void> {
   const peerListener = await openPeerListener({
     certificates: peerCertificates,
     fetch: peerApp.fetch,
+    limits: config.peerLimits,
+    onLimit: (limit) => limitCounter(metrics, limit).add(),
     host: config.peerHost,
     port: config.peerPort,
   });
@@ -156,13 +161,15 @@ async function serve(config: Config): Promise<void> {
   const publicListener = await openHttpListener({
     certificates,
     fetch: (request, env) => publicFetch(request, env),
-    turnsAway: (method, target) => publicApp?.turnsAway(method, target) ?? false,
+    overload: () => publicApp?.overload,
     onBadRequest: (refusal) => publicApp?.refused(refusal),
     onLimit: (limit) => limitCounter(metrics, limit).add(),
     limits: config.limits,
     host: config.host,
     port: config.port,
   });
+  const heldHelp = "Requests that wait as they came back sooner than they were told to";
+  metrics.gauge("atoll_requests_held", heldHelp, () => publicListener.held());
 
   const dns = new DnsClient({ clock, log, server: config.dnsServer });
   // Elsewhere names are the system's to resolve, /etc/hosts included.
@@ -199,6 +206,7 @@ async function serve(config: Config): Promise<void> {
     bootstrapExpect: config.bootstrapExpect,
     replicas: config.replicas,
     memoryCacheBytes: config.memoryCacheBytes,
+    bufferBytes: config.bufferBytes,
     maxObjectBytes: config.maxObjectBytes,
     joinAfterMs: config.joinAfterMs,
     repair: {

@@ -9,6 +9,7 @@ import type { Duplex } from "node:stream";
 import { messageOf } from "../errors.ts";
 import { ConnectionGuard, type ConnectionLimit, type ConnectionLimits } from "./connection-guard.ts";
 import type { CertificateFiles } from "./certificate-files.ts";
+import { HeldRequests } from "./held-requests.ts";
 import { listen } from "./listener-port.ts";
 import {
   newRequestId,
@@ -19,6 +20,7 @@ import {
   refuseSocket,
   turnAway,
 } from "./listener-refusal.ts";
+import { StreamGuard } from "./stream-guard.ts";
 import { openTlsFront, type TlsFront } from "./tls-front.ts";
 
 export interface HttpEnv {
@@ -52,6 +54,15 @@ const LIMITS: HttpLimits = {
 /** Turned away or cut for a limit, by its name in the metrics. */
 export type ListenerLimit = ConnectionLimit | "header-bytes" | "header-time" | "idle";
 
+/** Asked before anything is made of a request: one too many gets 503 at as little cost as can be. */
+export interface Overload {
+  isFull(method: string, target: string): boolean;
+  /** Whether those wait who come back before they were told to. */
+  readonly isFlood: boolean;
+  /** Notes one that is turned away. `givenId`: its client's own; the answer shall have the one that is returned. */
+  turnAway(method: string, givenId: string | undefined): { requestId: string; retryAfterSeconds: number };
+}
+
 export interface HttpListenerOptions {
   readonly fetch: (request: Request, env: HttpEnv) => Response | Promise<Response>;
   readonly host: string;
@@ -61,14 +72,16 @@ export interface HttpListenerOptions {
   readonly onLimit?: (limit: ListenerLimit) => void;
   /** With it TLS is spoken, and by ALPN HTTP/2. */
   readonly certificates?: CertificateFiles | undefined;
-  /** Whether a request is one too many: it gets 503 at as little cost as can be, and the app never hears of it. */
-  readonly turnsAway?: (method: string, target: string) => boolean;
+  /** Undefined, or nothing yet: the app has its say itself. */
+  readonly overload?: () => Overload | undefined;
   /** Told of what was refused before the app saw it; may give the ID that the answer shall carry. */
   readonly onBadRequest?: (refusal: Refusal) => string | undefined;
 }
 
 export interface HttpListener {
   readonly port: number;
+  /** Requests that wait because they came back too soon. */
+  held(): number;
   /** Stops accepting, waits up to `graceMs` for the requests under way, then cuts them. */
   close(options: { graceMs: number }): Promise<void>;
 }
@@ -81,6 +94,7 @@ export async function openHttpListener(options: HttpListenerOptions): Promise<Ht
   await listen(server, host, port);
   return {
     port: (server.address() as AddressInfo).port,
+    held: () => listener.held,
     close: ({ graceMs }) => listener.close(graceMs),
   };
 }
@@ -96,8 +110,10 @@ class Listener {
   readonly #leaves = new WeakMap<IncomingMessage, () => void>();
   readonly #underWay = new Map<Duplex, ServerResponse>();
   readonly #onLimit: (limit: ListenerLimit) => void;
-  readonly #turnsAway: (method: string, target: string) => boolean;
+  readonly #overload: () => Overload | undefined;
+  readonly #held = new HeldRequests();
   readonly #guard: ConnectionGuard;
+  readonly #streams: StreamGuard;
   /** One too many, told so and about to be closed: what else comes on them is nobody's. */
   readonly #turnedAway = new WeakSet<Duplex>();
   #isClosing = false;
@@ -108,15 +124,16 @@ class Listener {
       limits,
       certificates,
       onLimit = () => {},
-      turnsAway = () => false,
+      overload = () => undefined,
       onBadRequest = () => undefined,
     }: HttpListenerOptions,
   ) {
     this.#limits = { ...LIMITS, ...limits };
     this.#onBadRequest = onBadRequest;
     this.#onLimit = onLimit;
-    this.#turnsAway = turnsAway;
+    this.#overload = overload;
     this.#guard = new ConnectionGuard(this.#limits, this.#underWay, onLimit);
+    this.#streams = new StreamGuard(this.#limits, onLimit);
     this.#answer = getRequestListener((request, env) => {
       const { incoming, outgoing } = env as HttpEnv;
       return fetch(request, { incoming, outgoing, continueBody: this.#leaves.get(incoming) ?? (() => {}) });
@@ -134,9 +151,19 @@ class Listener {
       ...this.#limits,
       mayStay: (socket) => this.#guard.opened(socket) === undefined,
       // Of what is used here they are alike. Connections end by GOAWAY, so nothing is kept of who is under way.
-      onHttp2Request: (incoming, outgoing) =>
-        this.#answer(incoming as unknown as IncomingMessage, outgoing as unknown as ServerResponse),
+      onHttp2Request: async (http2Incoming, http2Outgoing) => {
+        const incoming = http2Incoming as unknown as IncomingMessage;
+        const outgoing = http2Outgoing as unknown as ServerResponse;
+        const overload = this.#fullBy(incoming);
+        this.#streams.watch(http2Incoming, http2Outgoing);
+        if (overload) turnedAway(overload, incoming, outgoing);
+        else await this.#answer(incoming, outgoing);
+      },
     });
+  }
+
+  get held(): number {
+    return this.#held.count;
   }
 
   #createServer(): Server {
@@ -186,9 +213,15 @@ class Listener {
   #request(incoming: IncomingMessage, outgoing: ServerResponse): void {
     const { socket } = incoming;
     if (this.#turnedAway.has(socket)) return;
-    if (this.#turnsAway(incoming.method ?? "", incoming.url ?? "")) return turnAway(incoming, outgoing);
-    this.#underWay.set(socket, outgoing);
     if (this.#isClosing) outgoing.setHeader("Connection", "close");
+    const overload = this.#fullBy(incoming);
+    if (overload) {
+      const again = () => this.#request(incoming, outgoing);
+      const isHeld = overload.isFlood && !this.#isClosing && this.#held.hold(socket, outgoing, again);
+      if (!isHeld) this.#held.told(socket, turnedAway(overload, incoming, outgoing));
+      return;
+    }
+    this.#underWay.set(socket, outgoing);
     outgoing.on("close", () => {
       if (this.#underWay.get(socket) === outgoing) this.#underWay.delete(socket);
       // An answer that was begun before closing promised to keep the connection.
@@ -203,6 +236,11 @@ class Listener {
       return;
     }
     void this.#answer(incoming, outgoing);
+  }
+
+  #fullBy({ method = "", url = "" }: IncomingMessage): Overload | undefined {
+    const overload = this.#overload();
+    return overload?.isFull(method, url) ? overload : undefined;
   }
 
   #awaitLeave(incoming: IncomingMessage, outgoing: ServerResponse): void {
@@ -255,6 +293,7 @@ class Listener {
 
   async close(graceMs: number): Promise<void> {
     this.#isClosing = true;
+    this.#held.release();
     const closed = Promise.all([
       new Promise<void>((resolve) => this.server.close(() => resolve())),
       this.front?.close(),
@@ -269,6 +308,7 @@ class Listener {
     }, graceMs);
     await closed;
     this.#guard.stop();
+    this.#streams.stop();
     clearTimeout(cut);
   }
 }
@@ -281,4 +321,20 @@ function countHosts(rawHeaders: readonly string[]): number {
     if (name.length === 4 && name.toLowerCase() === "host") count++;
   }
   return count;
+}
+
+/** Seconds that it shall stay away. */
+function turnedAway(overload: Overload, incoming: IncomingMessage, outgoing: ServerResponse): number {
+  const told = overload.turnAway(incoming.method ?? "", valueOf(incoming.rawHeaders, "x-request-id"));
+  turnAway(incoming, outgoing, told);
+  return told.retryAfterSeconds;
+}
+
+/** Node makes an object of all headers when it is asked for one; nobody needs it of a request that is turned away. */
+function valueOf(rawHeaders: readonly string[], wanted: string): string | undefined {
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!;
+    if (name.length === wanted.length && name.toLowerCase() === wanted) return rawHeaders[i + 1];
+  }
+  return undefined;
 }

@@ -88,21 +88,31 @@ export function refusalBody({ status, code, detail }: Refusal, requestId: string
   return `${JSON.stringify({ type: `urn:atoll:error:${code}`, title, status, detail, code, requestId })}\n`;
 }
 
-const TOO_MANY = "wanted fewer requests under way, got one more";
+/** A whole problem document, but for the request's ID. */
+const TOO_MANY = refusalBody({
+  status: 503,
+  code: "overloaded",
+  detail: "wanted fewer requests under way, got one more",
+}, "").slice(0, -4);
 
 /** A whole overload of these must cost less than the work that they are turned away from. */
-export function turnAway(incoming: IncomingMessage, outgoing: ServerResponse): void {
-  const requestId = newRequestId();
-  const body = refusalBody({ status: 503, code: "overloaded", detail: TOO_MANY }, requestId);
+export function turnAway(
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  { requestId, retryAfterSeconds }: { requestId: string; retryAfterSeconds: number },
+): void {
+  const body = `${TOO_MANY}"${requestId}"}\n`;
   outgoing.writeHead(503, {
     "Content-Type": "application/problem+json",
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
-    "Retry-After": "1",
+    "Retry-After": retryAfterSeconds,
+    // draft-ietf-httpapi-ratelimit-headers: nothing is left, and when there may be something again.
+    RateLimit: `"load";r=0;t=${retryAfterSeconds}`,
     "X-Request-Id": requestId,
     "Content-Length": body.length,
   });
-  outgoing.end(body);
+  outgoing.end(body, "latin1"); // in one piece with the headers
   incoming.on("error", () => {}); // whoever was turned away may go
   let leftBytes = DRAIN_BYTES_MAX;
   incoming.on("data", (part: Uint8Array) => {

@@ -1,6 +1,7 @@
 /** The peer listener: HTTP/2 for the peer app, without TLS or with it on both sides, on both runtimes by node:http2. */
 import { getRequestListener, type Http2Bindings } from "@hono/node-server";
 import {
+  constants,
   createSecureServer,
   createServer,
   type Http2SecureServer,
@@ -12,10 +13,12 @@ import {
 } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
 import type { CertificateFiles } from "./certificate-files.ts";
+import { PeerGuard, type PeerLimit, type PeerListenerLimits } from "./peer-guard.ts";
 import { SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES } from "./peer-lane.ts";
 import { mutual } from "./peer-tls.ts";
 import { listen } from "./listener-port.ts";
 
+const { NGHTTP2_ENHANCE_YOUR_CALM } = constants;
 /** Requests of one connection at a time: a bound on the bodies in memory, above what our own clients use. */
 const STREAMS_MAX = 128;
 /** Node resets streams above it; its default of 10 MB is less than one connection may have on the way. */
@@ -42,7 +45,17 @@ export interface PeerListenerOptions {
   readonly port: number;
   /** With them TLS is spoken, and whoever connects must have one of the same authority. */
   readonly certificates?: CertificateFiles | undefined;
+  readonly limits?: Partial<PeerListenerLimits> | undefined;
+  readonly onLimit?: ((limit: PeerLimit) => void) | undefined;
 }
+
+const LIMITS: PeerListenerLimits = {
+  maxConnections: 1_024,
+  maxHeaderBytes: 32 << 10,
+  firstRequestMs: 30_000,
+  idleTimeoutMs: 15 * 60_000,
+  requestTimeoutMs: 60_000,
+};
 
 /** Rejects with `config` when the port is taken or the host is not this machine's. */
 export async function openPeerListener(options: PeerListenerOptions): Promise<PeerListener> {
@@ -53,26 +66,35 @@ export async function openPeerListener(options: PeerListenerOptions): Promise<Pe
   const underWay = new Set<Http2Stream>();
   const sockets = new Set<Socket>();
   let onIdle: () => void = () => {};
-  const limits = {
+  const limits = { ...LIMITS, ...options.limits };
+  const guard = new PeerGuard(limits, options.onLimit ?? (() => {}));
+  const serverOptions = {
     maxSessionMemory: SESSION_MEMORY_MB,
-    settings: { initialWindowSize: STREAM_WINDOW_BYTES, maxConcurrentStreams: STREAMS_MAX },
+    settings: {
+      initialWindowSize: STREAM_WINDOW_BYTES,
+      maxConcurrentStreams: STREAMS_MAX,
+      maxHeaderListSize: limits.maxHeaderBytes,
+    },
   };
-  const server = certificates ? secureServer(certificates, limits) : createServer(limits);
+  const server = certificates ? secureServer(certificates, serverOptions) : createServer(serverOptions);
   server.on("request", (incoming: Http2ServerRequest, outgoing: Http2ServerResponse) => {
     // A stream that was reset: whoever asked is gone, and the handler hears of it from the body.
     incoming.on("error", () => undefined);
     outgoing.on("error", () => undefined);
     letGo(underWay);
     underWay.add(incoming.stream);
+    guard.asked(incoming.stream.session, incoming.stream);
     outgoing.on("close", () => {
       underWay.delete(incoming.stream);
       if (underWay.size === 0) onIdle();
     });
-    void answer(incoming, outgoing);
+    if (guard.isTooLarge(incoming.rawHeaders)) incoming.stream.close(NGHTTP2_ENHANCE_YOUR_CALM);
+    else void answer(incoming, outgoing);
   });
   server.on("connection", (socket: Socket) => {
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket));
+    guard.opened(socket);
   });
   server.on("session", (session) => {
     session.goaway = SAYS_NOTHING;
@@ -85,6 +107,7 @@ export async function openPeerListener(options: PeerListenerOptions): Promise<Pe
   return {
     port: (server.address() as AddressInfo).port,
     close: async ({ graceMs }) => {
+      guard.stop();
       letGo(underWay);
       if (underWay.size > 0) {
         await new Promise<void>((resolve) => {

@@ -17,6 +17,11 @@ export interface AccessEntry {
   readonly code: string | undefined;
 }
 
+type Counted = Pick<
+  AccessEntry,
+  "method" | "route" | "status" | "bytesIn" | "bytesOut" | "tookMs" | "cacheStatus"
+>;
+
 const METHODS = new Set(["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH", "OPTIONS"]);
 
 export class AccessLog {
@@ -24,7 +29,7 @@ export class AccessLog {
   readonly #write: (line: string) => void;
   readonly #wallMs: () => number;
   readonly #cacheResults: Record<"hit" | "revalidated" | "miss", Counter>;
-  readonly #observers = new Map<string, (entry: AccessEntry) => void>();
+  readonly #observers = new Map<string, (entry: Counted) => void>();
   active = 0;
   #second = -1;
   #secondText = "";
@@ -42,14 +47,19 @@ export class AccessLog {
   }
 
   record(entry: AccessEntry): void {
+    this.count(entry);
+    this.#write(this.#line(entry));
+  }
+
+  /** Without a line. */
+  count(entry: Counted): void {
     const key = `${entry.method} ${entry.route} ${entry.status}`;
     let observe = this.#observers.get(key);
     if (!observe) this.#observers.set(key, observe = this.#observer(entry));
     observe(entry);
-    this.#write(this.#line(entry));
   }
 
-  #observer(entry: AccessEntry): (entry: AccessEntry) => void {
+  #observer(entry: Counted): (entry: Counted) => void {
     const labels = {
       http_request_method: METHODS.has(entry.method) ? entry.method : "_OTHER",
       http_route: entry.route,

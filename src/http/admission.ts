@@ -126,12 +126,19 @@ export class Admission {
   }
 
   #full(limit: LimitName, most: number, request: PublicRequest): Answer {
-    this.count(limit);
-    return problem("overloaded", `wanted at most ${most} requests under way now, got one more`, request.id);
+    const detail = `wanted at most ${most} requests under way now, got one more`;
+    const seconds = this.turnAway(limit);
+    return problem("overloaded", detail, request.id, {
+      "Retry-After": String(seconds),
+      RateLimit: `"load";r=0;t=${seconds}`,
+    });
   }
 
   done({ client, place }: Admitted): void {
-    if (place) this.#line.leave(place);
+    if (place) {
+      this.#line.leave(place);
+      this.#shedder?.done();
+    }
     if (client === undefined) return;
     const active = this.#active.get(client);
     if (active === undefined) return;
@@ -144,11 +151,21 @@ export class Admission {
     return this.#line.running;
   }
 
-  /** Whether one that comes now need not even be looked at; it is counted as turned away. */
-  turnsAway(): boolean {
-    if (!this.#line.isFull) return false;
-    this.count("lateness");
-    return true;
+  /** By which limit one that comes now need not even be looked at. `underWay`: as in `enter`. */
+  fullBy(underWay: number): "concurrent-requests" | "lateness" | undefined {
+    if (underWay > this.#limits.maxConcurrentRequests) return "concurrent-requests";
+    return this.#line.isFull ? "lateness" : undefined;
+  }
+
+  /** Whether more are being turned away than can be afforded. */
+  get isFlood(): boolean {
+    return this.#shedder?.isFlood ?? false;
+  }
+
+  /** Counts one that is; seconds that it shall stay away. */
+  turnAway(limit: LimitName): number {
+    this.count(limit);
+    return this.#shedder?.turnAway() ?? 1;
   }
 
   get #limit(): number {

@@ -39,6 +39,11 @@ export interface PeerAppDeps {
   readonly handler: PeerHandler;
   readonly clock: Clock;
   readonly log: Log;
+  /** Requests at a time; further ones are refused. Default: as many as come. */
+  readonly maxConcurrentRequests?: number | undefined;
+  /** Of the chunks among them; default: as many as come. */
+  readonly bufferBytes?: number | undefined;
+  readonly onLimit?: ((limit: "peer-requests" | "peer-buffers") => void) | undefined;
   /** What this node understands; by default what this build does. */
   readonly protocols?: Protocols | undefined;
 }
@@ -46,10 +51,10 @@ export interface PeerAppDeps {
 type PeerContext = Context<{ Bindings: PeerEnv }>;
 
 export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
-  const { handler, log, protocols = PROTOCOLS } = deps;
+  const { handler, log, protocols = PROTOCOLS, maxConcurrentRequests = Infinity } = deps;
   const door = new PeerDoor({ ...deps, protocols });
   const refusals = new RefusalLog(log);
-  const incoming = new IncomingChunks();
+  const incoming = new IncomingChunks(deps.bufferBytes ?? Infinity, () => deps.onLimit?.("peer-buffers"));
   const app = new Hono<{ Bindings: PeerEnv }>();
 
   /** Never throws: a message that fails is an error reply, for itself only. */
@@ -74,6 +79,22 @@ export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
       return { type: "error", code: "internal", message: "see that node's log" };
     }
   }
+
+  let underWay = 0;
+  app.use(async (c, next) => {
+    if (underWay >= maxConcurrentRequests) {
+      deps.onLimit?.("peer-requests");
+      const detail =
+        `wanted at most ${maxConcurrentRequests} requests of other nodes at a time, got one more`;
+      return door.fault(endsOf(c), new AtollError("overloaded", detail));
+    }
+    underWay++;
+    try {
+      return await next();
+    } finally {
+      underWay--;
+    }
+  });
 
   app.post(CALL_PATH, async (c) => {
     const asker = door.admit(c.req.raw, CALL_PATH);

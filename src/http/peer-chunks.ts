@@ -20,14 +20,35 @@ export interface IncomingChunk {
 }
 
 export class IncomingChunks {
+  readonly #max: number;
+  readonly #onFull: () => void;
   readonly #free: Uint8Array[] = [];
+  #used = 0;
 
-  /** Throws `too-large` as soon as that is known, `incomplete-body` when the sender went away before the end. */
+  /** `maxBytes`: of all chunks on their way, from the first byte until nobody uses them any more. */
+  constructor(maxBytes: number, onFull: () => void) {
+    this.#max = Math.max(1, Math.floor(maxBytes / CHUNK_BYTES));
+    this.#onFull = onFull;
+  }
+
+  /**
+   * Throws `overloaded` when there is no memory for it, `too-large` as soon as that is known, `incomplete-body` when the
+   * sender went away before the end.
+   */
   async read(request: Request, env: PeerEnv): Promise<IncomingChunk> {
+    if (this.#used >= this.#max) {
+      this.#onFull();
+      throw new AtollError(
+        "overloaded",
+        `wanted at most ${this.#max} chunks of other nodes at a time, got one more`,
+      );
+    }
+    this.#used++;
     const buffer = this.#free.pop() ?? new Uint8Array(CHUNK_BYTES);
     const hash = createHash("sha256");
     let size = 0;
     const release = (): void => {
+      this.#used--;
       if (this.#free.length < FREE_MAX) this.#free.push(buffer);
     };
     try {

@@ -25,6 +25,7 @@ import { headerNames, headerReader, type PublicRequest, RequestBody } from "./re
 import { SendingOn, type SendingOnSettings } from "./sending-on.ts";
 import { parseTarget, routeOf, type Target } from "./target.ts";
 import { continueTrace } from "./traceparent.ts";
+import { TurningAway } from "./turning-away.ts";
 import { forPresigned, veiled } from "./visitor-answers.ts";
 import { WriteHandler } from "./write-handler.ts";
 
@@ -59,8 +60,8 @@ const ALLOW: Record<Exclude<Target["kind"], "internal">, string> = {
 export interface PublicApp extends Hono<{ Bindings: ConnectionEnv }> {
   /** Requests under way, less those whose answer was at hand. */
   readonly running: () => number;
-  /** Whether a request is one too many, by its method and target alone; then it is counted, and nobody else's. */
-  readonly turnsAway: (method: string, target: string) => boolean;
+  /** For the listener: which requests it need not make anything of. */
+  readonly overload: TurningAway;
   /** Notes what a listener refused before it was a request; gives the ID that the answer shall carry. */
   readonly refused: (refusal: { status: number; code: string }) => string;
 }
@@ -71,7 +72,7 @@ export function createPublicApp(deps: PublicAppDeps): PublicApp {
   app.all("*", (c) => handler.handle(c.env ?? {}, c.req.raw));
   return Object.assign(app, {
     running: () => handler.running,
-    turnsAway: (method: string, target: string) => handler.turnsAway(method, target),
+    overload: handler.overload,
     refused: (refusal: { status: number; code: string }) => handler.refused(refusal),
   });
 }
@@ -88,6 +89,7 @@ function behindTheDoor(request: PublicRequest, { key }: Visitor): PublicRequest 
 }
 
 class PublicHandler {
+  readonly overload: TurningAway;
   readonly #deps: PublicAppDeps;
   readonly #access: AccessLog;
   readonly #audit: Audit;
@@ -132,6 +134,13 @@ class PublicHandler {
     const presign = deps.access && { keys: deps.access.keys, wallMs, publicUrl: () => node.card().publicUrl };
     this.#internal = new InternalHandler(node, buckets, deps.log, clock, presign);
     this.#idPrefix = random.hex(8);
+    this.overload = new TurningAway({
+      admission: this.#admission,
+      access: this.#access,
+      clock,
+      log: deps.log,
+      requestId: (given) => this.#idOf(given, this.#nextNumber()),
+    });
   }
 
   handle(env: ConnectionEnv, raw: Request): Response | Promise<Response> {
@@ -140,13 +149,12 @@ class PublicHandler {
     const header = headerReader(env, raw);
     const path = incoming?.url ?? raw.url.slice(raw.url.indexOf("/", raw.url.indexOf("://") + 3));
     const number = this.#nextNumber();
-    const given = header("x-request-id");
     const request: PublicRequest = {
       method: incoming?.method ?? raw.method,
       target: path,
       header,
       headerNames: () => headerNames(env, raw),
-      id: given !== undefined && REQUEST_ID.test(given) ? given : `${this.#idPrefix}${number}`,
+      id: this.#idOf(header("x-request-id"), number),
       trace: continueTrace(header("traceparent"), number, `${this.#idPrefix}${number}`),
       body: new RequestBody(env, raw),
     };
@@ -179,11 +187,6 @@ class PublicHandler {
     return this.#admission.running;
   }
 
-  /** Reads may be answered from memory, and what an operator asks must be heard. */
-  turnsAway(method: string, target: string): boolean {
-    return method !== "GET" && method !== "HEAD" && !target.startsWith("/_/") && this.#admission.turnsAway();
-  }
-
   refused({ status, code }: { status: number; code: string }): string {
     const id = this.#idPrefix + this.#nextNumber();
     this.#access.record({
@@ -201,6 +204,10 @@ class PublicHandler {
       code,
     });
     return id;
+  }
+
+  #idOf(given: string | undefined, number: string): string {
+    return given !== undefined && REQUEST_ID.test(given) ? given : `${this.#idPrefix}${number}`;
   }
 
   #nextNumber(): string {

@@ -9,6 +9,11 @@ import type { Clock } from "../ports.ts";
 const WAIT_MS = 300;
 /** So many for each that may be worked at: of a longer line most would wait in vain. */
 const WAITING_FACTOR = 2;
+/** Who waited in vain would better have been turned away at once: the line was too long, by about so much. */
+const SHRINKING = 0.8;
+const LONGEST_MIN = 8;
+/** For each that got its turn. */
+const GROWTH = 0.02;
 /**
  * What takes longer mostly waits itself, for a slow client or for something to happen. It must not keep a place: a crowd of
  * slow connections would shut everybody else out.
@@ -33,6 +38,8 @@ export class WaitingLine {
   /** In the order in which they were begun; those that were left are dropped when they come to the front. */
   #places: Place[] = [];
   #isWatched = false;
+  /** A line as long as this is worked off in time, as far as is known. */
+  #longest = Infinity;
   #running = 0;
 
   /** `limit`: how many may be worked at now. */
@@ -53,7 +60,7 @@ export class WaitingLine {
   /** Whoever comes now is turned away at once. */
   get isFull(): boolean {
     const limit = this.#limit();
-    if (this.#running < limit || this.#line.length < WAITING_FACTOR * limit) return false;
+    if (this.#running < limit || this.#line.length < this.#most(limit)) return false;
     this.#release();
     return this.#running >= limit;
   }
@@ -63,7 +70,7 @@ export class WaitingLine {
     const limit = this.#limit();
     if (this.#running >= limit) this.#release();
     if (this.#running < limit) return this.#begin();
-    if (this.#line.length >= WAITING_FACTOR * limit) return undefined;
+    if (this.#line.length >= this.#most(limit)) return undefined;
     return new Promise((called) => {
       this.#line.push({ sinceMs: this.#clock.monotonicMs(), called });
       this.#watch();
@@ -78,6 +85,10 @@ export class WaitingLine {
     this.#call();
   }
 
+  #most(limit: number): number {
+    return Math.min(this.#longest, WAITING_FACTOR * limit);
+  }
+
   #begin(): Place {
     const place = { sinceMs: this.#clock.monotonicMs(), isHeld: true };
     this.#running++;
@@ -90,7 +101,9 @@ export class WaitingLine {
     while (begun < this.#line.length && this.#running < this.#limit()) {
       this.#line[begun++]!.called(this.#begin());
     }
-    if (begun > 0) this.#line.splice(0, begun);
+    if (begun === 0) return;
+    this.#line.splice(0, begun);
+    this.#longest += begun * GROWTH;
   }
 
   /** Takes their place from those that have been at it for too long to be work. */
@@ -125,6 +138,10 @@ export class WaitingLine {
       const nowMs = this.#clock.monotonicMs();
       let late = 0;
       while (late < this.#line.length && this.#line[late]!.sinceMs + WAIT_MS <= nowMs) late++;
+      if (late > 0) {
+        const length = Math.min(this.#longest, this.#line.length);
+        this.#longest = Math.max(LONGEST_MIN, Math.floor(length * SHRINKING));
+      }
       for (const { called } of this.#line.splice(0, late)) called(undefined);
       this.#watch();
     });

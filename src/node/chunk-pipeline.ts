@@ -24,7 +24,7 @@ export interface ChunkPipelineDeps {
   writer: ChunkWriter;
   /** For chunks on their way, shared by all uploads. */
   permits: Permits;
-  take: () => Uint8Array;
+  take: () => Uint8Array | Promise<Uint8Array>;
   release: (buffer: Uint8Array) => void;
   chunkSizes?: ChunkSizes | undefined;
 }
@@ -56,7 +56,10 @@ export class ChunkPipeline {
     const { chunkBytes } = this.#sizes;
     for (let at = 0; at < part.length;) {
       if (this.#filled === chunkBytes) await this.#send();
-      this.#filling ??= this.#deps.take();
+      if (!this.#filling) {
+        const taken = this.#deps.take();
+        this.#filling = taken instanceof Promise ? await taken : taken;
+      }
       const taken = Math.min(part.length - at, chunkBytes - this.#filled);
       this.#filling.set(taken === part.length ? part : part.subarray(at, at + taken), this.#filled);
       this.#filled += taken;

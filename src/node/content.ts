@@ -11,6 +11,7 @@ import {
 } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import type { Clock } from "../ports.ts";
+import { type Buffers, type Lease, UNBOUNDED } from "./buffer-budget.ts";
 import type { ChunkReader, FetchedChunk } from "./chunk-reader.ts";
 import type { MemoryCache } from "./memory-cache.ts";
 
@@ -39,6 +40,7 @@ export interface OpenContent {
 /** A chunk on its way to a reader that is not there yet. */
 interface Ahead {
   readonly chunk: Promise<FetchedChunk>;
+  readonly lease: Lease;
   isHere: boolean;
 }
 
@@ -47,11 +49,19 @@ export class Content {
   readonly #memory: MemoryCache;
   readonly #sizes: ChunkSizes;
   readonly #clock: Clock;
+  readonly #buffers: Buffers;
   #aheadOfAll = 0;
 
   constructor(
-    deps: { reader: ChunkReader; memory: MemoryCache; clock: Clock; chunkSizes?: ChunkSizes | undefined },
+    deps: {
+      reader: ChunkReader;
+      memory: MemoryCache;
+      clock: Clock;
+      buffers?: Buffers | undefined;
+      chunkSizes?: ChunkSizes | undefined;
+    },
   ) {
+    this.#buffers = deps.buffers ?? UNBOUNDED;
     this.#clock = deps.clock;
     this.#sizes = deps.chunkSizes ?? CHUNK_SIZES;
     this.#reader = deps.reader;
@@ -76,7 +86,10 @@ export class Content {
     });
   }
 
-  /** Bytes `first` to `last`, both included. Resolves once the first chunk is here, so that a fault is still an answer. */
+  /**
+   * Bytes `first` to `last`, both included. Resolves once the first chunk is here, so that a fault is still an answer; its
+   * memory is set aside until the bytes are read on or closed. Rejects with `overloaded` when there is none for too long.
+   */
   async open(
     name: Name,
     manifest: Manifest,
@@ -93,14 +106,36 @@ export class Content {
     const begunMs = this.#clock.monotonicMs();
     const id = await this.#idOf(name, manifest, index);
     const namedMs = this.#clock.monotonicMs();
-    const begin = await this.#chunkOf(name, manifest, index, id, trace);
+    const sizeBytes = chunkLength(manifest.size, index, this.#sizes);
+    const taken = this.#buffers.takeSoon(sizeBytes);
+    const lease = taken instanceof Promise ? await taken : taken;
+    const begin = await this.#leased(lease, this.#chunkOf(name, manifest, index, id, trace));
     const { bytes: _bytes, ...found } = begin;
     const source = {
       ...found,
       tookMs: this.#clock.monotonicMs() - namedMs,
       indexMs: manifest.layout === "index" ? namedMs - begunMs : undefined,
     };
-    return { source, bytes: this.#stream(name, manifest, first, last, begin, trace) };
+    const bytes = this.#stream(name, manifest, first, last, { begin, lease }, trace);
+    const close = bytes.return.bind(bytes);
+    // A generator that was never asked for anything hears nothing of its end.
+    bytes.return = (value) => {
+      lease.release();
+      return close(value);
+    };
+    return { source, bytes };
+  }
+
+  /** The lease is that of the chunk, or given back when it does not come. */
+  async #leased(lease: Lease, fetching: Promise<FetchedChunk>): Promise<FetchedChunk> {
+    try {
+      const chunk = await fetching;
+      lease.isFor(chunk.bytes);
+      return chunk;
+    } catch (error) {
+      lease.release();
+      throw error;
+    }
   }
 
   /** Every chunk the object needs, index chunks included. */
@@ -124,7 +159,7 @@ export class Content {
     manifest: Manifest,
     first: number,
     last: number,
-    begin: FetchedChunk,
+    { begin, lease: firstLease }: { begin: FetchedChunk; lease: Lease },
     trace: string | undefined,
   ): AsyncGenerator<Uint8Array> {
     const firstIndex = Math.floor(first / this.#sizes.chunkBytes);
@@ -132,22 +167,35 @@ export class Content {
     const ahead: Ahead[] = [];
     let next = firstIndex + 1;
     let wanted = AHEAD_MIN;
+    const fetch = (index: number, lease: Lease): void => {
+      this.#aheadOfAll++;
+      const chunk = this.#leased(lease, this.#chunk(name, manifest, index, trace));
+      const fetching: Ahead = { chunk, lease, isHere: false };
+      // What fails is met by whoever awaits it, unless the reader leaves before.
+      fetching.chunk.then(() => (fetching.isHere = true), () => {});
+      ahead.push(fetching);
+    };
     const fill = (): void => {
       while (next <= lastIndex && ahead.length < wanted) {
         if (ahead.length >= AHEAD_MIN && this.#aheadOfAll >= AHEAD_ALL_MAX) return;
-        this.#aheadOfAll++;
-        const fetching: Ahead = { chunk: this.#chunk(name, manifest, next++, trace), isHere: false };
-        // What fails is met by whoever awaits it, unless the reader leaves before.
-        fetching.chunk.then(() => (fetching.isHere = true), () => {});
-        ahead.push(fetching);
+        const lease = this.#buffers.take(chunkLength(manifest.size, next, this.#sizes));
+        if (!lease) return;
+        fetch(next++, lease);
       }
     };
     let chunk: FetchedChunk | undefined = begin;
+    let lease = firstLease;
     try {
       for (let index = firstIndex; index <= lastIndex; index++) {
         fill();
         if (!chunk) {
+          // With nothing in hand, so that whoever waits for memory keeps none.
+          if (ahead.length === 0) {
+            const sizeBytes = chunkLength(manifest.size, index, this.#sizes);
+            fetch(next++, await this.#buffers.takeSoon(sizeBytes, true));
+          }
           const { chunk: fetching, isHere } = ahead[0]!;
+          ({ lease } = ahead[0]!);
           chunk = await fetching;
           // What lies here already comes fast enough.
           if (!isHere && (chunk.tier === "peer" || chunk.tier === "region")) {
@@ -161,9 +209,13 @@ export class Content {
         const from = index === firstIndex ? first - index * this.#sizes.chunkBytes : 0;
         const to = index === lastIndex ? last - index * this.#sizes.chunkBytes + 1 : bytes.length;
         yield from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to);
+        lease.release();
       }
     } finally {
       this.#aheadOfAll -= ahead.length;
+      lease.release();
+      // What still comes is in memory until it is here.
+      for (const left of ahead) void left.chunk.catch(() => {}).then(() => left.lease.release());
     }
   }
 

@@ -50,6 +50,8 @@ export interface NodeOptions {
   readonly bootstrapExpect: number;
   readonly replicas: number;
   readonly memoryCacheBytes: number;
+  /** Of bodies on their way to and from clients; undefined: as many as come. */
+  readonly bufferBytes?: number | undefined;
   /** Ms a node must have been there before it is taken into the ring; undefined: never by itself. Default 10 s. */
   readonly joinAfterMs?: number | undefined;
   /** `CHUNK_SIZES` unless said: see there. */
@@ -147,6 +149,7 @@ export async function createNode(options: NodeOptions, ports: NodePorts): Promis
     seeds: () => seeds.next(),
     cards: await loadCards(catalog),
     memoryCacheBytes: options.memoryCacheBytes,
+    bufferBytes: options.bufferBytes,
     chunkSizes: options.chunkSizes,
     maxObjectBytes: options.maxObjectBytes ?? Number.MAX_SAFE_INTEGER,
     repairTimings: { ...DEFAULT_TIMINGS, ...options.repair },

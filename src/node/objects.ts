@@ -15,6 +15,7 @@ import { checkWrite, type WriteConditions } from "../core/precondition.ts";
 import type { RegisterValue } from "../core/register.ts";
 import { AtollError, isAtollError } from "../errors.ts";
 import type { Clock, Hashing } from "../ports.ts";
+import type { Buffers } from "./buffer-budget.ts";
 import type { ChunkWriter } from "./chunk-writer.ts";
 import type { Content, OpenContent } from "./content.ts";
 import type { KnownValue, MemoryCache } from "./memory-cache.ts";
@@ -79,6 +80,7 @@ export interface ObjectsDeps {
   content: Content;
   memory: MemoryCache;
   writer: ChunkWriter;
+  buffers: Buffers;
   hashing: Hashing;
   clock: Clock;
   uploadMaxMs: number;

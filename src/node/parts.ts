@@ -3,6 +3,7 @@ import type { ChunkSizes } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import { AtollError } from "../errors.ts";
 import type { NodeCard, Origin } from "../ports.ts";
+import { BufferBudget } from "./buffer-budget.ts";
 import { ChunkReader } from "./chunk-reader.ts";
 import { ChunkSources } from "./chunk-sources.ts";
 import { ChunkStore } from "./chunk-store.ts";
@@ -51,6 +52,7 @@ export interface PartsDeps extends NodePorts {
   /** Of peers that were known before. */
   cards: readonly NodeCard[];
   memoryCacheBytes: number;
+  bufferBytes?: number | undefined;
   chunkSizes?: ChunkSizes | undefined;
   maxObjectBytes: number;
   repairTimings: RepairTimings;
@@ -126,7 +128,8 @@ export function createParts(deps: PartsDeps) {
   const region = new Region({ ...deps, membership });
   const sources = new ChunkSources({ ...deps, region, gate, membership });
   const reader = new ChunkReader({ ...deps, region, sources, memory, chunks, cache: chunkCache });
-  const content = new Content({ ...deps, reader, memory });
+  const buffers = new BufferBudget({ ...deps, maxBytes: deps.bufferBytes ?? Infinity });
+  const content = new Content({ ...deps, reader, memory, buffers });
   const courtesy = new Courtesy(deps.clock);
   const completion = new Completion({
     ...deps,
@@ -147,6 +150,7 @@ export function createParts(deps: PartsDeps) {
     content,
     memory,
     writer,
+    buffers,
     mustHope: (name) => outlook.mustHope(ring.quorum(name)),
     uploadMaxMs: deps.repairTimings.garbageGraceMs,
     onCommitted: (name, version) => {

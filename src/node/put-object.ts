@@ -15,11 +15,12 @@ import {
 import type { Name } from "../core/names.ts";
 import { assert, AtollError } from "../errors.ts";
 import type { Clock, DigestAlgorithm, Hashing } from "../ports.ts";
+import { type Buffers, type Lease, UNBOUNDED } from "./buffer-budget.ts";
 import { ChunkPipeline } from "./chunk-pipeline.ts";
 import type { ChunkWriter } from "./chunk-writer.ts";
 import { Permits } from "./waiting.ts";
 
-/** Chunks of all uploads together on their way: what bounds their memory, with one chunk being filled by each. */
+/** Chunks of all uploads together on their way; with those that are being filled they are what `buffers` bounds. */
 const WINDOW_OF_ALL = 16;
 
 export interface Upload {
@@ -48,6 +49,7 @@ export interface UploadsDeps {
   hashing: Hashing;
   writer: ChunkWriter;
   clock: Clock;
+  buffers?: Buffers | undefined;
   /** Ms from the first byte to the last: after longer, the first chunks may have been collected as nobody's. */
   uploadMaxMs: number;
   chunkSizes?: ChunkSizes | undefined;
@@ -56,7 +58,9 @@ export interface UploadsDeps {
 export class Uploads {
   readonly #hashing: Hashing;
   readonly #writer: ChunkWriter;
+  readonly #buffers: Buffers;
   readonly #free: Uint8Array[] = [];
+  readonly #leases = new Map<Uint8Array, Lease>();
   readonly #permits = new Permits(WINDOW_OF_ALL);
   readonly #clock: Clock;
   readonly #uploadMaxMs: number;
@@ -66,6 +70,7 @@ export class Uploads {
     this.#hashing = deps.hashing;
     this.#writer = deps.writer;
     this.#clock = deps.clock;
+    this.#buffers = deps.buffers ?? UNBOUNDED;
     this.#uploadMaxMs = deps.uploadMaxMs;
     this.#sizes = deps.chunkSizes ?? CHUNK_SIZES;
   }
@@ -82,8 +87,7 @@ export class Uploads {
       hashing: this.#hashing,
       writer: this.#writer,
       permits: this.#permits,
-      // Shared with the threads that hash and write what is in it.
-      take: () => this.#free.pop() ?? new Uint8Array(new SharedArrayBuffer(this.#sizes.chunkBytes)),
+      take: () => this.#take(),
       release: (buffer) => this.#release(buffer),
       chunkSizes: this.#sizes,
     });
@@ -138,7 +142,21 @@ export class Uploads {
     }
   }
 
+  #take(): Uint8Array | Promise<Uint8Array> {
+    const lease = this.#buffers.takeSoon(this.#sizes.chunkBytes);
+    return lease instanceof Promise ? lease.then((late) => this.#leased(late)) : this.#leased(lease);
+  }
+
+  #leased(lease: Lease): Uint8Array {
+    // Shared with the threads that hash and write what is in it.
+    const buffer = this.#free.pop() ?? new Uint8Array(new SharedArrayBuffer(this.#sizes.chunkBytes));
+    this.#leases.set(buffer, lease);
+    return buffer;
+  }
+
   #release(buffer: Uint8Array): void {
+    this.#leases.get(buffer)?.release();
+    this.#leases.delete(buffer);
     if (this.#free.length < WINDOW_OF_ALL) this.#free.push(buffer);
   }
 }

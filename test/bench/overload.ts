@@ -1,20 +1,24 @@
 /**
- * `npm run bench:overload -- [--runtime node|deno] [--seconds N] [--times N] [--bytes N] [--lateness TIME]`: the best rate of
- * uploads that a node does, and what it does of as many times more, which come whether earlier ones were answered or not. Of
- * its best rate at least 80 % is to be left, and whoever is turned away is to be told quickly.
+ * `npm run bench:overload -- [--runtime node|deno] [--seconds N] [--times N] [--bytes N] [--clients N] [--lateness TIME]`: the
+ * best rate of uploads that a node does, and what it does of as many times more, once of clients that come back no sooner
+ * than they were told to, once of some that do not care. Of its best rate at least 80 % is to be left, and whoever is turned
+ * away is to be told quickly. Who used the processors stands beside it: the clients must not be what is measured.
  */
-import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import { readFileSync } from "node:fs";
+import { setPriority } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { type Runtime, startNode } from "../helpers/atoll-process.ts";
+import { type AtollProcess, type Runtime, startNode } from "../helpers/atoll-process.ts";
 import { temporaryDirectory } from "../helpers/temporary-directory.ts";
+import { Clients, type Offered } from "./overload-clients.ts";
 
 const SHARE_MIN = 0.8;
-const BEST_CONNECTIONS = 64;
-const CONNECTIONS_MAX = 3_000;
-const TICK_MS = 5;
-const BATCH = 100;
+/** With so many at a time; the best of them counts. */
+const BEST_CONNECTIONS = [64, 256];
+const WARM_UP_MS = 2_000;
+const SETTLE_MS = 1_500;
+/** Of /proc: the kernel counts in hundredths. */
+const TICKS_PER_SECOND = 100;
 
 const { values } = parseArgs({
   options: {
@@ -22,153 +26,106 @@ const { values } = parseArgs({
     seconds: { type: "string", default: "6" },
     times: { type: "string", default: "3" },
     bytes: { type: "string", default: "1024" },
-    /** As `ATOLL_MAX_LATENESS`; 0s: nobody is turned away for lateness. */
-    lateness: { type: "string", default: "100ms" },
+    clients: { type: "string", default: "3000" },
+    /** As `ATOLL_MAX_LATENESS`; by default the node's own default. */
+    lateness: { type: "string" },
+    flags: { type: "string", default: "" },
   },
 });
 const [seconds, times] = [Number(values.seconds), Number(values.times)];
-const body = "x".repeat(Number(values.bytes));
 const runtimes: readonly Runtime[] = values.runtime === undefined
   ? ["node", "deno"]
   : [values.runtime as Runtime];
-
-interface Tally {
-  done: number;
-  refused: number;
-  readonly refusedMs: number[];
-  readonly doneMs: number[];
-}
 
 async function measure(runtime: Runtime): Promise<void> {
   using directory = temporaryDirectory();
   await using node = await startNode({
     runtime,
     dataDir: directory.path,
-    env: { ATOLL_MAX_LATENESS: values.lateness },
+    env: values.lateness === undefined ? {} : { ATOLL_MAX_LATENESS: values.lateness },
+    flags: values.flags === "" ? [] : values.flags.split(" "),
   });
-  const lines = await open(node.publicUrl, CONNECTIONS_MAX);
-  await closedLoop(lines.slice(0, BEST_CONNECTIONS), 2_000);
-  const best = await closedLoop(lines.slice(0, BEST_CONNECTIONS), 1_000 * seconds);
-  const bestRate = best.done / seconds;
-  const over = await openLoop(lines, bestRate * times, 1_000 * seconds);
-  const rate = over.done / seconds;
-  const share = rate / bestRate;
-  console.log(
-    `${runtime}: best ${bestRate.toFixed(0)} uploads a second; offered ${
-      (over.offered / seconds).toFixed(0)
-    } ` +
-      `(${over.unsent} more found no free connection), done ${rate.toFixed(0)} (${
-        (100 * share).toFixed(0)
-      } %, ` +
-      `p50 ${at(over.doneMs, 0.5)} ms, p99 ${at(over.doneMs, 0.99)} ms), turned away ${
-        (over.refused / seconds).toFixed(0)
-      } ` +
-      `(p50 ${at(over.refusedMs, 0.5)} ms, p99 ${at(over.refusedMs, 0.99)} ms)`,
-  );
-  for (const line of lines) line.socket.destroy();
-  if (share < SHARE_MIN) {
-    console.error(`wanted ${100 * SHARE_MIN} % of the best rate, got ${(100 * share).toFixed(0)} %`);
-    process.exitCode = 1;
-  }
-}
-
-/** A connection with at most one request under way. */
-class Line {
-  readonly socket: Socket;
-  #answered: ((status: number) => void) | undefined;
-  #text = "";
-
-  constructor(socket: Socket) {
-    this.socket = socket;
-    socket.setEncoding("latin1");
-    socket.on("data", (text: string) => this.#take(text));
-  }
-
-  get isFree(): boolean {
-    return this.#answered === undefined && !this.socket.destroyed;
-  }
-
-  /** The answer's status. */
-  put(key: string): Promise<number> {
-    this.socket.write(
-      `PUT /load/${key} HTTP/1.1\r\nHost: bench\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  // Real clients do not run on the node's processors: these give way to it.
+  setPriority(10);
+  const clients = await Clients.open(node.publicUrl, Number(values.clients), Number(values.bytes));
+  await clients.closedLoop(BEST_CONNECTIONS[0]!, WARM_UP_MS);
+  const usage = new Usage(node);
+  let bestRate = 0;
+  for (const count of BEST_CONNECTIONS) {
+    const { done, doneMs } = await clients.closedLoop(count, 1_000 * seconds);
+    bestRate = Math.max(bestRate, done / seconds);
+    console.log(
+      `${runtime}: ${(done / seconds).toFixed(0)} uploads a second of ${count} clients at a time ` +
+        `(p50 ${at(doneMs, 0.5)} ms, p99 ${at(doneMs, 0.99)} ms); ${usage.since()}`,
     );
-    return new Promise((resolve) => (this.#answered = resolve));
+  }
+  for (const honest of [true, false]) {
+    await delay(SETTLE_MS);
+    usage.since();
+    const over = await clients.openLoop(bestRate * times, 1_000 * seconds, honest);
+    tell(honest ? "clients that wait as told" : "clients that do not wait", over, bestRate, usage.since());
+  }
+  clients.close();
+  await node.kill("SIGTERM");
+}
+
+function tell(name: string, over: Offered, bestRate: number, used: string): void {
+  const perSecond = (count: number): string => (count / seconds).toFixed(0);
+  const share = over.done / seconds / bestRate;
+  console.log(
+    `  ${name}: offered ${perSecond(over.offered)} a second (${
+      perSecond(over.heldBack)
+    } more had no client), ` +
+      `done ${perSecond(over.done)} (${(100 * share).toFixed(0)} %, p50 ${at(over.doneMs, 0.5)} ms, ` +
+      `p99 ${at(over.doneMs, 0.99)} ms), turned away ${perSecond(over.refused)} (p50 ${
+        at(over.refusedMs, 0.5)
+      } ms, ` +
+      `p99 ${at(over.refusedMs, 0.99)} ms), failed ${
+        perSecond(over.failed)
+      }, open at the end ${over.open}; ${used}`,
+  );
+  if (share >= SHARE_MIN) return;
+  console.error(
+    `${name}: wanted ${100 * SHARE_MIN} % of the best rate, got ${(100 * share).toFixed(0)} %`,
+  );
+  process.exitCode = 1;
+}
+
+/** Shares of one processor, of the node and of the clients. */
+class Usage {
+  readonly #pid: number;
+  #before: { atMs: number; node: number; main: number; clients: number };
+
+  constructor(node: AtollProcess) {
+    this.#pid = node.pid;
+    this.#before = this.#now();
   }
 
-  #take(text: string): void {
-    this.#text += text;
-    const end = this.#text.indexOf("\r\n\r\n");
-    if (end === -1) return;
-    const length = Number(/content-length: (\d+)/i.exec(this.#text)?.[1] ?? 0);
-    if (this.#text.length < end + 4 + length) return;
-    const status = Number(this.#text.slice(9, 12));
-    this.#text = "";
-    const answered = this.#answered;
-    this.#answered = undefined;
-    answered?.(status);
+  since(): string {
+    const [before, now] = [this.#before, this.#now()];
+    this.#before = now;
+    const share = (which: "node" | "main" | "clients") =>
+      `${(100 * (now[which] - before[which]) / ((now.atMs - before.atMs) / 1_000)).toFixed(0)} %`;
+    return `processor: node ${share("node")}, of that its first thread ${share("main")}, clients ${
+      share("clients")
+    }`;
+  }
+
+  #now() {
+    return {
+      atMs: performance.now(),
+      node: secondsOf(`/proc/${this.#pid}/stat`),
+      main: secondsOf(`/proc/${this.#pid}/task/${this.#pid}/stat`),
+      clients: secondsOf("/proc/self/stat"),
+    };
   }
 }
 
-async function open(publicUrl: string, count: number): Promise<Line[]> {
-  const { hostname, port } = new URL(publicUrl);
-  const lines: Line[] = [];
-  while (lines.length < count) {
-    await Promise.all(Array.from({ length: BATCH }, async () => {
-      const socket = connect(Number(port), hostname);
-      socket.on("error", () => {}); // one that is cut is not used any more
-      await once(socket, "connect");
-      lines.push(new Line(socket));
-    }));
-  }
-  return lines;
-}
-
-let keys = 0;
-
-async function one(line: Line, tally: Tally): Promise<void> {
-  const begunMs = performance.now();
-  const status = await line.put(`k${keys++}`);
-  const tookMs = performance.now() - begunMs;
-  if (status === 201 || status === 200) {
-    tally.done++;
-    tally.doneMs.push(tookMs);
-  } else {
-    tally.refused++;
-    tally.refusedMs.push(tookMs);
-  }
-}
-
-const nothing = (): Tally => ({ done: 0, refused: 0, refusedMs: [], doneMs: [] });
-
-async function closedLoop(lines: readonly Line[], forMs: number): Promise<Tally> {
-  const tally = nothing();
-  const untilMs = performance.now() + forMs;
-  await Promise.all(lines.map(async (line) => {
-    while (performance.now() < untilMs) await one(line, tally);
-  }));
-  return tally;
-}
-
-/** What is answered after the time is over counts for nothing. */
-async function openLoop(lines: readonly Line[], perSecond: number, forMs: number) {
-  const tally = nothing();
-  const free = [...lines];
-  let [offered, unsent] = [0, 0];
-  const begunMs = performance.now();
-  for (let nowMs = begunMs; nowMs < begunMs + forMs; nowMs = performance.now()) {
-    for (const due = (nowMs - begunMs) * perSecond / 1_000; offered + unsent < due;) {
-      const line = free.pop();
-      if (!line) {
-        unsent++;
-        continue;
-      }
-      offered++;
-      void one(line, tally).then(() => free.push(line));
-    }
-    await delay(TICK_MS);
-  }
-  return { ...tally, offered, unsent };
+/** proc(5): user and system time; the name before may hold spaces. */
+function secondsOf(path: string): number {
+  const text = readFileSync(path, "latin1");
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
 function at(times: number[], share: number): string {

@@ -1,13 +1,11 @@
 /** A node of its own ring of one, all in memory, with its public app: for tests of what HTTP answers. */
-import type { Hono } from "hono";
 import { createClock } from "../../src/adapters/clock.ts";
 import { createHashing } from "../../src/adapters/hashing.ts";
 import { createRandom } from "../../src/adapters/random.ts";
 import { AtollError } from "../../src/errors.ts";
-import type { ConnectionEnv } from "../../src/http/answer.ts";
 import type { AdmissionLimits } from "../../src/http/admission.ts";
 import type { AccessDeps } from "../../src/http/door.ts";
-import { createPublicApp } from "../../src/http/public-app.ts";
+import { createPublicApp, type PublicApp } from "../../src/http/public-app.ts";
 import { Metrics } from "../../src/node/metrics.ts";
 import { type AtollNode, createNode } from "../../src/node/node.ts";
 import type { Clock, Log } from "../../src/ports.ts";
@@ -18,7 +16,7 @@ export const QUIET: Log = { info() {}, warn() {}, error() {} };
 
 export interface MemoryNode {
   readonly node: AtollNode;
-  readonly app: Hono<{ Bindings: ConnectionEnv }>;
+  readonly app: PublicApp;
   /** Lines of the access log so far. */
   readonly lines: string[];
   drain(): void;

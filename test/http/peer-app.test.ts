@@ -28,13 +28,19 @@ interface Asking {
   readonly digest?: string;
 }
 
-function openApp(options: { secret?: string; handler?: PeerHandler } = {}) {
+function openApp(
+  options: { secret?: string; handler?: PeerHandler; maxConcurrentRequests?: number; bufferBytes?: number } =
+    {},
+) {
   const requests: PeerRequest[] = [];
   const lines: [string, LogFields | undefined][] = [];
   const line = (message: string, fields?: LogFields) => void lines.push([message, fields]);
   const app = createPeerApp({
     self: () => ({ nodeId: "server", ringId: "ring", layoutNumber: 3 }),
     secret: options.secret,
+    maxConcurrentRequests: options.maxConcurrentRequests,
+    bufferBytes: options.bufferBytes,
+    onLimit: line,
     handler: (from, request) => {
       requests.push(request);
       return options.handler?.(from, request) ?? Promise.resolve({ type: "layout" });
@@ -108,6 +114,46 @@ test("createPeerApp handles the messages of a batch at the same time", async () 
     (await ask({ body: calls({ type: "layout" }, { type: "layout" }, { type: "layout" }) })).status,
     200,
   );
+});
+
+test("createPeerApp refuses more requests at a time than it may have, and takes them again once one is over", async () => {
+  let open = () => {};
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  const { ask, requests, lines } = openApp({
+    maxConcurrentRequests: 1,
+    handler: () => opened.then(() => ({ type: "layout" })),
+  });
+  const first = ask();
+  assert.deepEqual(await fault(await ask()), [503, "overloaded"]);
+  assert.deepEqual(lines[0], ["peer-requests", undefined]);
+  assert.equal(requests.length, 1);
+  open();
+  assert.equal((await first).status, 200);
+  assert.equal((await ask()).status, 200);
+});
+
+test("createPeerApp refuses chunks that there is no memory for, and takes them again once another is stored", async () => {
+  const bytes = new Uint8Array(100_000).fill(7);
+  const stored = createHash("sha256").update(bytes).digest("hex");
+  let arrived = () => {};
+  const isThere = new Promise<void>((resolve) => (arrived = resolve));
+  let open = () => {};
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  const { ask, lines } = openApp({
+    bufferBytes: 1 << 20,
+    handler: () => {
+      arrived();
+      return opened.then(() => ({ type: "chunk-put", stored }));
+    },
+  });
+  const put = () => ask({ method: "PUT", path: `/v1/chunks/${stored}`, body: bytes });
+  const first = put();
+  await isThere;
+  assert.deepEqual(await fault(await put()), [503, "overloaded"]);
+  assert.deepEqual(lines[0], ["peer-buffers", undefined]);
+  open();
+  assert.equal((await first).status, 200);
+  assert.equal((await put()).status, 200);
 });
 
 test("createPeerApp hands a chunk's bytes to the handler, and serves them raw or 404", async () => {

@@ -96,3 +96,21 @@ test("what is remembered of places does not grow behind one that is held", () =>
   for (let i = 0; i < 10_000; i++) line.leave(begun(line.enter()));
   assert.ok(line.remembered < 100, `wanted few, got ${line.remembered}`);
 });
+
+test("a line in which some waited in vain is shorter from then on, and grows again while it is worked off", async () => {
+  const clock = handClock();
+  const line = new WaitingLine({ clock, limit: () => 50 });
+  const held = Array.from({ length: 50 }, () => begun(line.enter()));
+  const waiting = Array.from({ length: 100 }, () => Promise.resolve(line.enter()));
+  assert.equal(line.isFull, true);
+  clock.pass(400);
+  assert.ok((await Promise.all(waiting)).every((place) => place === undefined));
+  for (let i = 0; i < 79; i++) void line.enter();
+  assert.equal(line.isFull, false);
+  void line.enter();
+  assert.equal(line.isFull, true, "four fifths of what it was");
+  for (const place of held) line.leave(place);
+  assert.equal(line.isFull, false, "who got a turn made room");
+  for (let i = 0; i < 50; i++) void line.enter();
+  assert.equal(line.isFull, false, "and one more than before may wait");
+});
