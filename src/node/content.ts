@@ -11,15 +11,11 @@ import {
 } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import type { Clock } from "../ports.ts";
+import { Audiences } from "./audiences.ts";
 import type { ChunkReader, FetchedChunk } from "./chunk-reader.ts";
 import type { MemoryCache } from "./memory-cache.ts";
+import { Reading, type ReadingDeps } from "./reading.ts";
 
-/** Chunks fetched ahead of the one being sent: so many times as many each time that the reader had to wait, up to the most. */
-const AHEAD_MIN = 1;
-const AHEAD_MAX = 16;
-const AHEAD_FACTOR = 4;
-/** Chunks beyond the first ahead, of all readers together: who comes later than that goes on with one. */
-const AHEAD_ALL_MAX = 32;
 /** Of an index chunk's chunks, about. */
 const SAMPLES = 8;
 
@@ -36,18 +32,12 @@ export interface OpenContent {
   readonly bytes: AsyncIterableIterator<Uint8Array>;
 }
 
-/** A chunk on its way to a reader that is not there yet. */
-interface Ahead {
-  readonly chunk: Promise<FetchedChunk>;
-  isHere: boolean;
-}
-
 export class Content {
   readonly #reader: ChunkReader;
   readonly #memory: MemoryCache;
   readonly #sizes: ChunkSizes;
   readonly #clock: Clock;
-  #aheadOfAll = 0;
+  readonly #readings: ReadingDeps;
 
   constructor(
     deps: { reader: ChunkReader; memory: MemoryCache; clock: Clock; chunkSizes?: ChunkSizes | undefined },
@@ -56,6 +46,7 @@ export class Content {
     this.#sizes = deps.chunkSizes ?? CHUNK_SIZES;
     this.#reader = deps.reader;
     this.#memory = deps.memory;
+    this.#readings = { memory: deps.memory, audiences: new Audiences(), ahead: { count: 0 } };
   }
 
   /** All of a small object, if it is in memory. */
@@ -84,18 +75,26 @@ export class Content {
     trace?: string,
   ): Promise<OpenContent> {
     if (manifest.size === 0) return { source: { tier: "memory" }, bytes: none() };
-    const index = Math.floor(first / this.#sizes.chunkBytes);
     const begunMs = this.#clock.monotonicMs();
-    const id = await this.#idOf(name, manifest, index);
-    const namedMs = this.#clock.monotonicMs();
-    const begin = await this.#chunkOf(name, manifest, index, id, trace);
-    const { bytes: _bytes, ...found } = begin;
+    let namedMs: number | undefined;
+    const reading = new Reading(this.#readings, {
+      sha256: manifest.sha256,
+      first: Math.floor(first / this.#sizes.chunkBytes),
+      last: Math.floor(last / this.#sizes.chunkBytes),
+      fetch: async (index) => {
+        const id = await this.#idOf(name, manifest, index);
+        namedMs ??= this.#clock.monotonicMs();
+        return { id, chunk: await this.#chunk(name, manifest, index, id, trace) };
+      },
+    });
+    const { bytes: _bytes, ...found } = (await reading.begin()).chunk;
+    const askedMs = namedMs ?? begunMs;
     const source = {
       ...found,
-      tookMs: this.#clock.monotonicMs() - namedMs,
-      indexMs: manifest.layout === "index" ? namedMs - begunMs : undefined,
+      tookMs: this.#clock.monotonicMs() - askedMs,
+      indexMs: manifest.layout === "index" ? askedMs - begunMs : undefined,
     };
-    return { source, bytes: this.#stream(name, manifest, first, last, begin, trace) };
+    return { source, bytes: this.#wanted(reading, first, last) };
   }
 
   /** Every chunk the object needs, index chunks included. */
@@ -113,73 +112,33 @@ export class Content {
     }
   }
 
-  async *#stream(
-    name: Name,
-    manifest: Manifest,
-    first: number,
-    last: number,
-    begin: FetchedChunk,
-    trace: string | undefined,
-  ): AsyncGenerator<Uint8Array> {
-    const firstIndex = Math.floor(first / this.#sizes.chunkBytes);
-    const lastIndex = Math.floor(last / this.#sizes.chunkBytes);
-    const ahead: Ahead[] = [];
-    let next = firstIndex + 1;
-    let wanted = AHEAD_MIN;
-    const fill = (): void => {
-      while (next <= lastIndex && ahead.length < wanted) {
-        if (ahead.length >= AHEAD_MIN && this.#aheadOfAll >= AHEAD_ALL_MAX) return;
-        this.#aheadOfAll++;
-        const fetching: Ahead = { chunk: this.#chunk(name, manifest, next++, trace), isHere: false };
-        // What fails is met by whoever awaits it, unless the reader leaves before.
-        fetching.chunk.then(() => (fetching.isHere = true), () => {});
-        ahead.push(fetching);
-      }
-    };
-    let chunk: FetchedChunk | undefined = begin;
-    try {
-      for (let index = firstIndex; index <= lastIndex; index++) {
-        fill();
-        if (!chunk) {
-          const { chunk: fetching, isHere } = ahead[0]!;
-          chunk = await fetching;
-          // What lies here already comes fast enough.
-          if (!isHere && (chunk.tier === "peer" || chunk.tier === "region")) {
-            wanted = Math.min(AHEAD_MAX, AHEAD_FACTOR * wanted);
-          }
-          ahead.shift();
-          this.#aheadOfAll--;
-        }
-        const { bytes } = chunk;
-        chunk = undefined;
-        const from = index === firstIndex ? first - index * this.#sizes.chunkBytes : 0;
-        const to = index === lastIndex ? last - index * this.#sizes.chunkBytes + 1 : bytes.length;
-        yield from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to);
-      }
-    } finally {
-      this.#aheadOfAll -= ahead.length;
+  async *#wanted(reading: Reading, first: number, last: number): AsyncGenerator<Uint8Array> {
+    const { chunkBytes } = this.#sizes;
+    let at = first - first % chunkBytes;
+    for await (const bytes of reading.chunks()) {
+      const from = Math.max(0, first - at);
+      const to = Math.min(bytes.length, last + 1 - at);
+      yield from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to);
+      at += chunkBytes;
     }
   }
 
-  async #chunk(
-    name: Name,
-    manifest: Manifest,
-    index: number,
-    trace: string | undefined,
-  ): Promise<FetchedChunk> {
-    return await this.#chunkOf(name, manifest, index, await this.#idOf(name, manifest, index), trace);
-  }
-
-  #chunkOf(
+  #chunk(
     name: Name,
     manifest: Manifest,
     index: number,
     id: ChunkId,
     trace: string | undefined,
   ): Promise<FetchedChunk> {
-    const keep = this.#memory.keepsObjectsOf(manifest.size);
-    const sizeBytes = chunkLength(manifest.size, index, this.#sizes);
-    return this.#reader.fetch({ name, id, sizeBytes, keep, trace });
+    const { audiences } = this.#readings;
+    return this.#reader.fetch({
+      name,
+      id,
+      sizeBytes: chunkLength(manifest.size, index, this.#sizes),
+      keep: this.#memory.keepsObjectsOf(manifest.size),
+      isAwaited: () => audiences.awaits(manifest.sha256, index),
+      trace,
+    });
   }
 
   async #idOf(name: Name, manifest: Manifest, index: number): Promise<ChunkId> {
