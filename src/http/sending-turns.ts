@@ -6,8 +6,8 @@
  * otherwise wait for their first byte until a mebibyte was copied for each of those before them.
  */
 
-/** A few milliseconds of copying. */
-const TURN_BYTES = 2 << 20;
+/** Less than a millisecond of copying: libuv takes one new connection in a turn, and a crowd of them should not wait long. */
+const TURN_BYTES = 256 << 10;
 const SLICE_BYTES = 64 << 10;
 /** Of a body of which nothing was sent yet. */
 const FIRST_BYTES = 16 << 10;

@@ -37,7 +37,7 @@ export interface ChunkSourcesDeps {
 export class ChunkSources {
   readonly #deps: ChunkSourcesDeps;
   readonly #hedging: Hedging;
-  /** Of those who are asked for chunks right now: how many are under way, and when one came last. */
+  /** Of those who are asked for chunks right now: how many are under way, and when anything of them came last. */
   readonly #asked = new Map<string, { count: number; heardMs: number }>();
   readonly #helped: Counter;
   readonly #corrupt: Counter;
@@ -79,10 +79,12 @@ export class ChunkSources {
       unhedge();
       const isKeeper = from === keeper;
       const [lateMs, patienceMs] = isKeeper ? this.#keepersWaits(from, queue[1]) : this.#waits(from);
+      let progressMs = -Infinity;
       unhedge = watchAnswer(clock, {
         lateMs,
         patienceMs,
         heardMs: () => this.#asked.get(from)?.heardMs ?? -Infinity,
+        progressMs: () => progressMs,
         onLate: () => {
           const helped = asked < queue.length && this.#hedging.mayHelp();
           if (helped) help();
@@ -90,7 +92,8 @@ export class ChunkSources {
         },
         onPatienceOver: help,
       });
-      this.#get(from, wanted, isKeeper, losers.signal).then((bytes) => {
+      const onProgress = (nowMs: number) => progressMs = nowMs;
+      this.#get(from, wanted, { isKeeper, signal: losers.signal, onProgress }).then((bytes) => {
         if (isKeeper && !losers.signal.aborted) region.answered(from);
         outcome.resolve({ bytes, tier: isKeeper ? "region" : "peer", from });
       }, (error) => {
@@ -138,24 +141,39 @@ export class ChunkSources {
     return [...(keeper === undefined ? [] : [keeper]), ...others, ...standIns.slice(0, STAND_INS_ASKED)];
   }
 
-  async #get(from: string, wanted: ChunkWanted, isKeeper: boolean, signal: AbortSignal): Promise<Uint8Array> {
+  async #get(
+    from: string,
+    wanted: ChunkWanted,
+    { isKeeper, signal, onProgress }: {
+      isKeeper: boolean;
+      signal: AbortSignal;
+      onProgress: (nowMs: number) => void;
+    },
+  ): Promise<Uint8Array> {
     const { gate, hashing, clock, membership } = this.#deps;
     const { id, name, sizeBytes, keep } = wanted;
     const begunMs = clock.monotonicMs();
-    const asked = this.#asked.get(from);
-    if (asked) asked.count++;
-    else this.#asked.set(from, { count: 1, heardMs: -Infinity });
+    let asked = this.#asked.get(from);
+    if (!asked) this.#asked.set(from, asked = { count: 0, heardMs: -Infinity });
+    asked.count++;
+    let firstMs: number | undefined;
+    const progressed = (): void => {
+      const nowMs = clock.monotonicMs();
+      firstMs ??= nowMs;
+      asked.heardMs = nowMs;
+      onProgress(nowMs);
+    };
     const forRegion = isKeeper ? { name, sizeBytes, keep } : undefined;
     const { bytes } = await gate.call(from, { type: "chunk-get", id, forRegion }, {
       timeoutMs: membership.isLost(from) ? LOST_TIMEOUT_MS : GET_TIMEOUT_MS,
       trace: wanted.trace,
       signal,
+      onProgress: progressed,
     }).finally(() => this.#answered(from));
-    const answered = this.#asked.get(from);
-    if (answered) answered.heardMs = clock.monotonicMs();
+    progressed();
     if (!bytes) throw new AtollError("not-found", `node ${from} does not have chunk ${id}`);
     // How long a keeper takes says more of whom it asks.
-    if (!isKeeper) this.#hedging.answered(from, clock.monotonicMs() - begunMs);
+    if (!isKeeper) this.#hedging.answered(from, firstMs! - begunMs);
     if (hashing.sha256(bytes) !== id) {
       this.#corrupt.add();
       throw new AtollError("peer-garbage", `node ${from} sent other bytes for chunk ${id}`);
@@ -166,8 +184,7 @@ export class ChunkSources {
   }
 
   #answered(id: string): void {
-    const asked = this.#asked.get(id)!;
-    if (--asked.count === 0) this.#asked.delete(id);
+    if (--this.#asked.get(id)!.count === 0) this.#asked.delete(id);
   }
 
   /** Of those about as near as the first, who has the least to do: a large object comes from several at once. */

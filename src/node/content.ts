@@ -28,7 +28,10 @@ export interface ContentSource extends Omit<FetchedChunk, "bytes"> {
 export interface OpenContent {
   /** Where the first chunk came from. */
   readonly source: ContentSource;
-  /** The wanted bytes in order. Ends with an error when a chunk cannot be had; closing it early stops the fetching. */
+  /**
+   * The wanted bytes in order. Ends with an error when a chunk cannot be had. It must be read to its end or closed: until then
+   * chunks are kept for it.
+   */
   readonly bytes: AsyncIterableIterator<Uint8Array>;
 }
 
@@ -94,7 +97,7 @@ export class Content {
       tookMs: this.#clock.monotonicMs() - askedMs,
       indexMs: manifest.layout === "index" ? askedMs - begunMs : undefined,
     };
-    return { source, bytes: this.#wanted(reading, first, last) };
+    return { source, bytes: endingWith(this.#wanted(reading, first, last), () => reading.end()) };
   }
 
   /** Every chunk the object needs, index chunks included. */
@@ -168,6 +171,29 @@ function sampleOf(index: Uint8Array): ChunkId[] {
   const ids: ChunkId[] = [];
   for (let i = 0; i < count; i += step) ids.push(hexOf(index, i * DIGEST_BYTES));
   return ids;
+}
+
+/** Not by the generator itself: one that was never begun does not hear that nobody wants it. */
+function endingWith<T>(parts: AsyncGenerator<T>, end: () => void): AsyncIterableIterator<T> {
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    async next() {
+      try {
+        const step = await parts.next();
+        if (step.done === true) end();
+        return step;
+      } catch (error) {
+        end();
+        throw error;
+      }
+    },
+    async return() {
+      end();
+      return await parts.return(undefined);
+    },
+  };
 }
 
 const EMPTY = new Uint8Array(0);

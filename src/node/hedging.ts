@@ -37,7 +37,7 @@ export class Hedging {
     this.#budget = Math.min(BUDGET_MAX, this.#budget + BUDGET_SHARE);
   }
 
-  /** `tookMs`: from the question to the last byte. */
+  /** `tookMs`: from the question to the first byte: how long the others take says more of the way than of the node. */
   answered(id: string, tookMs: number): void {
     let latencies = this.#latencies.get(id);
     if (!latencies) {

@@ -5,16 +5,20 @@
  */
 import type { Clock } from "../ports.ts";
 
+/** Whatever comes of it, an answer that is not whole by then is slow, and help is wanted if there is any. */
+const SLOW_MS = 1_000;
 /** A timer that is later than that says that this node is busy: what it waits for may have come. */
 const BUSY_MS = 10;
 
 export interface Awaited {
-  /** With no answer of its own for that long, to anything, it is late. */
+  /** With nothing heard of it for that long it is late. */
   readonly lateMs: number;
-  /** After that long nobody waits for it alone, whatever it answers others. */
+  /** With nothing of this answer for that long nobody waits for it alone, whatever it answers others. */
   readonly patienceMs: number;
-  /** Monotonic ms at which it last answered anything. */
+  /** Monotonic ms at which anything of it came last. */
   readonly heardMs: () => number;
+  /** At which a piece of this answer did. */
+  readonly progressMs: () => number;
   /** Gets help, if there is any to be had. */
   readonly onLate: () => boolean;
   readonly onPatienceOver: () => void;
@@ -22,7 +26,7 @@ export interface Awaited {
 
 /** From now on; ends with the help, or when the function that it gives is called. */
 export function watchAnswer(clock: Clock, awaited: Awaited): () => void {
-  const { lateMs, patienceMs, heardMs, onLate, onPatienceOver } = awaited;
+  const { lateMs, patienceMs, heardMs, progressMs, onLate, onPatienceOver } = awaited;
   const askedMs = clock.monotonicMs();
   let cancel: () => void = () => {};
   const wait = (delayMs: number): void => {
@@ -31,11 +35,12 @@ export function watchAnswer(clock: Clock, awaited: Awaited): () => void {
   };
   const look = (dueMs: number): void => {
     const nowMs = clock.monotonicMs();
-    const leftMs = askedMs + patienceMs - nowMs;
+    const since = (ms: number): number => nowMs - Math.max(askedMs, ms);
+    const leftMs = patienceMs - since(progressMs());
     if (leftMs <= 0) return onPatienceOver();
     if (nowMs - dueMs > BUSY_MS) return wait(Math.min(lateMs, leftMs));
-    const silentMs = nowMs - Math.max(askedMs, heardMs());
-    if (silentMs < lateMs) wait(Math.min(lateMs - silentMs, leftMs));
+    const soonMs = Math.min(lateMs - since(heardMs()), SLOW_MS - since(askedMs));
+    if (soonMs > 0) wait(Math.min(soonMs, leftMs));
     else if (!onLate()) wait(leftMs);
   };
   wait(lateMs);

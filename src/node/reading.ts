@@ -4,11 +4,15 @@ import type { Audiences, Reader } from "./audiences.ts";
 import type { FetchedChunk } from "./chunk-reader.ts";
 import type { MemoryCache } from "./memory-cache.ts";
 
-/** Chunks fetched ahead of the one being sent: so many times as many each time that the reader had to wait, up to the most. */
-const AHEAD_MIN = 1;
+/**
+ * Chunks fetched ahead of the one being sent: so many times as many each time that the reader had to wait, up to the most. At
+ * first as many as there are other replicas, as a rule: far away, the first chunk of each takes several round trips, until TCP
+ * has found out what the way carries.
+ */
+const AHEAD_MIN = 2;
 const AHEAD_MAX = 16;
 const AHEAD_FACTOR = 4;
-/** Chunks beyond the first ahead, of all readers together: who comes later than that goes on with one. */
+/** Chunks beyond those, of all readers together: who comes later than that goes on with the least. */
 const AHEAD_ALL_MAX = 32;
 /** Of chunks in use; who comes to have some beyond that goes on with none ahead. */
 const IN_USE_BYTES_MAX = 256 << 20;
@@ -22,7 +26,7 @@ export interface NamedChunk {
 export interface ReadingDeps {
   readonly memory: MemoryCache;
   readonly audiences: Audiences;
-  /** Chunks beyond each reader's first ahead. */
+  /** Chunks on their way beyond each reader's first ones. */
   readonly ahead: { count: number };
 }
 
@@ -38,8 +42,8 @@ export interface ReadingOf {
 interface Ahead {
   readonly found: Promise<NamedChunk>;
   readonly isCounted: boolean;
+  /** From then on it is in use. */
   here?: NamedChunk;
-  isInUse: boolean;
 }
 
 export class Reading {
@@ -48,8 +52,9 @@ export class Reading {
   readonly #ahead: Ahead[] = [];
   readonly #reader: Reader;
   #wanted = AHEAD_MIN;
-  /** From the first chunk being asked for by the stream to its end. Whoever never reads has nothing to give back. */
-  #isReading = false;
+  /** The one that the reader is being sent. */
+  #current: ChunkId | undefined;
+  #isOver = false;
 
   constructor(deps: ReadingDeps, of: ReadingOf) {
     this.#deps = deps;
@@ -57,56 +62,63 @@ export class Reading {
     this.#reader = { next: of.first, last: of.last };
   }
 
-  /** The first chunk; the second one is on its way by then. */
-  begin(): Promise<NamedChunk> {
+  /** The first chunk; those after it are on their way by then. Whoever begins has to end, unless this rejects. */
+  async begin(): Promise<NamedChunk> {
+    this.#deps.audiences.enter(this.#of.sha256, this.#reader);
     this.#ask();
     this.#fill();
-    return this.#ahead[0]!.found;
+    try {
+      return await this.#ahead[0]!.found;
+    } catch (error) {
+      this.end();
+      throw error;
+    }
   }
 
   /** All in order; after `begin`. */
   async *chunks(): AsyncGenerator<Uint8Array> {
-    const { memory, audiences } = this.#deps;
-    const { sha256, first, last } = this.#of;
-    this.#isReading = true;
-    audiences.enter(sha256, this.#reader);
-    for (const ahead of this.#ahead) this.#use(ahead);
-    let current: ChunkId | undefined;
-    try {
-      for (let index = first; index <= last; index++) {
-        if (this.#ahead.length === 0) this.#ask();
-        if (index > first) this.#fill();
-        const ahead = this.#ahead[0]!;
-        // For the first chunk the reader has waited before.
-        const hadToWait = !ahead.here || index === first;
-        const { id, chunk: { bytes, tier } } = await ahead.found;
-        // What lies here already comes fast enough.
-        if (hadToWait && (tier === "peer" || tier === "region")) {
-          this.#wanted = Math.min(AHEAD_MAX, AHEAD_FACTOR * this.#wanted);
-        }
-        current = id;
-        this.#ahead.shift();
-        if (ahead.isCounted) this.#deps.ahead.count--;
-        yield bytes;
-        memory.endUse(id);
-        current = undefined;
+    const { memory } = this.#deps;
+    const { first, last } = this.#of;
+    for (let index = first; index <= last && !this.#isOver; index++) {
+      if (this.#ahead.length === 0) this.#ask();
+      if (index > first) this.#fill();
+      const ahead = this.#ahead[0]!;
+      // For the first chunk the reader has waited before.
+      const hadToWait = !ahead.here || index === first;
+      const { id, chunk: { bytes, tier } } = await ahead.found;
+      // What lies here already comes fast enough.
+      if (hadToWait && (tier === "peer" || tier === "region")) {
+        this.#wanted = Math.min(AHEAD_MAX, AHEAD_FACTOR * this.#wanted);
       }
-    } finally {
-      this.#isReading = false;
-      audiences.leave(sha256, this.#reader);
-      if (current !== undefined) memory.endUse(current);
-      for (const { here, isInUse, isCounted } of this.#ahead) {
-        if (isInUse) memory.endUse(here!.id);
-        if (isCounted) this.#deps.ahead.count--;
-      }
+      if (this.#isOver) return;
+      this.#ahead.shift();
+      if (ahead.isCounted) this.#deps.ahead.count--;
+      this.#current = id;
+      yield bytes;
+      if (this.#current !== undefined) memory.endUse(this.#current);
+      this.#current = undefined;
+    }
+  }
+
+  /** Nobody reads any further; as often as one likes. */
+  end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const { memory, audiences, ahead } = this.#deps;
+    audiences.leave(this.#of.sha256, this.#reader);
+    if (this.#current !== undefined) memory.endUse(this.#current);
+    this.#current = undefined;
+    for (const { here, isCounted } of this.#ahead) {
+      if (here) memory.endUse(here.id);
+      if (isCounted) ahead.count--;
     }
   }
 
   #fill(): void {
     const { memory, ahead } = this.#deps;
     while (this.#reader.next <= this.#of.last && this.#ahead.length <= this.#wanted) {
-      const isFirst = this.#ahead.length <= AHEAD_MIN;
-      if (memory.inUseBytes >= IN_USE_BYTES_MAX || (!isFirst && ahead.count >= AHEAD_ALL_MAX)) return;
+      const isMore = this.#ahead.length > AHEAD_MIN;
+      if (memory.inUseBytes >= IN_USE_BYTES_MAX || (isMore && ahead.count >= AHEAD_ALL_MAX)) return;
       this.#ask();
     }
   }
@@ -114,18 +126,13 @@ export class Reading {
   #ask(): void {
     const isCounted = this.#ahead.length > AHEAD_MIN;
     if (isCounted) this.#deps.ahead.count++;
-    const ahead: Ahead = { found: this.#of.fetch(this.#reader.next++), isCounted, isInUse: false };
+    const ahead: Ahead = { found: this.#of.fetch(this.#reader.next++), isCounted };
     this.#ahead.push(ahead);
     // What fails is met by whoever awaits it, unless the reader leaves before.
-    ahead.found.then((chunk) => {
-      ahead.here = chunk;
-      this.#use(ahead);
+    ahead.found.then((found) => {
+      if (this.#isOver) return;
+      ahead.here = found;
+      this.#deps.memory.beginUse(found.id, found.chunk.bytes);
     }, () => {});
-  }
-
-  #use(ahead: Ahead): void {
-    if (!ahead.here || !this.#isReading) return;
-    ahead.isInUse = true;
-    this.#deps.memory.beginUse(ahead.here.id, ahead.here.chunk.bytes);
   }
 }

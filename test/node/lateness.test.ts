@@ -14,18 +14,21 @@ function open({ hasHelp = true, lateBy = () => 0 }: { hasHelp?: boolean; lateBy?
     after: (delayMs: number, run: () => void) => clock.after(delayMs + lateBy(), run),
   };
   const events: string[] = [];
-  let heardMs = -Infinity;
+  let [heardMs, progressMs] = [-Infinity, -Infinity];
   const stop = watchAnswer(busy, {
     lateMs: LATE_MS,
     patienceMs: PATIENCE_MS,
     heardMs: () => heardMs,
+    progressMs: () => progressMs,
     onLate: () => {
       events.push(`late at ${clock.monotonicMs()}`);
       return hasHelp;
     },
     onPatienceOver: () => events.push(`patience over at ${clock.monotonicMs()}`),
   });
-  return { clock, events, stop, heard: () => heardMs = clock.monotonicMs() };
+  const heard = () => heardMs = clock.monotonicMs();
+  const progressed = () => progressMs = heard();
+  return { clock, events, stop, heard, progressed };
 }
 
 test("who says nothing is late, and where there is no help is waited for until patience is over", async () => {
@@ -46,12 +49,23 @@ test("who goes on answering others is not late, but not waited for without end e
   assert.deepEqual(events, []);
   await clock.advance(60);
   assert.deepEqual(events, ["late at 370"], "50 ms after its last answer, at 320");
-  const endless = open();
+  const endless = open({ hasHelp: false });
   for (let n = 0; n < 30; n++) {
     await endless.clock.advance(40);
     endless.heard();
   }
   assert.deepEqual(endless.events, ["patience over at 1000"]);
+});
+
+test("an answer that comes piece by piece is slow after a second, and nobody loses patience with it before it stops", async () => {
+  const { clock, events, progressed } = open({ hasHelp: false });
+  for (let n = 0; n < 50; n++) {
+    await clock.advance(40);
+    progressed();
+  }
+  assert.deepEqual(events, ["late at 1000", "late at 1960"], "if there is help, it is welcome");
+  await clock.advance(2_000);
+  assert.equal(events.at(-1), "patience over at 3000");
 });
 
 test("nobody is late while this node is itself, and nothing is heard of once it was stopped", async () => {

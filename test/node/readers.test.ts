@@ -82,7 +82,7 @@ test("who reads no further, and who leaves first, holds nobody", async () => {
   await run("they read", Promise.all(opened.map(({ bytes }) => bytes.next())));
   for (const bytes of await run("the others read", Promise.all(others))) assert.ok(bytes.equals(content));
   assert.equal(gets(), CHUNKS);
-  assert.equal(memory.inUseBytes, 2 * CHUNK_BYTES, "what a hundred are being sent is there once");
+  assert.equal(memory.inUseBytes, 3 * CHUNK_BYTES, "what a hundred are being sent is there once");
   for (const { bytes } of opened) await run("they leave", Promise.resolve(bytes.return?.()));
   assert.equal(memory.inUseBytes, 0);
 });
@@ -106,5 +106,22 @@ test("who comes while others are being sent a chunk is given the same bytes", as
   const late = await run("another one begins", read());
   const { value } = await run("it reads", late.bytes.next());
   assert.equal(value, first);
-  assert.equal(gets(), 2, "the first chunk and the one ahead");
+  assert.equal(gets(), 3, "the first chunk and those ahead");
+});
+
+test("who opens it and leaves before reading, and who is refused a chunk, leaves nothing behind", async () => {
+  const { ring, read, run, memory } = await open();
+  const opened = await run("one opens", read());
+  await ring.clock.advance(1_000);
+  assert.equal(memory.inUseBytes, 3 * CHUNK_BYTES, "its first chunk and those ahead");
+  await run("it leaves", Promise.resolve(opened.bytes.return?.()));
+  assert.equal(memory.inUseBytes, 0);
+  const begun = await run("another one opens", read());
+  const restore = ["a", "b", "c"].map((id) => ring.network.refuse(id));
+  const reading = (async () => {
+    for await (const part of begun.bytes) assert.equal(part.length, CHUNK_BYTES);
+  })();
+  await assert.rejects(run("it reads", reading), { code: "no-quorum" });
+  assert.equal(memory.inUseBytes, 0);
+  for (const undo of restore) undo();
 });
