@@ -181,6 +181,8 @@ export interface CallOptions {
   readonly trace?: string | undefined;
   /** The layout by which the question was put; whoever answers must go by the same, or by none older where it only tells. */
   readonly layout?: number | undefined;
+  /** Told of each piece of a chunk that comes, before the answer is whole. */
+  readonly onProgress?: (() => void) | undefined;
 }
 
 /**

@@ -10,6 +10,12 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOTFOUND: "is not a name that is known here",
 };
 
+/**
+ * Connections that wait to be taken; the kernel has a bound of its own (Linux: `net.core.somaxconn`). With Node's default of
+ * 511 a thousand clients that come at once are too many: what is dropped is sent again a second later.
+ */
+const BACKLOG = 4_096;
+
 /** Rejects with `config`. */
 export function listen(server: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -19,7 +25,7 @@ export function listen(server: Server, host: string, port: number): Promise<void
       reject(new AtollError("config", `port ${port} on ${host} ${reason}`, { cause }));
     };
     server.once("error", failed);
-    server.listen(port, host, () => {
+    server.listen({ port, host, backlog: BACKLOG }, () => {
       server.off("error", failed);
       resolve();
     });

@@ -13,6 +13,8 @@ export interface ExchangeRequest {
   readonly body?: Buffer | undefined;
   /** Bytes of an answer that is still read. */
   readonly answerBytesMax: number;
+  /** Told of each piece of the answer's body. */
+  readonly onProgress?: (() => void) | undefined;
 }
 
 export interface ExchangeAnswer {
@@ -26,6 +28,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   readonly answer: Promise<ExchangeAnswer>;
   readonly #url: string;
   readonly #bytesMax: number;
+  readonly #onProgress: (() => void) | undefined;
   #resolve!: (answer: ExchangeAnswer) => void;
   #reject!: (error: AtollError) => void;
   #controller: Dispatcher.DispatchController | undefined;
@@ -39,6 +42,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   constructor(dispatcher: Dispatcher, url: string, request: ExchangeRequest) {
     this.#url = url;
     this.#bytesMax = request.answerBytesMax;
+    this.#onProgress = request.onProgress;
     this.answer = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -90,8 +94,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#sizeBytes += chunk.length;
-    if (this.#sizeBytes <= this.#bytesMax) this.#parts.push(chunk);
-    else {
+    if (this.#sizeBytes <= this.#bytesMax) {
+      this.#parts.push(chunk);
+      this.#onProgress?.();
+    } else {
       const wanted = `wanted an answer of at most ${this.#bytesMax} bytes from ${this.#url}, got more`;
       this.#reject(new AtollError("peer-garbage", wanted));
       controller.abort(new Error(wanted));

@@ -38,6 +38,7 @@ export interface LinkOptions {
   readonly expect?: string | undefined;
   readonly trace?: string | undefined;
   readonly layout?: number | undefined;
+  readonly onProgress?: (() => void) | undefined;
 }
 
 /** Nonces are expected to rise, so each connection has its own. */
@@ -229,7 +230,7 @@ export class PeerLink {
 
   #sendIn(version: number, lane: Lane, { method, path, body: bodyIn, ...options }: Outgoing): Sent {
     const { self, protocols, clock, onRoundTrip } = this.#deps;
-    const { expect, answerBytesMax, ...said } = options;
+    const { expect, answerBytesMax, onProgress, ...said } = options;
     const { signer } = lane;
     const body = bodyIn?.(version);
     let ringId: string | undefined;
@@ -249,7 +250,7 @@ export class PeerLink {
         if (vouch !== undefined) request.headers[VOUCH_HEADER] = vouch;
         signed = { signer, mac };
       }
-      return { method, path, headers: request.headers, body, answerBytesMax };
+      return { method, path, headers: request.headers, body, answerBytesMax, onProgress };
     });
     let isGivenUp = false;
     const tellTrip = (ok: boolean) => {

@@ -94,11 +94,17 @@ async function pump(
   let complete = false;
   try {
     for await (const part of body) {
-      const turn = sendingTurns.take(part.length);
-      if (turn) await turn;
+      for (let at = 0; at < part.length && !outgoing.destroyed;) {
+        const granted = sendingTurns.take(part.length - at, bytes === 0);
+        const size = typeof granted === "number" ? granted : await granted;
+        if (outgoing.destroyed) break;
+        // Views of bytes that all readers share: nothing is copied here.
+        const isDrained = outgoing.write(part.subarray(at, at + size));
+        at += size;
+        bytes += size;
+        if (!isDrained) await drained(outgoing);
+      }
       if (outgoing.destroyed) break;
-      bytes += part.length;
-      if (!outgoing.write(part)) await drained(outgoing);
     }
     complete = !outgoing.destroyed;
     outgoing.end();

@@ -232,9 +232,13 @@ export class GetHandler {
     });
     const begin = await objects.open(name, object, ranges[0]!.first, ranges[0]!.last, trace);
     async function* body(): AsyncGenerator<Uint8Array> {
-      for (const [i, { head, range }] of plan.parts.entries()) {
-        yield head;
-        yield* (i === 0 ? begin : await objects.open(name, object, range.first, range.last, trace)).bytes;
+      try {
+        for (const [i, { head, range }] of plan.parts.entries()) {
+          yield head;
+          yield* (i === 0 ? begin : await objects.open(name, object, range.first, range.last, trace)).bytes;
+        }
+      } finally {
+        await begin.bytes.return?.(); // whoever left at the first head never came to it
       }
       yield plan.tail;
     }

@@ -56,19 +56,25 @@ export class Background {
   }
 }
 
-/** Does it with every item, so many at once. Once one failed none is begun any more; rejects when all that were have ended. */
+/**
+ * Does it with every item, so many at once. Once one failed, or the signal is aborted, none is begun any more; rejects when all
+ * that were have ended, if one failed.
+ */
 export async function forEach<T>(
-  items: Iterable<T>,
+  items: Iterable<T> | AsyncIterable<T>,
   atOnce: number,
   work: (item: T) => Promise<void>,
+  signal?: AbortSignal,
 ): Promise<void> {
-  const queue = items[Symbol.iterator]();
+  const queue = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
   const faults: unknown[] = [];
+  const isOver = (): boolean => faults.length > 0 || signal?.aborted === true;
   const worker = async (): Promise<void> => {
-    while (faults.length === 0) {
-      const next = queue.next();
-      if (next.done) return;
+    while (!isOver()) {
       try {
+        const step = queue.next();
+        const next = step instanceof Promise ? await step : step;
+        if (next.done === true) return;
         await work(next.value);
       } catch (error) {
         faults.push(error);

@@ -44,6 +44,8 @@ export interface ChunkWanted {
   readonly sizeBytes: number;
   /** Whether it is worth its place in memory. */
   readonly keep: boolean;
+  /** Whether others are known to come for it, asked when it is here: then it is kept for them, in memory and on disk. */
+  readonly isAwaited?: (() => boolean) | undefined;
   readonly trace?: string | undefined;
   /** Another node of this region asks: it is fetched here, and not through a third one. */
   readonly isDuty?: boolean | undefined;
@@ -182,29 +184,31 @@ export class ChunkReader {
     const cached = own || isReplica ? undefined : await cache.get(id);
     if (own) found = { bytes: own, tier: "disk" };
     else if (cached) found = { bytes: cached, tier: "disk-cache" };
-    else {
-      found = await sources.fetch(wanted, keeper === ring.self ? undefined : keeper);
+    else found = await sources.fetch(wanted, keeper === ring.self ? undefined : keeper);
+    const isAwaited = wanted.isAwaited?.() ?? false;
+    const keep = wanted.keep || isAwaited;
+    if (!own && !cached) {
       // A replica that lacks it keeps it for good; anybody else may.
       const isStored = isReplica
         ? await this.#repair(id, found.bytes)
-        : found.tier === "peer" && this.#cache(id, found.bytes, keeper === ring.self);
-      found = { ...found, stored: isStored || wanted.keep };
+        : found.tier === "peer" && this.#cache(id, found.bytes, keeper === ring.self, isAwaited);
+      found = { ...found, stored: isStored || keep };
     }
     if (found.bytes.length !== sizeBytes) {
       throw new AtollError("internal", `chunk ${id}: wanted ${sizeBytes} bytes, got ${found.bytes.length}`);
     }
-    if (wanted.keep) memory.keepChunk(id, found.bytes);
+    if (keep) memory.keepChunk(id, found.bytes);
     return found;
   }
 
   /**
-   * What is asked for once is not worth a write to the disk. What is fetched for a region is: the next reader is likely to
-   * come to another of its nodes, and a question there is the first one, too. But not in the place of something else, or one
-   * reader of everything would wash out what many read.
+   * What is asked for once is not worth a write to the disk, unless others are on their way to it. What is fetched for a
+   * region is: the next reader is likely to come to another of its nodes, and a question there is the first one, too. But not
+   * in the place of something else, or one reader of everything would wash out what many read.
    */
-  #cache(id: ChunkId, bytes: Uint8Array, isForRegion: boolean): boolean {
+  #cache(id: ChunkId, bytes: Uint8Array, isForRegion: boolean, isAwaited: boolean): boolean {
     const { memory, cache } = this.#deps;
-    const isWorthIt = memory.isAskedAgain(id) || (isForRegion && cache.hasRoomFor(bytes.length));
+    const isWorthIt = isAwaited || memory.isAskedAgain(id) || (isForRegion && cache.hasRoomFor(bytes.length));
     if (!isWorthIt || this.#writes >= WRITES_MAX) return false;
     this.#writes++;
     void cache.put(id, bytes).finally(() => this.#writes--);

@@ -7,6 +7,7 @@ import type { Clock, Hashing } from "../ports.ts";
 import type { ChunkWanted, FetchedChunk } from "./chunk-reader.ts";
 import { byDistance } from "./fanout.ts";
 import { Hedging } from "./hedging.ts";
+import { watchAnswer } from "./lateness.ts";
 import type { Membership } from "./membership.ts";
 import type { Counter, Metrics } from "./metrics.ts";
 import type { PeerGate } from "./peer-gate.ts";
@@ -35,9 +36,9 @@ export interface ChunkSourcesDeps {
 
 export class ChunkSources {
   readonly #deps: ChunkSourcesDeps;
-  readonly #hedging = new Hedging();
-  /** Chunks that are under way, by who was asked. */
-  readonly #asked = new Map<string, number>();
+  readonly #hedging: Hedging;
+  /** Of those who are asked for chunks right now: how many are under way, and when anything of them came last. */
+  readonly #asked = new Map<string, { count: number; heardMs: number }>();
   readonly #helped: Counter;
   readonly #corrupt: Counter;
   readonly #received: Record<"same" | "other", Counter>;
@@ -45,6 +46,7 @@ export class ChunkSources {
   constructor(deps: ChunkSourcesDeps) {
     const { metrics } = deps;
     this.#deps = deps;
+    this.#hedging = new Hedging((id) => deps.membership.card(id) !== undefined);
     this.#helped = metrics.counter(
       "atoll_chunk_hedges_total",
       "Chunks asked of one more node because another was late",
@@ -77,11 +79,21 @@ export class ChunkSources {
       unhedge();
       const isKeeper = from === keeper;
       const [lateMs, patienceMs] = isKeeper ? this.#keepersWaits(from, queue[1]) : this.#waits(from);
-      unhedge = clock.after(lateMs, () => {
-        if (asked < queue.length && this.#hedging.mayHelp()) help();
-        else unhedge = clock.after(patienceMs - lateMs, help);
+      let progressMs = -Infinity;
+      unhedge = watchAnswer(clock, {
+        lateMs,
+        patienceMs,
+        heardMs: () => this.#asked.get(from)?.heardMs ?? -Infinity,
+        progressMs: () => progressMs,
+        onLate: () => {
+          const helped = asked < queue.length && this.#hedging.mayHelp();
+          if (helped) help();
+          return helped;
+        },
+        onPatienceOver: help,
       });
-      this.#get(from, wanted, isKeeper, losers.signal).then((bytes) => {
+      const onProgress = (nowMs: number) => progressMs = nowMs;
+      this.#get(from, wanted, { isKeeper, signal: losers.signal, onProgress }).then((bytes) => {
         if (isKeeper && !losers.signal.aborted) region.answered(from);
         outcome.resolve({ bytes, tier: isKeeper ? "region" : "peer", from });
       }, (error) => {
@@ -129,20 +141,39 @@ export class ChunkSources {
     return [...(keeper === undefined ? [] : [keeper]), ...others, ...standIns.slice(0, STAND_INS_ASKED)];
   }
 
-  async #get(from: string, wanted: ChunkWanted, isKeeper: boolean, signal: AbortSignal): Promise<Uint8Array> {
+  async #get(
+    from: string,
+    wanted: ChunkWanted,
+    { isKeeper, signal, onProgress }: {
+      isKeeper: boolean;
+      signal: AbortSignal;
+      onProgress: (nowMs: number) => void;
+    },
+  ): Promise<Uint8Array> {
     const { gate, hashing, clock, membership } = this.#deps;
     const { id, name, sizeBytes, keep } = wanted;
     const begunMs = clock.monotonicMs();
-    this.#asked.set(from, (this.#asked.get(from) ?? 0) + 1);
+    let asked = this.#asked.get(from);
+    if (!asked) this.#asked.set(from, asked = { count: 0, heardMs: -Infinity });
+    asked.count++;
+    let firstMs: number | undefined;
+    const progressed = (): void => {
+      const nowMs = clock.monotonicMs();
+      firstMs ??= nowMs;
+      asked.heardMs = nowMs;
+      onProgress(nowMs);
+    };
     const forRegion = isKeeper ? { name, sizeBytes, keep } : undefined;
     const { bytes } = await gate.call(from, { type: "chunk-get", id, forRegion }, {
       timeoutMs: membership.isLost(from) ? LOST_TIMEOUT_MS : GET_TIMEOUT_MS,
       trace: wanted.trace,
       signal,
+      onProgress: progressed,
     }).finally(() => this.#answered(from));
+    progressed();
     if (!bytes) throw new AtollError("not-found", `node ${from} does not have chunk ${id}`);
     // How long a keeper takes says more of whom it asks.
-    if (!isKeeper) this.#hedging.answered(from, clock.monotonicMs() - begunMs);
+    if (!isKeeper) this.#hedging.answered(from, firstMs! - begunMs);
     if (hashing.sha256(bytes) !== id) {
       this.#corrupt.add();
       throw new AtollError("peer-garbage", `node ${from} sent other bytes for chunk ${id}`);
@@ -153,9 +184,7 @@ export class ChunkSources {
   }
 
   #answered(id: string): void {
-    const left = this.#asked.get(id)! - 1;
-    if (left > 0) this.#asked.set(id, left);
-    else this.#asked.delete(id);
+    if (--this.#asked.get(id)!.count === 0) this.#asked.delete(id);
   }
 
   /** Of those about as near as the first, who has the least to do: a large object comes from several at once. */
@@ -165,7 +194,7 @@ export class ChunkSources {
     if (nearest === undefined) return [];
     const nearMs = ALIKE_FACTOR * membership.rttMs(nearest) + ALIKE_MS;
     const alike = nearestFirst.filter((id) => id === nearest || this.#isNear(id, nearMs));
-    const busy = (id: string): number => this.#asked.get(id) ?? 0;
+    const busy = (id: string): number => this.#asked.get(id)?.count ?? 0;
     const first = alike.reduce((least, id) => (busy(id) < busy(least) ? id : least));
     return [first, ...nearestFirst.filter((id) => id !== first)];
   }

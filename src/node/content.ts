@@ -11,16 +11,12 @@ import {
 } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import type { Clock } from "../ports.ts";
-import { type Buffers, type Lease, UNBOUNDED } from "./buffer-budget.ts";
+import { Audiences } from "./audiences.ts";
+import { type Buffers, UNBOUNDED } from "./buffer-budget.ts";
 import type { ChunkReader, FetchedChunk } from "./chunk-reader.ts";
 import type { MemoryCache } from "./memory-cache.ts";
+import { Reading, type ReadingDeps } from "./reading.ts";
 
-/** Chunks fetched ahead of the one being sent: so many times as many each time that the reader had to wait, up to the most. */
-const AHEAD_MIN = 1;
-const AHEAD_MAX = 16;
-const AHEAD_FACTOR = 4;
-/** Chunks beyond the first ahead, of all readers together: who comes later than that goes on with one. */
-const AHEAD_ALL_MAX = 32;
 /** Of an index chunk's chunks, about. */
 const SAMPLES = 8;
 
@@ -33,15 +29,11 @@ export interface ContentSource extends Omit<FetchedChunk, "bytes"> {
 export interface OpenContent {
   /** Where the first chunk came from. */
   readonly source: ContentSource;
-  /** The wanted bytes in order. Ends with an error when a chunk cannot be had; closing it early stops the fetching. */
+  /**
+   * The wanted bytes in order. Ends with an error when a chunk cannot be had. It must be read to its end or closed: until then
+   * chunks are kept for it.
+   */
   readonly bytes: AsyncIterableIterator<Uint8Array>;
-}
-
-/** A chunk on its way to a reader that is not there yet. */
-interface Ahead {
-  readonly chunk: Promise<FetchedChunk>;
-  readonly lease: Lease;
-  isHere: boolean;
 }
 
 export class Content {
@@ -49,8 +41,7 @@ export class Content {
   readonly #memory: MemoryCache;
   readonly #sizes: ChunkSizes;
   readonly #clock: Clock;
-  readonly #buffers: Buffers;
-  #aheadOfAll = 0;
+  readonly #readings: ReadingDeps;
 
   constructor(
     deps: {
@@ -61,11 +52,16 @@ export class Content {
       chunkSizes?: ChunkSizes | undefined;
     },
   ) {
-    this.#buffers = deps.buffers ?? UNBOUNDED;
     this.#clock = deps.clock;
     this.#sizes = deps.chunkSizes ?? CHUNK_SIZES;
     this.#reader = deps.reader;
     this.#memory = deps.memory;
+    this.#readings = {
+      memory: deps.memory,
+      audiences: new Audiences(),
+      buffers: deps.buffers ?? UNBOUNDED,
+      ahead: { count: 0 },
+    };
   }
 
   /** All of a small object, if it is in memory. Throws `damaged`. */
@@ -102,40 +98,27 @@ export class Content {
       const { bytes, tier } = this.#reader.within(manifest);
       return { source: { tier }, bytes: once(bytes.subarray(first, last + 1)) };
     }
-    const index = Math.floor(first / this.#sizes.chunkBytes);
     const begunMs = this.#clock.monotonicMs();
-    const id = await this.#idOf(name, manifest, index);
-    const namedMs = this.#clock.monotonicMs();
-    const sizeBytes = chunkLength(manifest.size, index, this.#sizes);
-    const taken = this.#buffers.takeSoon(sizeBytes);
-    const lease = taken instanceof Promise ? await taken : taken;
-    const begin = await this.#leased(lease, this.#chunkOf(name, manifest, index, id, trace));
-    const { bytes: _bytes, ...found } = begin;
+    let namedMs: number | undefined;
+    const reading = new Reading(this.#readings, {
+      sha256: manifest.sha256,
+      first: Math.floor(first / this.#sizes.chunkBytes),
+      last: Math.floor(last / this.#sizes.chunkBytes),
+      fetch: async (index) => {
+        const id = await this.#idOf(name, manifest, index);
+        namedMs ??= this.#clock.monotonicMs();
+        return { id, chunk: await this.#chunk(name, manifest, index, id, trace) };
+      },
+      sizeOf: (index) => chunkLength(manifest.size, index, this.#sizes),
+    });
+    const { bytes: _bytes, ...found } = (await reading.begin()).chunk;
+    const askedMs = namedMs ?? begunMs;
     const source = {
       ...found,
-      tookMs: this.#clock.monotonicMs() - namedMs,
-      indexMs: manifest.layout === "index" ? namedMs - begunMs : undefined,
+      tookMs: this.#clock.monotonicMs() - askedMs,
+      indexMs: manifest.layout === "index" ? askedMs - begunMs : undefined,
     };
-    const bytes = this.#stream(name, manifest, first, last, { begin, lease }, trace);
-    const close = bytes.return.bind(bytes);
-    // A generator that was never asked for anything hears nothing of its end.
-    bytes.return = (value) => {
-      lease.release();
-      return close(value);
-    };
-    return { source, bytes };
-  }
-
-  /** The lease is that of the chunk, or given back when it does not come. */
-  async #leased(lease: Lease, fetching: Promise<FetchedChunk>): Promise<FetchedChunk> {
-    try {
-      const chunk = await fetching;
-      lease.isFor(chunk.bytes);
-      return chunk;
-    } catch (error) {
-      lease.release();
-      throw error;
-    }
+    return { source, bytes: endingWith(this.#wanted(reading, first, last), () => reading.end()) };
   }
 
   /** Every chunk the object needs, index chunks included. */
@@ -154,90 +137,33 @@ export class Content {
     }
   }
 
-  async *#stream(
-    name: Name,
-    manifest: Manifest,
-    first: number,
-    last: number,
-    { begin, lease: firstLease }: { begin: FetchedChunk; lease: Lease },
-    trace: string | undefined,
-  ): AsyncGenerator<Uint8Array> {
-    const firstIndex = Math.floor(first / this.#sizes.chunkBytes);
-    const lastIndex = Math.floor(last / this.#sizes.chunkBytes);
-    const ahead: Ahead[] = [];
-    let next = firstIndex + 1;
-    let wanted = AHEAD_MIN;
-    const fetch = (index: number, lease: Lease): void => {
-      this.#aheadOfAll++;
-      const chunk = this.#leased(lease, this.#chunk(name, manifest, index, trace));
-      const fetching: Ahead = { chunk, lease, isHere: false };
-      // What fails is met by whoever awaits it, unless the reader leaves before.
-      fetching.chunk.then(() => (fetching.isHere = true), () => {});
-      ahead.push(fetching);
-    };
-    const fill = (): void => {
-      while (next <= lastIndex && ahead.length < wanted) {
-        if (ahead.length >= AHEAD_MIN && this.#aheadOfAll >= AHEAD_ALL_MAX) return;
-        const lease = this.#buffers.take(chunkLength(manifest.size, next, this.#sizes));
-        if (!lease) return;
-        fetch(next++, lease);
-      }
-    };
-    let chunk: FetchedChunk | undefined = begin;
-    let lease = firstLease;
-    try {
-      for (let index = firstIndex; index <= lastIndex; index++) {
-        fill();
-        if (!chunk) {
-          // With nothing in hand, so that whoever waits for memory keeps none.
-          if (ahead.length === 0) {
-            const sizeBytes = chunkLength(manifest.size, index, this.#sizes);
-            fetch(next++, await this.#buffers.takeSoon(sizeBytes, true));
-          }
-          const { chunk: fetching, isHere } = ahead[0]!;
-          ({ lease } = ahead[0]!);
-          chunk = await fetching;
-          // What lies here already comes fast enough.
-          if (!isHere && (chunk.tier === "peer" || chunk.tier === "region")) {
-            wanted = Math.min(AHEAD_MAX, AHEAD_FACTOR * wanted);
-          }
-          ahead.shift();
-          this.#aheadOfAll--;
-        }
-        const { bytes } = chunk;
-        chunk = undefined;
-        const from = index === firstIndex ? first - index * this.#sizes.chunkBytes : 0;
-        const to = index === lastIndex ? last - index * this.#sizes.chunkBytes + 1 : bytes.length;
-        yield from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to);
-        lease.release();
-      }
-    } finally {
-      this.#aheadOfAll -= ahead.length;
-      lease.release();
-      // What still comes is in memory until it is here.
-      for (const left of ahead) void left.chunk.catch(() => {}).then(() => left.lease.release());
+  async *#wanted(reading: Reading, first: number, last: number): AsyncGenerator<Uint8Array> {
+    const { chunkBytes } = this.#sizes;
+    let at = first - first % chunkBytes;
+    for await (const bytes of reading.chunks()) {
+      const from = Math.max(0, first - at);
+      const to = Math.min(bytes.length, last + 1 - at);
+      yield from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to);
+      at += chunkBytes;
     }
   }
 
-  async #chunk(
-    name: Name,
-    manifest: Manifest,
-    index: number,
-    trace: string | undefined,
-  ): Promise<FetchedChunk> {
-    return await this.#chunkOf(name, manifest, index, await this.#idOf(name, manifest, index), trace);
-  }
-
-  #chunkOf(
+  #chunk(
     name: Name,
     manifest: Manifest,
     index: number,
     id: ChunkId,
     trace: string | undefined,
   ): Promise<FetchedChunk> {
-    const keep = this.#memory.keepsObjectsOf(manifest.size);
-    const sizeBytes = chunkLength(manifest.size, index, this.#sizes);
-    return this.#reader.fetch({ name, id, sizeBytes, keep, trace });
+    const { audiences } = this.#readings;
+    return this.#reader.fetch({
+      name,
+      id,
+      sizeBytes: chunkLength(manifest.size, index, this.#sizes),
+      keep: this.#memory.keepsObjectsOf(manifest.size),
+      isAwaited: () => audiences.awaits(manifest.sha256, index),
+      trace,
+    });
   }
 
   async #idOf(name: Name, manifest: Manifest, index: number): Promise<ChunkId> {
@@ -267,6 +193,29 @@ function sampleOf(index: Uint8Array): ChunkId[] {
   const ids: ChunkId[] = [];
   for (let i = 0; i < count; i += step) ids.push(hexOf(index, i * DIGEST_BYTES));
   return ids;
+}
+
+/** Not by the generator itself: one that was never begun does not hear that nobody wants it. */
+function endingWith<T>(parts: AsyncGenerator<T>, end: () => void): AsyncIterableIterator<T> {
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    async next() {
+      try {
+        const step = await parts.next();
+        if (step.done === true) end();
+        return step;
+      } catch (error) {
+        end();
+        throw error;
+      }
+    },
+    async return() {
+      end();
+      return await parts.return(undefined);
+    },
+  };
 }
 
 const EMPTY = new Uint8Array(0);

@@ -24,18 +24,33 @@ const BUDGET_MAX = 10;
 
 export class Hedging {
   readonly #latencies = new Map<string, Latencies>();
+  readonly #isKnown: (id: string) => boolean;
   #budget = BUDGET_MAX;
+
+  /** `isKnown`: whether there still is such a node. */
+  constructor(isKnown: (id: string) => boolean) {
+    this.#isKnown = isKnown;
+  }
 
   /** A first question is about to be asked. */
   asking(): void {
     this.#budget = Math.min(BUDGET_MAX, this.#budget + BUDGET_SHARE);
   }
 
-  /** `tookMs`: from the question to the last byte. */
+  /** `tookMs`: from the question to the first byte: how long the others take says more of the way than of the node. */
   answered(id: string, tookMs: number): void {
     let latencies = this.#latencies.get(id);
-    if (!latencies) this.#latencies.set(id, latencies = new Latencies());
+    if (!latencies) {
+      // Nodes that come are as many as those that went, in the long run.
+      for (const known of this.#latencies.keys()) if (!this.#isKnown(known)) this.#latencies.delete(known);
+      this.#latencies.set(id, latencies = new Latencies());
+    }
     latencies.add(tookMs);
+  }
+
+  /** Nodes whose latencies are remembered. */
+  get size(): number {
+    return this.#latencies.size;
   }
 
   /** After that long its answer is late. */

@@ -8,6 +8,7 @@ import type { ChunkId, Manifest } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import type { RegisterValue } from "../core/register.ts";
 import { ChunkMemory } from "./chunk-memory.ts";
+import { ChunksInUse } from "./chunks-in-use.ts";
 
 export interface KnownValue {
   readonly ballot: Ballot;
@@ -30,6 +31,7 @@ function manifestBytes({ chunks, content = "" }: Manifest): number {
 export class MemoryCache {
   readonly #values: LRUCache<Name, KnownValue>;
   readonly #chunks: ChunkMemory;
+  readonly #inUse = new ChunksInUse();
   readonly #objectBytesMax: number;
 
   constructor(maxBytes: number) {
@@ -45,8 +47,14 @@ export class MemoryCache {
     this.#chunks = new ChunkMemory(chunkBytes);
   }
 
+  /** Of chunks that are kept, and of values. */
   get usedBytes(): number {
     return this.#values.calculatedSize + this.#chunks.usedBytes;
+  }
+
+  /** Of chunks that readers are being sent, whether they are kept or not. */
+  get inUseBytes(): number {
+    return this.#inUse.bytes;
   }
 
   value(name: Name): KnownValue | undefined {
@@ -59,7 +67,7 @@ export class MemoryCache {
   }
 
   hasChunk(id: ChunkId): boolean {
-    return this.#chunks.has(id);
+    return this.#chunks.has(id) || this.#inUse.get(id) !== undefined;
   }
 
   /** A newer version is never replaced by an older one: answers may come in any order. */
@@ -94,7 +102,21 @@ export class MemoryCache {
   }
 
   chunk(id: ChunkId): Uint8Array | undefined {
-    return this.#chunks.get(id);
+    const kept = this.#chunks.get(id);
+    if (kept) return kept;
+    const inUse = this.#inUse.get(id);
+    if (inUse) this.#chunks.missed(id); // a question for it all the same
+    return inUse;
+  }
+
+  /** A reader is being sent it: until `endUse` it is here. */
+  beginUse(id: ChunkId, bytes: Uint8Array): void {
+    this.#inUse.begin(id, bytes);
+  }
+
+  /** Once for each `beginUse`. */
+  endUse(id: ChunkId): void {
+    this.#inUse.end(id);
   }
 
   /** As `ChunkMemory.missed`. */

@@ -235,6 +235,7 @@ export function createParts(deps: PartsDeps) {
     outdated,
   });
   metrics.gauge("atoll_memory_cache_bytes", "Bytes in the memory cache", () => memory.usedBytes);
+  metrics.gauge("atoll_chunks_in_use_bytes", "Bytes of chunks being sent", () => memory.inUseBytes);
   metrics.gauge("atoll_disk_cache_bytes", "Bytes in the disk cache", () => chunkCache.usedBytes);
   metrics.gauge(
     "atoll_layout_number",

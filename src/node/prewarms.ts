@@ -6,6 +6,7 @@ import type { ChunkId } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
 import { NOTHING_ASKED } from "../core/freshness.ts";
 import { AtollError, messageOf } from "../errors.ts";
+import { forEach } from "./background.ts";
 import type { ChunkReader } from "./chunk-reader.ts";
 import type { Content } from "./content.ts";
 import type { Listings } from "./list-objects.ts";
@@ -94,7 +95,7 @@ export class PrewarmRun {
     this.#deps = deps;
     this.#prewarm = prewarm;
     this.#signal = signal;
-    this.over = this.#together(this.#names(), OBJECTS_AT_ONCE, (name) => this.#object(name)).catch(
+    this.over = forEach(this.#names(), OBJECTS_AT_ONCE, (name) => this.#object(name), signal).catch(
       // A listing that failed: what it would have named is not known.
       (error: unknown) => this.#fault(prewarm.prefix ?? "", error),
     );
@@ -123,22 +124,6 @@ export class PrewarmRun {
     }
   }
 
-  /** Does it with every item, so many at once. */
-  async #together<T>(
-    items: AsyncGenerator<T>,
-    atOnce: number,
-    work: (item: T) => Promise<void>,
-  ): Promise<void> {
-    const worker = async (): Promise<void> => {
-      while (!this.#signal.aborted) {
-        const next = await items.next();
-        if (next.done) return;
-        await work(next.value);
-      }
-    };
-    await Promise.all(Array.from({ length: atOnce }, worker));
-  }
-
   async #object(name: Name): Promise<void> {
     const { objects, content, memory } = this.#deps;
     try {
@@ -146,10 +131,11 @@ export class PrewarmRun {
       if (located.kind === "found") {
         const { manifest } = located.object;
         const keep = memory.keepsObjectsOf(manifest.size);
-        await this.#together(
+        await forEach(
           content.chunksOf(name, manifest),
           CHUNKS_AT_ONCE,
           (chunk) => this.#chunk(name, chunk.id, chunk.sizeBytes, keep),
+          this.#signal,
         );
       } else this.#missing++;
     } catch (error) {

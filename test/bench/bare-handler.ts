@@ -4,10 +4,11 @@
  *
  * A body of up to 1 MiB is kept in memory; a larger one in a file, which GET pipes.
  */
-import { type HttpBindings, serve } from "@hono/node-server";
+import { createAdaptorServer, type HttpBindings } from "@hono/node-server";
 import { Hono } from "hono";
 import { createReadStream, createWriteStream } from "node:fs";
 import { mkdir } from "node:fs/promises";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -63,7 +64,10 @@ async function keep(body: Body, sizeBytes: number): Promise<Omit<Stored, "header
   return { sizeBytes, file };
 }
 
-serve({ fetch: app.fetch, port: 0, hostname: "127.0.0.1" }, ({ port }) => {
+const server = createAdaptorServer({ fetch: app.fetch });
+// As many wait to be taken as at our own listener.
+server.listen({ port: 0, host: "127.0.0.1", backlog: 4_096 }, () => {
+  const { port } = server.address() as AddressInfo;
   const at = `http://127.0.0.1:${port}`;
   console.log(
     JSON.stringify({ level: "info", message: "listening", publicUrl: at, peerUrl: at, nodeId: "bare" }),

@@ -4,22 +4,25 @@
  * --delay MS --runtime node|deno`; the delay is that of the way between the nodes, in each direction.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { connect, type Socket } from "node:net";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import type { Runtime } from "../helpers/atoll-process.ts";
+import { type Runtime, startNode } from "../helpers/atoll-process.ts";
 import { startRing } from "../helpers/atoll-ring.ts";
 import { until } from "../helpers/deadline.ts";
 import { ask, metricOf, put } from "../helpers/raw-http.ts";
 import { bundle } from "../tools/bundle.ts";
+import { PROJECT } from "../tools/project.ts";
+import { ANSWER_HEADERS } from "./answer-headers.ts";
+import { crowd, read } from "./crowd.ts";
 
 const DEADLINE_MS = 300_000;
 const NODES = [0, 1, 2, 3];
 /** No replica, and nothing in its caches. */
 const COLD = 3;
-const SLOW_PART_BYTES = 64 << 10;
+/** As much as the slow readers take. */
+const FLOOR_BYTES = 64 << 10;
 
 const { values } = parseArgs({
   options: {
@@ -40,13 +43,7 @@ const [readers, quick, mib, delayMs] = [values.readers, values.quick, values.mib
 ];
 const runtime = values.runtime as Runtime;
 
-interface Read {
-  readonly firstByteMs: number;
-  readonly tookMs: number;
-  /** Undefined for whoever did not read all. */
-  readonly sha256: string | undefined;
-}
-
+const keys: string[] = [];
 const directory = await mkdtemp(join(tmpdir(), "atoll-readers-"));
 try {
   const entry = join(directory, "atoll.mjs");
@@ -66,7 +63,6 @@ try {
   const content = randomBytes(mib << 20);
   const sha256 = createHash("sha256").update(content).digest("hex");
   const other = randomBytes(mib << 20);
-  const keys: string[] = [];
   for (let n = 0; keys.length < 2; n++) {
     const target = `/readers/key-${n}`;
     const { body } = await ask(`${cold.publicUrl}/_/route${target}`);
@@ -86,31 +82,21 @@ try {
   await until("the way was measured", DEADLINE_MS, measured);
 
   const idleBytes = cold.memory().rssBytes;
-  const single = await read(cold.publicUrl, keys[0]!, "quick").over;
+  const single = read(cold.publicUrl, keys[0]!, "quick");
+  const [alone, { tookMs: aloneMs }] = await Promise.all([single.first, single.over]);
   const aloneBytes = cold.memory().peakBytes;
   const before = await counts(cold.publicUrl);
   let peakBytes = 0;
   const watching = setInterval(() => peakBytes = Math.max(peakBytes, cold.memory().rssBytes), 100);
-  const all = Array.from(
-    { length: readers },
-    (_, n) => read(cold.publicUrl, keys[1]!, n === 0 ? "leaves" : n <= quick ? "quick" : "slow"),
-  );
-  const [begun, ended] = await Promise.all([
-    Promise.allSettled(all.map(({ first }) => first)),
-    Promise.allSettled(all.slice(1, quick + 1).map(({ over }) => over)),
-  ]);
+  const { firsts, wholes } = await crowd(cold.publicUrl, keys[1]!, { readers, quick });
   clearInterval(watching);
-  const firsts = begun.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
-  const wholes = ended.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
-  for (const { cut } of all) cut();
   const [fetched, hedged] = (await counts(cold.publicUrl)).map((count, i) => count - before[i]!) as [
     number,
     number,
   ];
+  const bare = await floor(new Uint8Array(FLOOR_BYTES));
   const good = wholes.filter((whole) => whole.sha256 === sha256).length;
-  firsts.sort((a, b) => a - b);
-  const ms = (value: number) => `${value.toFixed(0)} ms`;
-  const mibOf = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+  const steps = new Set(firsts.flatMap((first) => [...first.steps.keys()]));
   const rows: readonly (readonly [string, string])[] = [
     ["readers, of them quick, on", `${readers}, ${quick}, ${runtime}`],
     ["object; way between nodes", `${mib} MiB; ${2 * delayMs} ms there and back`],
@@ -118,11 +104,15 @@ try {
     ["chunks that came over the network, questions put twice", `${fetched}, ${hedged}`],
     ["readers that were refused", String(readers - firsts.length)],
     ["quick readers that had all of it, and right", `${good} of ${quick}`],
-    ["one reader alone: first byte, all", `${ms(single.firstByteMs)}, ${ms(single.tookMs)}`],
-    [
-      "all readers: first byte p50, p99, last",
-      [0.5, 0.99, 1].map((q) => ms(firsts[Math.ceil(q * firsts.length) - 1]!)).join(", "),
-    ],
+    ["one reader alone: first byte, all", `${ms(alone.tookMs)}, ${ms(aloneMs)}`],
+    ["all readers: first byte p50, p99, last", spread(firsts.map(({ tookMs }) => tookMs))],
+    ["the same of a bare handler with 64 KiB in memory", spread(bare)],
+    ["times that of the bare handler, p50, last", ratios(firsts.map(({ tookMs }) => tookMs), bare)],
+    ["of that until the connection was taken", spread(firsts.map(({ connectedMs }) => connectedMs))],
+    ...[...steps].map((step): [string, string] => [
+      `of that the node's step ${step}`,
+      spread(firsts.flatMap((first) => first.steps.get(step) ?? [])),
+    ]),
     ["last of the quick ones had all after", ms(Math.max(...wholes.map(({ tookMs }) => tookMs)))],
     ["memory idle, after one, most", [idleBytes, aloneBytes, peakBytes].map(mibOf).join(", ")],
   ];
@@ -139,50 +129,42 @@ async function counts(url: string): Promise<number[]> {
   ];
 }
 
-/** `slow`: takes a little, and then nothing; `leaves`: hangs up after its first bytes. */
-function read(url: string, target: string, how: "quick" | "slow" | "leaves") {
-  const { hostname, port } = new URL(url);
-  const first = Promise.withResolvers<number>();
-  const over = Promise.withResolvers<Read>();
-  const begunMs = performance.now();
-  const hash = createHash("sha256");
-  let headBytes: Buffer | undefined = Buffer.alloc(0);
-  let bytes = 0;
-  let firstByteMs = 0;
-  const socket: Socket = connect({ host: hostname, port: Number(port) }, () => {
-    socket.write(`GET ${target} HTTP/1.1\r\nHost: ${hostname}\r\nConnection: close\r\n\r\n`);
+/** First bytes, ms, of as many readers of a server that has them in memory and nothing to find out: what this machine can do. */
+async function floor(content: Uint8Array<ArrayBuffer>): Promise<number[]> {
+  await using bare = await startNode({
+    runtime,
+    dataDir: directory,
+    entry: join(PROJECT, "test", "bench", "bare-handler.ts"),
+    until: "listening",
   });
-  socket.on("data", (part: Buffer) => {
-    let body: Buffer = part;
-    if (headBytes) {
-      headBytes = Buffer.concat([headBytes, part]);
-      const end = headBytes.indexOf("\r\n\r\n");
-      if (end === -1) return;
-      if (!headBytes.toString("latin1").startsWith("HTTP/1.1 200 ")) {
-        return void socket.destroy(new Error(headBytes.toString("latin1")));
-      }
-      body = headBytes.subarray(end + 4);
-      headBytes = undefined;
-    }
-    if (body.length === 0) return;
-    if (bytes === 0) {
-      firstByteMs = performance.now() - begunMs;
-      first.resolve(firstByteMs);
-    }
-    bytes += body.length;
-    if (how === "quick") hash.update(body);
-    else if (how === "leaves") socket.destroy();
-    else if (bytes >= SLOW_PART_BYTES) socket.pause();
+  const response = await fetch(bare.publicUrl + keys[0]!, {
+    method: "PUT",
+    body: content,
+    headers: { [ANSWER_HEADERS]: "{}" },
   });
-  const fail = (error: Error): void => {
-    first.reject(error);
-    over.reject(error);
-  };
-  socket.on("error", fail);
-  socket.on("close", () => {
-    const tookMs = performance.now() - begunMs;
-    over.resolve({ firstByteMs, tookMs, sha256: how === "quick" ? hash.digest("hex") : undefined });
-  });
-  over.promise.catch(() => undefined); // where it matters it is awaited
-  return { first: first.promise, over: over.promise, cut: () => socket.destroy() };
+  if (response.status !== 201) throw new Error(`PUT to the bare handler: ${response.status}`);
+  await read(bare.publicUrl, keys[0]!, "quick").over;
+  const { firsts } = await crowd(bare.publicUrl, keys[0]!, { readers, quick });
+  return firsts.map(({ tookMs }) => tookMs);
+}
+
+function quantile(values: readonly number[], q: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.ceil(q * sorted.length) - 1] ?? NaN;
+}
+
+function spread(values: readonly number[]): string {
+  return [0.5, 0.99, 1].map((q) => ms(quantile(values, q))).join(", ");
+}
+
+function ratios(ours: readonly number[], theirs: readonly number[]): string {
+  return [0.5, 1].map((q) => (quantile(ours, q) / quantile(theirs, q)).toFixed(2)).join(", ");
+}
+
+function ms(value: number): string {
+  return `${value.toFixed(0)} ms`;
+}
+
+function mibOf(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(0)} MiB`;
 }

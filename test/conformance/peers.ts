@@ -71,6 +71,18 @@ export function peersConformance(
     });
   }
 
+  test(`${name} tells of a chunk's pieces before the chunk is whole`, async () => {
+    await using net = await setup();
+    const bytes = new Uint8Array(1 << 20).fill(7);
+    const id = createHash("sha256").update(bytes).digest("hex");
+    net.handle = () => Promise.resolve({ type: "chunk-get", bytes });
+    const events: string[] = [];
+    const onProgress = () => events.push("piece");
+    await net.peers.call(net.url, { type: "chunk-get", id }, { ...PATIENT, onProgress });
+    events.push("whole");
+    assert.deepEqual([events[0], events.at(-1)], ["piece", "whole"]);
+  });
+
   test(`${name} keeps 200 calls of all kinds apart that are under way at once`, async () => {
     await using net = await setup();
     const all = fc.sample(anyExchange, 200);

@@ -111,6 +111,7 @@ export class MemoryNetwork {
       options.signal?.addEventListener("abort", abort);
       this.#deliver(self, url, message, options).then((reply) => {
         settle();
+        if (reply.type === "chunk-get") options.onProgress?.();
         if (reply.type === "error") reject(replyError(url, reply));
         else resolve(reply);
       }, (error: unknown) => {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { Hedging } from "../../src/node/hedging.ts";
 
 test("Hedging goes by round trips until a node has answered some times, then by nineteen of twenty of its answers", () => {
-  const hedging = new Hedging();
+  const hedging = new Hedging(() => true);
   assert.equal(hedging.lateMs("a", 20), 60);
   for (let n = 0; n < 7; n++) hedging.answered("a", 100);
   assert.equal(hedging.lateMs("a", 20), 60, "too few to say");
@@ -18,7 +18,7 @@ test("Hedging goes by round trips until a node has answered some times, then by 
 });
 
 test("Hedging waits neither for no time nor for ever", () => {
-  const hedging = new Hedging();
+  const hedging = new Hedging(() => true);
   for (let n = 0; n < 20; n++) {
     hedging.answered("fast", 0.1);
     hedging.answered("slow", 5_000);
@@ -30,7 +30,7 @@ test("Hedging waits neither for no time nor for ever", () => {
 });
 
 test("Hedging asks at most one in twenty more, and a few in a row", () => {
-  const hedging = new Hedging();
+  const hedging = new Hedging(() => true);
   let row = 0;
   while (hedging.mayHelp()) row++;
   assert.equal(row, 10);
@@ -44,4 +44,15 @@ test("Hedging asks at most one in twenty more, and a few in a row", () => {
   let saved = 0;
   while (hedging.mayHelp()) saved++;
   assert.equal(saved, 10, "what was not used is not saved for a bad day without end");
+});
+
+test("Hedging forgets nodes that are gone", () => {
+  const gone = new Set<string>();
+  const hedging = new Hedging((id) => !gone.has(id));
+  for (let n = 0; n < 1_000; n++) {
+    for (let sample = 0; sample < 8; sample++) hedging.answered(`node-${n}`, 400);
+    if (n > 0) gone.add(`node-${n}`);
+  }
+  assert.ok(hedging.size <= 2, `got ${hedging.size} of 1,000 that came and went`);
+  assert.equal(hedging.lateMs("node-0", 20), 500, "who is still there is remembered");
 });
