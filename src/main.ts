@@ -156,6 +156,7 @@ async function serve(config: Config): Promise<void> {
   const publicListener = await openHttpListener({
     certificates,
     fetch: (request, env) => publicFetch(request, env),
+    read: (env) => publicApp?.read(env),
     turnsAway: (method, target) => publicApp?.turnsAway(method, target) ?? false,
     onBadRequest: (refusal) => publicApp?.refused(refusal),
     onLimit: (limit) => limitCounter(metrics, limit).add(),

@@ -46,7 +46,8 @@ export const ANYBODY: Visitor = {};
 /** A request at the door. */
 export interface Knock {
   readonly env: ConnectionEnv;
-  readonly raw: Request;
+  /** Of a request that came over no socket. */
+  readonly raw: Request | undefined;
   readonly request: PublicRequest;
   readonly target: Target;
   /** The request's target as it was sent. */
@@ -255,7 +256,7 @@ function authorizationsOf({ env, raw, request }: Knock): string[] {
   const first = request.header("authorization");
   if (first === undefined) return [];
   const rawHeaders = env.incoming?.rawHeaders;
-  if (!rawHeaders) return [raw.headers.get("authorization") ?? first];
+  if (!rawHeaders) return [raw?.headers.get("authorization") ?? first];
   const found: string[] = [];
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]!;

@@ -21,7 +21,7 @@ import { problem, publicError } from "./problem.ts";
 import { NOSNIFF, Protection } from "./protection.ts";
 import { Quotas } from "./quota.ts";
 import { redactedTarget } from "./redaction.ts";
-import { headerNames, headerReader, type PublicRequest, RequestBody } from "./request.ts";
+import { headerNames, headerReader, type PublicRequest, RequestBody, targetOf } from "./request.ts";
 import { SendingOn, type SendingOnSettings } from "./sending-on.ts";
 import { parseTarget, routeOf, type Target } from "./target.ts";
 import { continueTrace } from "./traceparent.ts";
@@ -57,6 +57,8 @@ const ALLOW: Record<Exclude<Target["kind"], "internal">, string> = {
 };
 
 export interface PublicApp extends Hono<{ Bindings: ConnectionEnv }> {
+  /** As `fetch`, for a listener that has no Request made of what it reads: the answer is written to `outgoing`. */
+  readonly read: (env: ConnectionEnv) => Response | Promise<Response>;
   /** Requests under way, less those whose answer was at hand. */
   readonly running: () => number;
   /** Whether a request is one too many, by its method and target alone; then it is counted, and nobody else's. */
@@ -70,6 +72,7 @@ export function createPublicApp(deps: PublicAppDeps): PublicApp {
   const handler = new PublicHandler(deps);
   app.all("*", (c) => handler.handle(c.env ?? {}, c.req.raw));
   return Object.assign(app, {
+    read: (env: ConnectionEnv) => handler.handle(env),
     running: () => handler.running,
     turnsAway: (method: string, target: string) => handler.turnsAway(method, target),
     refused: (refusal: { status: number; code: string }) => handler.refused(refusal),
@@ -134,15 +137,16 @@ class PublicHandler {
     this.#idPrefix = random.hex(8);
   }
 
-  handle(env: ConnectionEnv, raw: Request): Response | Promise<Response> {
+  /** `raw`: of a request that came over no socket. */
+  handle(env: ConnectionEnv, raw?: Request): Response | Promise<Response> {
     const begunMs = this.#deps.clock.monotonicMs();
     const { incoming } = env;
     const header = headerReader(env, raw);
-    const path = incoming?.url ?? raw.url.slice(raw.url.indexOf("/", raw.url.indexOf("://") + 3));
+    const path = incoming?.url ?? targetOf(raw);
     const number = this.#nextNumber();
     const given = header("x-request-id");
     const request: PublicRequest = {
-      method: incoming?.method ?? raw.method,
+      method: incoming?.method ?? raw?.method ?? "GET",
       target: path,
       header,
       headerNames: () => headerNames(env, raw),

@@ -17,17 +17,26 @@ export interface PublicRequest {
   readonly body: RequestBody;
 }
 
-export function headerReader(env: ConnectionEnv, request: Request): (name: string) => string | undefined {
+/** Of a request that came over no socket. */
+export function targetOf(request: Request | undefined): string {
+  const url = request?.url ?? "";
+  return url.slice(url.indexOf("/", url.indexOf("://") + 3));
+}
+
+export function headerReader(
+  env: ConnectionEnv,
+  request: Request | undefined,
+): (name: string) => string | undefined {
   const headers = env.incoming?.headers;
-  if (!headers) return (name) => request.headers.get(name) ?? undefined;
+  if (!headers) return (name) => request?.headers.get(name) ?? undefined;
   return (name) => {
     const value = headers[name];
     return Array.isArray(value) ? value.join(", ") : value;
   };
 }
 
-export function headerNames(env: ConnectionEnv, request: Request): Iterable<string> {
-  return env.incoming ? Object.keys(env.incoming.headers) : request.headers.keys();
+export function headerNames(env: ConnectionEnv, request: Request | undefined): Iterable<string> {
+  return env.incoming ? Object.keys(env.incoming.headers) : request?.headers.keys() ?? [];
 }
 
 /** Bytes that may still be thrown away, so that a client sees its early answer instead of a reset. */
@@ -36,11 +45,11 @@ const DRAIN_BYTES_MAX = 64 << 20;
 /** The body, counted; a client that goes away ends it with `incomplete-body`. */
 export class RequestBody implements AsyncIterable<Uint8Array> {
   readonly #env: ConnectionEnv;
-  readonly #request: Request;
+  readonly #request: Request | undefined;
   bytes = 0;
   #ended = false;
 
-  constructor(env: ConnectionEnv, request: Request) {
+  constructor(env: ConnectionEnv, request: Request | undefined) {
     this.#env = env;
     this.#request = request;
   }
@@ -51,7 +60,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     // Not closing on an early return: the answer that explains it still has to go out on the same socket.
     const parts: AsyncIterable<Uint8Array> = incoming
       ? incoming.iterator({ destroyOnReturn: false })
-      : this.#request.body ?? none();
+      : this.#request?.body ?? none();
     try {
       for await (const part of parts) {
         this.bytes += part.length;
