@@ -17,7 +17,7 @@ import type { Audit, RefusalReason } from "./audit.ts";
 import { credentialsOf, type Manner, type ShownCredentials } from "./credentials.ts";
 import { aboutOf, isForAnyKey } from "./internal-pages.ts";
 import { listedPrefix } from "./list-handler.ts";
-import type { PublicRequest } from "./request.ts";
+import type { PublicRequest, ReceivedRequest } from "./request.ts";
 import { splitTarget, type Target } from "./target.ts";
 
 /** Who may read `/metrics`: an admin; also whoever does not come through Fly.io's proxy; everybody. */
@@ -48,7 +48,7 @@ export interface Knock {
   readonly env: ConnectionEnv;
   /** Of a request that came over no socket. */
   readonly raw: Request | undefined;
-  readonly request: PublicRequest;
+  readonly request: ReceivedRequest;
   readonly target: Target;
   /** The request's target as it was sent. */
   readonly sent: string;
