@@ -162,6 +162,7 @@ async function serve(config: Config): Promise<void> {
     certificates,
     fetch: (request, env) => publicFetch(request, env),
     overload: () => publicApp?.overload,
+    read: (env) => publicApp?.read(env),
     onBadRequest: (refusal) => publicApp?.refused(refusal),
     onLimit: (limit) => limitCounter(metrics, limit).add(),
     limits: config.limits,

@@ -51,6 +51,9 @@ const LIMITS: HttpLimits = {
   minRateGraceMs: 30_000,
 };
 
+const INTERNAL: Refusal = { status: 500, code: "internal", detail: "see the node's log for this request" };
+const nobodyWaits = (): void => {};
+
 /** Turned away or cut for a limit, by its name in the metrics. */
 export type ListenerLimit = ConnectionLimit | "header-bytes" | "header-time" | "idle";
 
@@ -65,6 +68,11 @@ export interface Overload {
 
 export interface HttpListenerOptions {
   readonly fetch: (request: Request, env: HttpEnv) => Response | Promise<Response>;
+  /**
+   * GET and HEAD over HTTP/1.1 in their usual form, which need no `Request`: what writes its answer to `outgoing`, at once
+   * where it can. Undefined: it is `fetch`'s to answer.
+   */
+  readonly read?: (env: HttpEnv) => Response | Promise<Response> | undefined;
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
@@ -106,6 +114,7 @@ class Listener {
   readonly #limits: HttpLimits;
   readonly #onBadRequest: (refusal: Refusal) => string | undefined;
   readonly #answer: (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void>;
+  readonly #read: HttpListenerOptions["read"];
   /** Of the requests whose client waits for leave to send the body. */
   readonly #leaves = new WeakMap<IncomingMessage, () => void>();
   readonly #underWay = new Map<Duplex, ServerResponse>();
@@ -121,6 +130,7 @@ class Listener {
   constructor(
     {
       fetch,
+      read,
       limits,
       certificates,
       onLimit = () => {},
@@ -134,9 +144,10 @@ class Listener {
     this.#overload = overload;
     this.#guard = new ConnectionGuard(this.#limits, this.#underWay, onLimit);
     this.#streams = new StreamGuard(this.#limits, onLimit);
+    this.#read = read;
     this.#answer = getRequestListener((request, env) => {
       const { incoming, outgoing } = env as HttpEnv;
-      return fetch(request, { incoming, outgoing, continueBody: this.#leaves.get(incoming) ?? (() => {}) });
+      return fetch(request, this.#envOf(incoming, outgoing));
     }, {
       overrideGlobalObjects: false,
       // HTTP/1.0 knows no Host; that HTTP/1.1 sent one is checked before.
@@ -221,12 +232,13 @@ class Listener {
       if (!isHeld) this.#held.told(socket, turnedAway(overload, incoming, outgoing));
       return;
     }
-    this.#underWay.set(socket, outgoing);
-    outgoing.on("close", () => {
-      if (this.#underWay.get(socket) === outgoing) this.#underWay.delete(socket);
-      // An answer that was begun before closing promised to keep the connection.
-      if (this.#isClosing) this.server.closeIdleConnections();
-    });
+    if (isUsualRead(incoming)) {
+      const isAnswered = this.#answersRead(incoming, outgoing);
+      // As most of them: the system has all of the answer, and nothing is left to wait for or to cut.
+      if (isAnswered && outgoing.writableEnded && outgoing.writableLength === 0) return;
+      this.#begun(socket, outgoing);
+      if (isAnswered) return;
+    } else this.#begun(socket, outgoing);
     // A client that goes away while nobody reads its body would otherwise end the process.
     if (incoming.method !== "GET" && incoming.method !== "HEAD") incoming.on("error", () => {});
     const hosts = countHosts(incoming.rawHeaders);
@@ -241,6 +253,38 @@ class Listener {
   #fullBy({ method = "", url = "" }: IncomingMessage): Overload | undefined {
     const overload = this.#overload();
     return overload?.isFull(method, url) ? overload : undefined;
+  }
+
+  /** What is under way, until all of the answer was sent or nobody is left to have it. */
+  #begun(socket: Duplex, outgoing: ServerResponse): void {
+    this.#underWay.set(socket, outgoing);
+    outgoing.on("close", () => {
+      if (this.#underWay.get(socket) === outgoing) this.#underWay.delete(socket);
+      // An answer that was begun before closing promised to keep the connection.
+      if (this.#isClosing) this.server.closeIdleConnections();
+    });
+  }
+
+  #envOf(incoming: IncomingMessage, outgoing: ServerResponse): HttpEnv {
+    return { incoming, outgoing, continueBody: this.#leaves.get(incoming) ?? nobodyWaits };
+  }
+
+  /** False: nothing was done. */
+  #answersRead(incoming: IncomingMessage, outgoing: ServerResponse): boolean {
+    try {
+      const answering = this.#read?.(this.#envOf(incoming, outgoing));
+      if (answering instanceof Promise) answering.catch(() => this.#readFailed(outgoing));
+      return answering !== undefined;
+    } catch {
+      this.#readFailed(outgoing);
+      return true;
+    }
+  }
+
+  /** What the app let through, and has told of. */
+  #readFailed(outgoing: ServerResponse): void {
+    if (outgoing.headersSent) outgoing.destroy();
+    else this.#refuse(outgoing, INTERNAL);
   }
 
   #awaitLeave(incoming: IncomingMessage, outgoing: ServerResponse): void {
@@ -269,7 +313,7 @@ class Listener {
         code: "invalid-argument",
         detail: `wanted a request target and host, got ${messageOf(error)}`,
       }
-      : { status: 500, code: "internal", detail: "see the node's log for this request" };
+      : INTERNAL;
     const requestId = this.#onBadRequest(refusal) ?? newRequestId();
     const { status } = refusal;
     return new Response(refusalBody(refusal, requestId), {
@@ -311,6 +355,15 @@ class Listener {
     this.#streams.stop();
     clearTimeout(cut);
   }
+}
+
+/** Of what a Request could be made without a doubt; the rest is left to its making, which says what is wrong with it. */
+const USUAL_TARGET = /^\/[!#-;=?-[\]_a-z~]*$/;
+const USUAL_HOST = /^[a-z0-9._-]+(?::(?:[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}))?$/;
+
+function isUsualRead({ method, url, headers, rawHeaders }: IncomingMessage): boolean {
+  return (method === "GET" || method === "HEAD") && USUAL_TARGET.test(url!) &&
+    USUAL_HOST.test(headers.host ?? "") && countHosts(rawHeaders) === 1;
 }
 
 /** Names and values in turn; two Hosts are how one server is made to disagree with another about whose request it is. */

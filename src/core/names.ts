@@ -14,10 +14,13 @@ export const RING_BUCKET = "_";
 /** Paths that belong to the node itself. */
 const RESERVED = new Set(["livez", "readyz", "metrics"]);
 const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
+const USUAL_BUCKET = /^[a-z][a-z0-9-]{1,61}[a-z0-9]$/;
 const IP_ADDRESS = /^\d{1,3}(\.\d{1,3}){3}$/;
 
 /** Why a bucket's name will not do, or undefined when it will. Rules as in S3. */
 export function bucketProblem(bucket: string): string | undefined {
+  // As nearly all of them: nothing else can be wrong with it.
+  if (USUAL_BUCKET.test(bucket) && !RESERVED.has(bucket)) return undefined;
   if (RESERVED.has(bucket)) return `${JSON.stringify(bucket)} belongs to the node itself`;
   if (!BUCKET.test(bucket)) {
     return `wanted 3 to 63 of a-z 0-9 . - with a letter or digit first and last, got ${quote(bucket)}`;

@@ -22,20 +22,17 @@ export interface OriginForward {
   readonly collapsed?: boolean | undefined;
 }
 
-const TOKEN = /^[A-Za-z*][!#$%&'*+.^_`|~0-9A-Za-z:/-]*$/;
-
-/** One member of the list; `cache` names this deployment's cache. */
+/** One member of the list; `cache` names this deployment's cache, and is a token. */
 export function cacheStatus(cache: string, outcome: CacheOutcome): string {
-  const name = TOKEN.test(cache) ? cache : structuredString(cache);
   switch (outcome.kind) {
     case "hit":
-      return `${name}; hit; ttl=${Math.trunc(outcome.ttlSeconds)}${tierText(outcome.tier)}`;
+      return `${cache}; hit; ttl=${Math.trunc(outcome.ttlSeconds)}${tierText(outcome.tier)}`;
     case "asked":
       // Section 2.2: "request" where a fresh answer was here and the request's semantics did not allow its use.
-      return `${name}; fwd=${outcome.forced ? "request" : "stale"}; fwd-status=304${tierText(outcome.tier)}`;
+      return `${cache}; fwd=${outcome.forced ? "request" : "stale"}; fwd-status=304${tierText(outcome.tier)}`;
     case "fetched": {
       const { detail, stored, collapsed } = outcome;
-      return `${name}; fwd=uri-miss${stored ? "; stored" : ""}${collapsed ? "; collapsed" : ""}; ` +
+      return `${cache}; fwd=uri-miss${stored ? "; stored" : ""}${collapsed ? "; collapsed" : ""}; ` +
         `detail=${structuredString(detail)}`;
     }
   }

@@ -17,7 +17,7 @@ import type { Audit, RefusalReason } from "./audit.ts";
 import { credentialsOf, type Manner, type ShownCredentials } from "./credentials.ts";
 import { aboutOf, isForAnyKey } from "./internal-pages.ts";
 import { listedPrefix } from "./list-handler.ts";
-import type { PublicRequest } from "./request.ts";
+import type { PublicRequest, ReceivedRequest } from "./request.ts";
 import { splitTarget, type Target } from "./target.ts";
 
 /** Who may read `/metrics`: an admin; also whoever does not come through Fly.io's proxy; everybody. */
@@ -46,8 +46,9 @@ export const ANYBODY: Visitor = {};
 /** A request at the door. */
 export interface Knock {
   readonly env: ConnectionEnv;
-  readonly raw: Request;
-  readonly request: PublicRequest;
+  /** Of a request that came over no socket. */
+  readonly raw: Request | undefined;
+  readonly request: ReceivedRequest;
   readonly target: Target;
   /** The request's target as it was sent. */
   readonly sent: string;
@@ -255,7 +256,7 @@ function authorizationsOf({ env, raw, request }: Knock): string[] {
   const first = request.header("authorization");
   if (first === undefined) return [];
   const rawHeaders = env.incoming?.rawHeaders;
-  if (!rawHeaders) return [raw.headers.get("authorization") ?? first];
+  if (!rawHeaders) return [raw?.headers.get("authorization") ?? first];
   const found: string[] = [];
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]!;

@@ -21,10 +21,9 @@ import { problem, publicError } from "./problem.ts";
 import { NOSNIFF, Protection } from "./protection.ts";
 import { Quotas } from "./quota.ts";
 import { redactedTarget } from "./redaction.ts";
-import { headerNames, headerReader, type PublicRequest, RequestBody } from "./request.ts";
+import { type PublicRequest, ReceivedRequest, requestIdOf } from "./request.ts";
 import { SendingOn, type SendingOnSettings } from "./sending-on.ts";
 import { parseTarget, routeOf, type Target } from "./target.ts";
-import { continueTrace } from "./traceparent.ts";
 import { TurningAway } from "./turning-away.ts";
 import { forPresigned, veiled } from "./visitor-answers.ts";
 import { WriteHandler } from "./write-handler.ts";
@@ -48,8 +47,6 @@ export interface PublicAppDeps {
   readonly access?: AccessDeps | undefined;
 }
 
-/** RFC 9110 section 5.5's visible characters, less those that would need quoting in a log line. */
-const REQUEST_ID = /^[A-Za-z0-9._:/+=@-]{1,128}$/;
 const ALLOW: Record<Exclude<Target["kind"], "internal">, string> = {
   root: "GET, HEAD, OPTIONS",
   bucket: "GET, HEAD, OPTIONS",
@@ -58,6 +55,8 @@ const ALLOW: Record<Exclude<Target["kind"], "internal">, string> = {
 };
 
 export interface PublicApp extends Hono<{ Bindings: ConnectionEnv }> {
+  /** As `fetch`, for a listener that has no Request made of what it reads: the answer is written to `outgoing`. */
+  readonly read: (env: ConnectionEnv) => Response | Promise<Response>;
   /** Requests under way, less those whose answer was at hand. */
   readonly running: () => number;
   /** For the listener: which requests it need not make anything of. */
@@ -71,21 +70,22 @@ export function createPublicApp(deps: PublicAppDeps): PublicApp {
   const handler = new PublicHandler(deps);
   app.all("*", (c) => handler.handle(c.env ?? {}, c.req.raw));
   return Object.assign(app, {
+    read: (env: ConnectionEnv) => handler.handle(env),
     running: () => handler.running,
     overload: handler.overload,
     refused: (refusal: { status: number; code: string }) => handler.refused(refusal),
   });
 }
 
-/** Credentials were for this door: an origin behind it, which may be shown a request's headers, is not to have them. */
-function behindTheDoor(request: PublicRequest, { key }: Visitor): PublicRequest {
-  const { header } = request;
-  if (!key && header("authorization") === undefined) return request;
-  return {
-    ...request,
-    isKeyed: key !== undefined,
-    header: (name) => name === "authorization" ? undefined : header(name),
-  };
+/** A request from its coming until its answer was sent. */
+interface Exchange {
+  readonly env: ConnectionEnv;
+  readonly request: ReceivedRequest;
+  /** Monotonic, ms. */
+  readonly begunMs: number;
+  /** Undefined until it could be read, if it can be. */
+  target: Target | undefined;
+  admitted: Admitted | undefined;
 }
 
 class PublicHandler {
@@ -139,48 +139,43 @@ class PublicHandler {
       access: this.#access,
       clock,
       log: deps.log,
-      requestId: (given) => this.#idOf(given, this.#nextNumber()),
+      requestId: (given) => requestIdOf(given, this.#idPrefix + this.#nextNumber()),
     });
   }
 
-  handle(env: ConnectionEnv, raw: Request): Response | Promise<Response> {
+  /** `raw`: of a request that came over no socket. */
+  handle(env: ConnectionEnv, raw?: Request): Response | Promise<Response> {
     const begunMs = this.#deps.clock.monotonicMs();
-    const { incoming } = env;
-    const header = headerReader(env, raw);
-    const path = incoming?.url ?? raw.url.slice(raw.url.indexOf("/", raw.url.indexOf("://") + 3));
     const number = this.#nextNumber();
-    const request: PublicRequest = {
-      method: incoming?.method ?? raw.method,
-      target: path,
-      header,
-      headerNames: () => headerNames(env, raw),
-      id: this.#idOf(header("x-request-id"), number),
-      trace: continueTrace(header("traceparent"), number, `${this.#idPrefix}${number}`),
-      body: new RequestBody(env, raw),
-    };
-    let target: Target | undefined;
+    const request = new ReceivedRequest(env, raw, number, this.#idPrefix + number);
+    const exchange: Exchange = { env, request, begunMs, target: undefined, admitted: undefined };
     this.#access.active++;
-    let admitted: Admitted | undefined;
-    const send = (answer: Answer): Response =>
-      this.#finish(env, request, path, target, begunMs, answer, admitted);
-    const finish = (answer: Answer): Response | Promise<Response> => {
-      const bucket = target && "bucket" in target ? target.bucket : undefined;
-      const safe = bucket === undefined ? answer : this.#protection.of(request, bucket, answer);
-      return safe instanceof Promise ? safe.then(send) : send(safe);
-    };
     try {
-      target = parseTarget(path);
+      const target = parseTarget(request.target);
+      exchange.target = target;
       if (target.kind !== "probe") {
         const admission = this.#admission.client(request, env);
-        if ("status" in admission) return finish(admission);
-        admitted = admission;
+        if ("status" in admission) return this.#protected(exchange, admission);
+        exchange.admitted = admission;
       }
-      const answer = this.#route({ env, raw, request, target, sent: path }, admitted);
-      if (!(answer instanceof Promise)) return finish(answer);
-      return answer.then(finish, (error: unknown) => finish(this.#failed(error, request)));
+      const answer = this.#route({ env, raw, request, target, sent: request.target }, exchange.admitted);
+      if (!(answer instanceof Promise)) return this.#protected(exchange, answer);
+      return answer.then(
+        (given) => this.#protected(exchange, given),
+        (error: unknown) => this.#protected(exchange, this.#failed(error, request)),
+      );
     } catch (error) {
-      return finish(this.#failed(error, request));
+      return this.#protected(exchange, this.#failed(error, request));
     }
+  }
+
+  #protected(exchange: Exchange, answer: Answer): Response | Promise<Response> {
+    const { target, request } = exchange;
+    const bucket = target?.kind === "object" || target?.kind === "bucket" ? target.bucket : undefined;
+    const safe = bucket === undefined ? answer : this.#protection.of(request, bucket, answer);
+    return safe instanceof Promise
+      ? safe.then((known) => this.#finish(exchange, known))
+      : this.#finish(exchange, safe);
   }
 
   get running(): number {
@@ -204,10 +199,6 @@ class PublicHandler {
       code,
     });
     return id;
-  }
-
-  #idOf(given: string | undefined, number: string): string {
-    return given !== undefined && REQUEST_ID.test(given) ? given : `${this.#idPrefix}${number}`;
   }
 
   #nextNumber(): string {
@@ -248,8 +239,8 @@ class PublicHandler {
   }
 
   #answerTo(knock: Knock, visitor: Visitor, admitted: Admitted | undefined): Answer | Promise<Answer> {
-    const { target } = knock;
-    const request = this.#door ? behindTheDoor(knock.request, visitor) : knock.request;
+    const { target, request } = knock;
+    if (this.#door) request.enter(visitor.key !== undefined);
     if (target.kind === "probe") return this.#probe(request, target.path);
     const refused = admitted && visitor.key && this.#admission.key(request, visitor.key.id, admitted);
     if (refused) return refused;
@@ -355,15 +346,7 @@ class PublicHandler {
     return problem(code, detail, request.id);
   }
 
-  #finish(
-    env: ConnectionEnv,
-    request: PublicRequest,
-    path: string,
-    target: Target | undefined,
-    begunMs: number,
-    answer: Answer,
-    admitted: Admitted | undefined,
-  ): Response {
+  #finish({ env, request, target, begunMs, admitted }: Exchange, answer: Answer): Response {
     // An answer made for this request alone: the id can be added in place.
     const headers = answer.headers as Record<string, string>;
     headers["X-Request-Id"] = request.id;
@@ -375,14 +358,14 @@ class PublicHandler {
       this.#access.record({
         method: request.method,
         route: routeOf(target),
-        path: redactedTarget(path),
+        path: redactedTarget(request.target),
         status: answer.status,
-        bytesIn: request.body.bytes,
+        bytesIn: request.bodyBytes,
         bytesOut,
         complete,
         tookMs: this.#deps.clock.monotonicMs() - begunMs,
         requestId: request.id,
-        traceId: request.trace.traceId,
+        traceId: request.traceId,
         cacheStatus: headers["Cache-Status"],
         code: answer.code,
       });

@@ -1,7 +1,7 @@
 /** One request as the handlers see it, whether it came over a socket or in process. */
 import { AtollError, messageOf } from "../errors.ts";
 import type { ConnectionEnv } from "./answer.ts";
-import type { Trace } from "./traceparent.ts";
+import { continueTrace, type Trace } from "./traceparent.ts";
 
 export interface PublicRequest {
   readonly method: string;
@@ -17,17 +17,83 @@ export interface PublicRequest {
   readonly body: RequestBody;
 }
 
-export function headerReader(env: ConnectionEnv, request: Request): (name: string) => string | undefined {
-  const headers = env.incoming?.headers;
-  if (!headers) return (name) => request.headers.get(name) ?? undefined;
-  return (name) => {
-    const value = headers[name];
-    return Array.isArray(value) ? value.join(", ") : value;
-  };
+/** RFC 9110 section 5.5's visible characters, less those that would need quoting in a log line. */
+const REQUEST_ID = /^[A-Za-z0-9._:/+=@-]{1,128}$/;
+
+/** What a client calls its request, if that may stand in a log; otherwise our own name for it. */
+export function requestIdOf(given: string | undefined, own: string): string {
+  return given !== undefined && REQUEST_ID.test(given) ? given : own;
 }
 
-export function headerNames(env: ConnectionEnv, request: Request): Iterable<string> {
-  return env.incoming ? Object.keys(env.incoming.headers) : request.headers.keys();
+/** As it came. What few requests need is made when it is asked for: most are answered before. */
+export class ReceivedRequest implements PublicRequest {
+  readonly method: string;
+  readonly target: string;
+  readonly header: (name: string) => string | undefined;
+  readonly id: string;
+  readonly #env: ConnectionEnv;
+  readonly #raw: Request | undefined;
+  readonly #spanId: string;
+  readonly #newTraceId: string;
+  #isKeyed = false;
+  #isInside = false;
+  #trace: Trace | undefined;
+  #body: RequestBody | undefined;
+
+  /** `raw`: of a request that came over no socket. The new ids: 16 and 32 hex digits. */
+  constructor(env: ConnectionEnv, raw: Request | undefined, newSpanId: string, newTraceId: string) {
+    const { incoming } = env;
+    this.#env = env;
+    this.#raw = raw;
+    this.#spanId = newSpanId;
+    this.#newTraceId = newTraceId;
+    this.method = incoming?.method ?? raw?.method ?? "GET";
+    this.target = incoming?.url ?? targetOf(raw);
+    const headers = incoming?.headers;
+    this.header = (name) => {
+      if (name === "authorization" && this.#isInside) return undefined;
+      const value = headers ? headers[name] : raw?.headers.get(name) ?? undefined;
+      return Array.isArray(value) ? value.join(", ") : value;
+    };
+    this.id = requestIdOf(this.header("x-request-id"), newTraceId);
+  }
+
+  /** Credentials were for the door: an origin behind it, which may be shown a request's headers, is not to have them. */
+  enter(isKeyed: boolean): void {
+    this.#isInside = true;
+    this.#isKeyed = isKeyed;
+  }
+
+  get isKeyed(): boolean {
+    return this.#isKeyed;
+  }
+
+  get trace(): Trace {
+    return this.#trace ??= continueTrace(this.header("traceparent"), this.#spanId, this.#newTraceId);
+  }
+
+  get traceId(): string {
+    return this.header("traceparent") === undefined ? this.#newTraceId : this.trace.traceId;
+  }
+
+  get body(): RequestBody {
+    return this.#body ??= new RequestBody(this.#env, this.#raw);
+  }
+
+  /** Of the body that were read. */
+  get bodyBytes(): number {
+    return this.#body?.bytes ?? 0;
+  }
+
+  headerNames(): Iterable<string> {
+    const { incoming } = this.#env;
+    return incoming ? Object.keys(incoming.headers) : this.#raw?.headers.keys() ?? [];
+  }
+}
+
+function targetOf(request: Request | undefined): string {
+  const url = request?.url ?? "";
+  return url.slice(url.indexOf("/", url.indexOf("://") + 3));
 }
 
 /** Bytes that may still be thrown away, so that a client sees its early answer instead of a reset. */
@@ -36,11 +102,11 @@ const DRAIN_BYTES_MAX = 64 << 20;
 /** The body, counted; a client that goes away ends it with `incomplete-body`. */
 export class RequestBody implements AsyncIterable<Uint8Array> {
   readonly #env: ConnectionEnv;
-  readonly #request: Request;
+  readonly #request: Request | undefined;
   bytes = 0;
   #ended = false;
 
-  constructor(env: ConnectionEnv, request: Request) {
+  constructor(env: ConnectionEnv, request: Request | undefined) {
     this.#env = env;
     this.#request = request;
   }
@@ -51,7 +117,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     // Not closing on an early return: the answer that explains it still has to go out on the same socket.
     const parts: AsyncIterable<Uint8Array> = incoming
       ? incoming.iterator({ destroyOnReturn: false })
-      : this.#request.body ?? none();
+      : this.#request?.body ?? none();
     try {
       for await (const part of parts) {
         this.bytes += part.length;

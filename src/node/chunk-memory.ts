@@ -63,7 +63,7 @@ export class ChunkMemory {
 
   /** How often it was asked for lately, about; at most 15. */
   frequency(id: ChunkId): number {
-    return this.#sketch.count(...hashesOf(id));
+    return this.#sketch.count(hashAt(id, 0), hashAt(id, HASH_DIGITS));
   }
 
   /** No question for it. */
@@ -78,7 +78,7 @@ export class ChunkMemory {
   }
 
   #count(id: ChunkId): void {
-    this.#sketch.add(...hashesOf(id));
+    this.#sketch.add(hashAt(id, 0), hashAt(id, HASH_DIGITS));
     const entries = this.#main.size + this.#window.size;
     if (this.#sketch.added >= Math.max(SAMPLE_MIN, SAMPLE * entries)) this.#sketch.halve();
   }
@@ -104,7 +104,15 @@ function sizeOf(bytes: Uint8Array): number {
   return bytes.length + ENTRY_BYTES;
 }
 
-/** A chunk's name is a hash itself. */
-function hashesOf(id: ChunkId): [number, number] {
-  return [Number.parseInt(id.slice(0, 8), 16), Number.parseInt(id.slice(8, 16), 16)];
+/** Of 32 bits. */
+const HASH_DIGITS = 8;
+
+/** A chunk's name is a hash itself, in hex digits; by hand, as each question for a chunk needs two of them. */
+function hashAt(id: ChunkId, first: number): number {
+  let hash = 0;
+  for (let i = first; i < first + HASH_DIGITS; i++) {
+    const code = id.charCodeAt(i);
+    hash = (hash << 4) | ((code & 0xf) + 9 * (code >> 6));
+  }
+  return hash >>> 0;
 }

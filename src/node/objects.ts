@@ -284,7 +284,7 @@ export class Objects {
   #live(value: RegisterValue | null): ObjectVersion | undefined {
     if (value?.content.kind !== "object") return undefined;
     const { manifest } = value.content;
-    if (isExpired(manifest, this.#deps.clock.wallMs())) return undefined;
+    if (manifest.expiresMs !== undefined && isExpired(manifest, this.#deps.clock.wallMs())) return undefined;
     return { version: value.version, modifiedMs: value.modifiedMs, manifest, value };
   }
 

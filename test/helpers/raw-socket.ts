@@ -39,6 +39,11 @@ export class RawSocket {
     this.#socket.write(text, "latin1");
   }
 
+  /** Takes nothing more. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
   /** Half-closes, as a client does that has nothing more to say. */
   end(): void {
     this.#socket.end();
