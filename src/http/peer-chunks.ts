@@ -44,7 +44,8 @@ export class IncomingChunks {
       );
     }
     this.#used++;
-    const buffer = this.#free.pop() ?? new Uint8Array(CHUNK_BYTES);
+    // Shared with the thread that writes it to disk, which would be sent a copy otherwise.
+    const buffer = this.#free.pop() ?? new Uint8Array(new SharedArrayBuffer(CHUNK_BYTES));
     const hash = createHash("sha256");
     let size = 0;
     const release = (): void => {

@@ -15,7 +15,7 @@ import type { ChunkWrite, ChunkWriter } from "./chunk-writer.ts";
 import { defer, type Permits } from "./waiting.ts";
 
 /** Chunks of one upload that replicas are still busy with before the client is slowed: enough to keep a disk syncing. */
-const WINDOW = 6;
+const WINDOW = 10;
 
 export interface ChunkPipelineDeps {
   /** Of this upload. */

@@ -14,7 +14,7 @@ import { HASHING } from "../helpers/memory-ring.ts";
 
 const NAME = "bucket\0key";
 /** Chunks of one upload on their way at once. */
-const WINDOW = 6;
+const WINDOW = 10;
 const ACCEPT = (): void => {};
 
 /** A writer that keeps nothing, and whose chunks become safe when the test says so. */

@@ -20,7 +20,7 @@ import { openParts, type Parts } from "../helpers/memory-ring-parts.ts";
 
 const NAME = "bucket\0key";
 /** Chunks of one upload in memory: the window, and the one being filled. */
-const HELD_CHUNKS_MAX = 7;
+const HELD_CHUNKS_MAX = 11;
 const UPLOAD_MAX_MS = 3_600_000;
 
 function upload(body: AsyncIterable<Uint8Array>, more: Partial<Upload> = {}): Upload {
