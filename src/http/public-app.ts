@@ -246,8 +246,9 @@ class PublicHandler {
     if (refused) return refused;
     if (target.kind === "internal") return this.#ownPage(knock, target, visitor);
     const answer = this.#answer(request, target, visitor, admitted);
-    if (visitor.isBlind) return Promise.resolve(answer).then((seen) => veiled(seen, request.id));
-    return visitor.presigned ? Promise.resolve(answer).then(forPresigned) : answer;
+    if (!visitor.isBlind && !visitor.presigned) return answer;
+    const shown = (given: Answer) => visitor.isBlind ? veiled(given, request.id) : forPresigned(given);
+    return answer instanceof Promise ? answer.then(shown) : shown(answer);
   }
 
   #answer(

@@ -29,14 +29,13 @@ export function requestIdOf(given: string | undefined, own: string): string {
 export class ReceivedRequest implements PublicRequest {
   readonly method: string;
   readonly target: string;
-  readonly header: (name: string) => string | undefined;
+  header: (name: string) => string | undefined;
   readonly id: string;
   readonly #env: ConnectionEnv;
   readonly #raw: Request | undefined;
   readonly #spanId: string;
   readonly #newTraceId: string;
   #isKeyed = false;
-  #isInside = false;
   #trace: Trace | undefined;
   #body: RequestBody | undefined;
 
@@ -50,8 +49,8 @@ export class ReceivedRequest implements PublicRequest {
     this.method = incoming?.method ?? raw?.method ?? "GET";
     this.target = incoming?.url ?? targetOf(raw);
     const headers = incoming?.headers;
+    // It must not know `this`: of requests that are held by what they hold, V8's quick collections throw none away.
     this.header = (name) => {
-      if (name === "authorization" && this.#isInside) return undefined;
       const value = headers ? headers[name] : raw?.headers.get(name) ?? undefined;
       return Array.isArray(value) ? value.join(", ") : value;
     };
@@ -60,8 +59,10 @@ export class ReceivedRequest implements PublicRequest {
 
   /** Credentials were for the door: an origin behind it, which may be shown a request's headers, is not to have them. */
   enter(isKeyed: boolean): void {
-    this.#isInside = true;
     this.#isKeyed = isKeyed;
+    const { header } = this;
+    if (header("authorization") === undefined) return;
+    this.header = (name) => name === "authorization" ? undefined : header(name);
   }
 
   get isKeyed(): boolean {

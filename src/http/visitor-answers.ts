@@ -16,10 +16,16 @@ export function veiled(answer: Answer, requestId: string): Answer {
 export function forPresigned(answer: Answer): Answer {
   const kept = answer.headers["Cache-Control"];
   if (answer.status >= 400 || kept === "no-store") return answer;
-  // Those would go first, and know only what the object itself allows.
-  const { "CDN-Cache-Control": _, "Atoll-CDN-Cache-Control": __, ...headers } = answer.headers;
-  return {
-    ...answer,
-    headers: { ...headers, "Cache-Control": kept === undefined ? "private" : `private, ${kept}` },
-  };
+  const headers = untargeted(answer.headers);
+  headers["Cache-Control"] = kept === undefined ? "private" : `private, ${kept}`;
+  return headers === answer.headers ? answer : { ...answer, headers };
+}
+
+/** Without what would go before `Cache-Control`, and knows only what the object itself allows. */
+function untargeted(headers: Answer["headers"]): Record<string, string> {
+  if (headers["CDN-Cache-Control"] === undefined && headers["Atoll-CDN-Cache-Control"] === undefined) {
+    return headers; // as nearly always: made for this request alone, what is to be changed is changed in place
+  }
+  const { "CDN-Cache-Control": _, "Atoll-CDN-Cache-Control": __, ...others } = headers;
+  return others;
 }

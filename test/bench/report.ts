@@ -36,9 +36,11 @@ const YARDSTICK = "bare Hono";
 const OURS = ["ring of 1", "ring of 3"];
 const MIB = 2 ** 20;
 
+const LESS_IS_BETTER = new Set(["ms", "p99/p50"]);
+
 /** How often as good: quicker is above 1, for times too. */
 function ratio(unit: string, ours: number, theirs: number): string {
-  return (unit === "ms" ? theirs / ours : ours / theirs).toFixed(2);
+  return (LESS_IS_BETTER.has(unit) ? theirs / ours : ours / theirs).toFixed(2);
 }
 
 export function valuesTable(report: Report): string {

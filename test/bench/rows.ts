@@ -23,7 +23,7 @@ export interface Sample {
 
 export interface Row {
   readonly name: string;
-  readonly unit: "req/s" | "MB/s" | "ms";
+  readonly unit: "req/s" | "MB/s" | "ms" | "p99/p50";
   readonly needsWrk: boolean;
   /** Once, before the rounds. */
   prepare?(servers: Servers): Promise<void>;
@@ -36,6 +36,7 @@ export function rows(directory: string, seconds: number): Row[] {
   const sizes: [string, number][] = [["4 KiB", 4 * KIB], ["64 KiB", 64 * KIB], ["1 MiB", MIB]];
   return [
     smallGet("hot GET 1 KiB", KIB, ["Cache-Control: max-age=3600"], directory, seconds),
+    halfLoadGet(directory, seconds),
     ...sizes.map(([label, bytes]) => smallGet(`GET ${label}`, bytes, [], directory, seconds)),
     ...sizes.map(([label, bytes]) => smallPut(`PUT ${label}`, bytes, directory, seconds)),
     largeGet(directory),
@@ -60,6 +61,36 @@ function smallGet(name: string, bytes: number, headers: string[], directory: str
         seconds,
       });
       return { ...load, value: load.requestsPerSecond };
+    },
+  };
+}
+
+/** How much longer the slowest take than most, while the server has time: at about half of what it can do. */
+function halfLoadGet(directory: string, seconds: number): Row {
+  const pauses = new Map<Server, number>();
+  const key = "half-load";
+  const load = (server: Server, options: { seconds: number; pauseMs?: number }) =>
+    wrk(directory, {
+      url: `${server.url}/${key}`,
+      headers: server.headers,
+      connections: GET_CONNECTIONS,
+      ...options,
+    });
+  return {
+    name: "hot GET 1 KiB at half load",
+    unit: "p99/p50",
+    needsWrk: true,
+    prepare: async (servers) => {
+      await storeAlike(servers, key, randomBytes(KIB), ["Cache-Control: max-age=3600"]);
+      for (const server of servers.all) {
+        await load(server, { seconds: 1 }); // compiles what is busy
+        const { requestsPerSecond } = await load(server, { seconds });
+        pauses.set(server, Math.round(1_000 * GET_CONNECTIONS / (requestsPerSecond / 2)));
+      }
+    },
+    run: async (server) => {
+      const { p50Ms, p99Ms, errors } = await load(server, { seconds, pauseMs: pauses.get(server)! });
+      return { value: p99Ms / p50Ms, p50Ms, p99Ms, errors };
     },
   };
 }

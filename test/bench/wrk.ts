@@ -18,8 +18,12 @@ export interface Load {
  */
 const SCRIPT = `
 local bytes, run = tonumber(os.getenv("BENCH_BYTES")), os.getenv("BENCH_RUN")
+local pause = tonumber(os.getenv("BENCH_PAUSE"))
 local head, middle, tail, n = nil, nil, nil, 0
 bad = 0
+if pause then
+  function delay() return math.random(0, 2 * pause) end
+end
 if bytes then
   function init()
     math.randomseed(tonumber(run, 16) % 2^31)
@@ -53,6 +57,8 @@ export interface WrkRun {
   readonly headers: readonly string[];
   readonly connections: number;
   readonly seconds: number;
+  /** Ms on average between an answer and the next request of its connection. */
+  readonly pauseMs?: number;
   /** Bytes of each PUT, 16 or more, to fresh keys below the URL; undefined: GET of the URL. */
   readonly putBytes?: number;
 }
@@ -76,6 +82,7 @@ export async function wrk(directory: string, run: WrkRun): Promise<Load> {
   for (const header of run.headers) args.push("-H", header);
   const { output } = await program("wrk", [...args, run.url], {
     BENCH_RUN: unique,
+    ...(run.pauseMs === undefined ? {} : { BENCH_PAUSE: String(run.pauseMs) }),
     ...(run.putBytes === undefined ? {} : { BENCH_BYTES: String(run.putBytes) }),
   });
   const line = /^BENCH (.*)$/m.exec(output)?.[1];

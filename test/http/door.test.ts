@@ -221,6 +221,29 @@ describe("presigned URLs", () => {
     assert.equal(await statusOf(solo, "DELETE", presigned(dropper, "/docs/in/a", { method: "DELETE" })), 204);
   });
 
+  it("keep an answer to themselves, and no other", async () => {
+    using solo = await open();
+    const headers = { "Cache-Control": "max-age=60", "CDN-Cache-Control": "max-age=600" };
+    for (
+      const [target, sent] of [["/docs/a", headers], ["/docs/b", { "Cache-Control": "max-age=60" }]] as const
+    ) {
+      assert.equal(await statusOf(solo, "PUT", target, bearer(admin), { body: "x", headers: sent }), 201);
+    }
+    const seen = async (target: string, authorization?: string) => {
+      const response = await send(solo, "GET", target, authorization);
+      await response.body?.cancel();
+      return ["cache-control", "cdn-cache-control", "atoll-version"].map((name) =>
+        response.headers.get(name)
+      );
+    };
+    for (let times = 0; times < 2; times++) {
+      assert.deepEqual(await seen(presigned(reader, "/docs/a")), ["private, max-age=60", null, "1"]);
+      assert.deepEqual(await seen(presigned(reader, "/docs/b")), ["private, max-age=60", null, "1"]);
+      assert.deepEqual(await seen("/docs/a", bearer(reader)), ["max-age=60", "max-age=600", "1"]);
+      assert.deepEqual(await seen("/docs/b", bearer(reader)), ["max-age=60", null, "1"]);
+    }
+  });
+
   it("hold no longer than until they expire, and no longer than seven days ahead", async () => {
     using solo = await open();
     await store(solo, "/docs/a");
