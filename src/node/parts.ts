@@ -189,6 +189,7 @@ export function createParts(deps: PartsDeps) {
     reconciler: repair.reconciler,
     strongReads,
     content,
+    chunks,
     gate,
   });
   const moved = (number: number) => takeover.progress(number);

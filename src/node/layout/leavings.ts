@@ -1,12 +1,16 @@
 /**
  * What lies on this node and is no longer its business, after a layout has settled: given up register by register, and
- * only when every replica has it whole. Chunks that no register names then are the garbage collector's.
+ * only when every replica has it whole. What one of them lacks is brought to it: a value may have come to it just before its
+ * layout settled, and those it could fetch the chunks from are no replicas any more. Chunks that no register names then are
+ * the garbage collector's.
  */
+import type { ChunkId } from "../../core/manifest.ts";
 import type { Name } from "../../core/names.ts";
 import { PARTITIONS, slotOf, SLOTS_PER_PARTITION } from "../../core/partitions.ts";
 import { messageOf } from "../../errors.ts";
 import type { Catalog, Clock, Log } from "../../ports.ts";
 import { Background, forEach } from "../background.ts";
+import type { ChunkStore } from "../chunk-store.ts";
 import type { Content } from "../content.ts";
 import type { Metrics } from "../metrics.ts";
 import type { PeerGate } from "../peer-gate.ts";
@@ -22,6 +26,7 @@ const CHUNKS_ASKED = 256;
 /** What somebody still lacked is looked at again. */
 const RETRY_MS = 2_000;
 const RETRY_MAX_MS = 60_000;
+const BRING_TIMEOUT_MS = 10_000;
 
 export interface LeavingsDeps {
   ring: Ring;
@@ -30,6 +35,7 @@ export interface LeavingsDeps {
   reconciler: Reconciler;
   strongReads: StrongReads;
   content: Content;
+  chunks: ChunkStore;
   gate: PeerGate;
   clock: Clock;
   log: Log;
@@ -130,20 +136,32 @@ export class Leavings {
     const { strongReads, content, gate } = this.#deps;
     const { value } = await strongReads.read(name);
     if (value?.content.kind !== "object") return true;
-    const ids: string[] = [];
+    const ids: ChunkId[] = [];
     const areHeld = async (): Promise<boolean> => {
       const asked = ids.splice(0);
       if (asked.length === 0) return true;
-      const replies = await Promise.all(
-        replicas.map((id) =>
-          gate.call(id, { type: "chunks-held", ids: asked }, { timeoutMs: ASK_TIMEOUT_MS })
-        ),
-      );
-      return replies.every(({ held }) => asked.every((_, i) => held[i] === true));
+      const areWhole = await Promise.all(replicas.map(async (node) => {
+        const { held } = await gate.call(node, { type: "chunks-held", ids: asked }, {
+          timeoutMs: ASK_TIMEOUT_MS,
+        });
+        return await this.#bring(node, asked.filter((_, i) => held[i] !== true));
+      }));
+      return areWhole.every((whole) => whole);
     };
     for await (const { id } of content.chunksOf(name, value.content.manifest)) {
       if (ids.push(id) === CHUNKS_ASKED && !await areHeld()) return false;
     }
     return await areHeld();
+  }
+
+  /** Whether it has them now. */
+  async #bring(node: string, ids: readonly ChunkId[]): Promise<boolean> {
+    const { chunks, gate } = this.#deps;
+    for (const id of ids) {
+      const bytes = await chunks.get(id);
+      if (!bytes) return false;
+      await gate.call(node, { type: "chunk-put", id, bytes }, { timeoutMs: BRING_TIMEOUT_MS });
+    }
+    return true;
   }
 }

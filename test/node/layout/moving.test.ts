@@ -6,6 +6,7 @@ import { changedLayout } from "../../../src/core/layout-change.ts";
 import { objectName } from "../../../src/core/names.ts";
 import type { RingChange } from "../../../src/node/layout/administration.ts";
 import { MemoryRing } from "../../helpers/memory-ring.ts";
+import { holdersOf, putObject } from "../../helpers/stored-objects.ts";
 import { uploadOf } from "../../helpers/uploads.ts";
 
 const NAMES = Array.from({ length: 40 }, (_, n) => objectName("bucket", `key-${n}`));
@@ -109,6 +110,26 @@ test("a ring of one grows to three and to five by itself, and shrinks again by a
   await apply(ring, "d", { remove: ["a"] });
   await settled(ring, ["b", "c", "d", "e"], ["b", "c", "d", "e"]);
   await readAll(ring, "b", 4);
+  ring.close();
+});
+
+test("a node that gives up what is others' brings the others what they turn out to lack", async () => {
+  const ring = await MemoryRing.open({ ids: ["a", "b", "c"], repair: REPAIR });
+  const [chunk] = (await putObject(ring, "a", NAMES[0]!)).chunks;
+  await ring.clock.advance(1_000);
+  await ring.site("c").disk.chunkFiles.delete(chunk!);
+  assert.deepEqual(await holdersOf(ring, ["a", "b", "c"], chunk!), ["a", "b"]);
+  // It cannot get it by itself, as when those that have it are no replicas any more.
+  ring.network.rule(({ from, request }) =>
+    from === "c" && request.type === "chunk-get" ? { refused: true } : undefined
+  );
+  await apply(ring, "b", { drain: ["a"] });
+  await settled(ring, ["a", "b", "c"], ["a", "b", "c"]);
+  for (let waitedMs = 0; (await holdersOf(ring, ["c"], chunk!)).length === 0; waitedMs += 1_000) {
+    assert.ok(waitedMs < 60_000, "c still lacks it");
+    await ring.clock.advance(1_000);
+  }
+  await ring.clock.until("a gives it up", () => ring.count("a", "atoll_leavings_registers") === 0, 60_000);
   ring.close();
 });
 
