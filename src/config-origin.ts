@@ -1,4 +1,5 @@
 /** Settings of how a node reaches the origins of buckets. */
+import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { type AddressRange, parseRange } from "./core/address-ranges.ts";
 
@@ -30,7 +31,23 @@ function parseAllowed(text: string, context: z.RefinementCtx): AllowedPrivate {
   return { ranges, hosts };
 }
 
+function readAuthorities(file: string, context: z.RefinementCtx): string {
+  try {
+    const pem = readFileSync(file, "utf8");
+    if (pem.includes("-----BEGIN CERTIFICATE-----")) return pem;
+  } catch {
+    // Whatever it is, it is not what was wanted.
+  }
+  context.addIssue({ code: "custom", message: `wanted a file with certificates in PEM, got ${file}` });
+  return z.NEVER;
+}
+
 export const ORIGIN_VARIABLES = {
+  ATOLL_ORIGIN_CA_FILE: {
+    schema: z.string().transform(readAuthorities),
+    default: undefined,
+    meaning: "PEM file of authorities whose certificates of origins are believed, besides the public ones",
+  },
   ATOLL_ORIGIN_ALLOW_PRIVATE: {
     schema: z.string().transform(parseAllowed),
     default: "",
@@ -41,10 +58,15 @@ export const ORIGIN_VARIABLES = {
 
 export interface OriginConfig {
   readonly originAllowPrivate: AllowedPrivate;
+  /** PEM. */
+  readonly originCa: string | undefined;
 }
 
 export function originConfig(
-  values: { readonly ATOLL_ORIGIN_ALLOW_PRIVATE?: AllowedPrivate | undefined },
+  values: {
+    readonly ATOLL_ORIGIN_ALLOW_PRIVATE?: AllowedPrivate | undefined;
+    readonly ATOLL_ORIGIN_CA_FILE?: string | undefined;
+  },
 ): OriginConfig {
-  return { originAllowPrivate: values.ATOLL_ORIGIN_ALLOW_PRIVATE! };
+  return { originAllowPrivate: values.ATOLL_ORIGIN_ALLOW_PRIVATE!, originCa: values.ATOLL_ORIGIN_CA_FILE };
 }

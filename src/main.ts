@@ -197,7 +197,7 @@ async function serve(config: Config): Promise<void> {
       prefix: config.etcdPrefix,
     })
     : undefined;
-  const origin = createOrigin({ allowed: config.originAllowPrivate });
+  const origin = createOrigin({ allowed: config.originAllowPrivate, ca: config.originCa });
   node = await createNode({
     id: nodeId,
     region: config.region,

@@ -4,10 +4,12 @@
  */
 import { lookup as resolve } from "node:dns/promises";
 import { isIP, type LookupFunction } from "node:net";
-import { Agent, type Dispatcher, errors, request as send } from "undici";
+import { rootCertificates } from "node:tls";
+import { Agent, buildConnector, type Dispatcher, errors, request as send } from "undici";
 import { type AddressRange, isPublic, isWithin } from "../core/address-ranges.ts";
 import { AtollError, isAtollError, messageOf } from "../errors.ts";
 import type { Origin, OriginAnswer, OriginRequest } from "../ports.ts";
+import { withoutContinue } from "./interim-answers.ts";
 
 const CONNECT_MS = 5_000;
 /** To one origin; further requests wait for one of these. */
@@ -17,6 +19,8 @@ const ORIGINS_MAX = 1_024;
 export interface UndiciOriginDeps {
   /** Where connections may go beyond the public Internet. */
   readonly allowed: { readonly ranges: readonly AddressRange[]; readonly hosts: readonly string[] };
+  /** PEM of authorities that are trusted besides those everybody trusts. */
+  readonly ca?: string | undefined;
   /** How names become addresses; undefined: the system's way. */
   readonly resolveAll?: (hostname: string) => Promise<readonly { address: string; family: number }[]>;
 }
@@ -31,12 +35,23 @@ class UndiciOrigin implements Origin {
 
   constructor(deps: UndiciOriginDeps) {
     this.#deps = deps;
+    const { ca } = deps;
+    const connect = buildConnector({
+      timeout: CONNECT_MS,
+      allowH2: false,
+      lookup: this.#lookup(),
+      ...(ca !== undefined && { ca: [...rootCertificates, ca] }),
+    });
     this.#agent = new Agent({
       connections: CONNECTIONS_MAX,
       maxOrigins: ORIGINS_MAX,
       allowH2: false,
       pipelining: 1,
-      connect: { timeout: CONNECT_MS, lookup: this.#lookup() },
+      connect: (options, callback) =>
+        connect(options, (...[error, socket]) => {
+          if (error) callback(error, null);
+          else callback(null, withoutContinue(socket));
+        }),
     });
   }
 

@@ -491,7 +491,7 @@ const methods: readonly Case[] = [
   },
 ];
 
-const interim: readonly Case[] = ([102, 103] as const).map((code): Case => ({
+const interim: readonly Case[] = ([100, 102, 103] as const).map((code): Case => ({
   what: `${code} before an answer is skipped`,
   section: "RFC 9110 15.2",
   origin: [{
