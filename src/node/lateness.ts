@@ -9,6 +9,8 @@ import type { Clock } from "../ports.ts";
 const SLOW_MS = 1_000;
 /** A timer that is later than that says that this node is busy: what it waits for may have come. */
 const BUSY_MS = 10;
+/** Timers know nothing shorter. */
+const TIMER_MS = 1;
 
 export interface Awaited {
   /** With nothing heard of it for that long it is late. */
@@ -29,7 +31,9 @@ export function watchAnswer(clock: Clock, awaited: Awaited): () => void {
   const { lateMs, patienceMs, heardMs, progressMs, onLate, onPatienceOver } = awaited;
   const askedMs = clock.monotonicMs();
   let cancel: () => void = () => {};
-  const wait = (delayMs: number): void => {
+  const wait = (atLeastMs: number): void => {
+    // Of a moment that is too short for the clock to go on it would look again without end.
+    const delayMs = Math.max(TIMER_MS, atLeastMs);
     const dueMs = clock.monotonicMs() + delayMs;
     cancel = clock.after(delayMs, () => look(dueMs));
   };
