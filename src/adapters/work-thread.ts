@@ -9,7 +9,7 @@ import { isMainThread, parentPort, Worker, workerData } from "node:worker_thread
 import { AtollError, type ErrorCode, isAtollError, messageOf } from "../errors.ts";
 
 /** Questions are small and the bytes they speak of lie outside the heap: see short-lived-buffers.ts. */
-const YOUNG_GENERATION_MB = 4;
+const YOUNG_GENERATION_MB = 1;
 
 interface Fault {
   readonly code: ErrorCode;

@@ -21,6 +21,8 @@ export async function bundle(outfile: string, version?: number): Promise<{ sizeB
     const built = await build({
       ...common,
       entryPoints: [join("src", "adapters", name)],
+      // Modules of which what is not used can be left out: as one CommonJS file hash-wasm brings every hash there is.
+      mainFields: ["module", "main"],
       write: false,
       minifyWhitespace: true,
       logLevel: "warning",
