@@ -82,3 +82,18 @@ test("nobody is late while this node is itself, and nothing is heard of once it 
   assert.deepEqual(stopped.events, []);
   assert.equal(stopped.clock.pending, 0);
 });
+
+test("a moment too short for the clock to go on is not looked at again without end", async () => {
+  const clock = new FakeClock();
+  await clock.advance(1_000.1);
+  const stop = watchAnswer(clock, {
+    lateMs: Number.MIN_VALUE,
+    patienceMs: PATIENCE_MS,
+    heardMs: () => clock.monotonicMs(),
+    progressMs: () => clock.monotonicMs(),
+    onLate: () => false,
+    onPatienceOver: () => {},
+  });
+  await clock.advance(10);
+  stop();
+});
