@@ -24,13 +24,10 @@ it("GET /_/route/{bucket}/{key} says where an object lives and what is here of i
   assert.deepEqual(page["replicas"], [
     { node: "solo", region: "here", publicUrl: "http://127.0.0.1:2", state: "alive", rttMs: 0 },
   ]);
-  assert.deepEqual(page["cached"], {
-    version: 1,
-    ageSeconds: 0,
-    freshSeconds: 59,
-    chunks: 1,
-    chunksInMemory: 1,
-  });
+  const { ageSeconds, freshSeconds, ...cached } = page["cached"] as Record<string, number>;
+  assert.deepEqual(cached, { version: 1, chunks: 1, chunksInMemory: 1 });
+  // What is left of a second that has begun is not told of.
+  assert.ok([59, 60].includes(ageSeconds! + freshSeconds!), `${ageSeconds} s old, ${freshSeconds} s to go`);
 });
 
 it("GET /_/route of what is not there says where it would live; of no key it is 400; it takes no other method", async () => {
