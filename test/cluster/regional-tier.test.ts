@@ -118,7 +118,7 @@ test("each chunk crosses to the region once, whoever of its nodes is asked, at o
 
 test("small objects cross once, too", async () => {
   const before = await crossings();
-  const contents = Array.from({ length: 8 }, () => randomBytes(2_000));
+  const contents = Array.from({ length: 8 }, () => randomBytes(20_000));
   const targets: string[] = [];
   for (const content of contents) targets.push(await stored(content));
   for (const n of [0, 1, 0]) {
