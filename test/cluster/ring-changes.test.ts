@@ -36,6 +36,8 @@ const directory = temporaryDirectory();
 const random = createSeededRandom(SEED);
 let ports: number[];
 const running = new Map<Id, AtollProcess>();
+/** The changes of a test that failed go on for a while: no process may be left behind by them. */
+let isOver = false;
 /** Whom the clients ask. */
 let playing: readonly Id[] = [];
 /** Where requests may fail: addresses of processes that were killed. */
@@ -47,29 +49,30 @@ before(async () => {
   ports = await freePorts(IDS.length);
 });
 after(async () => {
+  isOver = true;
   await Promise.all([...running.values()].map((node) => node.kill("SIGKILL")));
   directory[Symbol.dispose]();
 });
 
 async function start(id: Id): Promise<void> {
   const index = IDS.indexOf(id);
-  running.set(
-    id,
-    await startNode({
-      runtime: index % 2 === 0 ? HERE : THERE,
-      dataDir: join(directory.path, id),
-      until: "listening", // who is not taken in yet is not ready
-      env: {
-        ATOLL_NODE_ID: id,
-        ATOLL_REGION: id,
-        ATOLL_PEER_PORT: String(ports[index]),
-        ATOLL_SEEDS: ports.map((port) => `http://127.0.0.1:${port}`).join(","),
-        ATOLL_BOOTSTRAP_EXPECT: "3",
-        ATOLL_JOIN_AFTER: "never",
-        ATOLL_COMPARE_INTERVAL: "2s",
-      },
-    }),
-  );
+  assert.ok(!isOver, "the test is over");
+  const node = await startNode({
+    runtime: index % 2 === 0 ? HERE : THERE,
+    dataDir: join(directory.path, id),
+    until: "listening", // who is not taken in yet is not ready
+    env: {
+      ATOLL_NODE_ID: id,
+      ATOLL_REGION: id,
+      ATOLL_PEER_PORT: String(ports[index]),
+      ATOLL_SEEDS: ports.map((port) => `http://127.0.0.1:${port}`).join(","),
+      ATOLL_BOOTSTRAP_EXPECT: "3",
+      ATOLL_JOIN_AFTER: "never",
+      ATOLL_COMPARE_INTERVAL: "2s",
+    },
+  });
+  running.set(id, node);
+  if (isOver) await node.kill("SIGKILL");
 }
 
 function at(id: Id): AtollProcess {
