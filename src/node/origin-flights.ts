@@ -18,6 +18,7 @@ import {
   type Pulling,
   streamOf,
 } from "./origin-outcomes.ts";
+import type { Pull } from "./origin-pull.ts";
 import type { Copy, Found } from "./origin-copies.ts";
 
 /** Ms for which of what could not be shared nobody waits for another's. */
@@ -76,9 +77,20 @@ export class OriginFlights {
   /** Resolves when no answer for such a request only waits to be stored: at once, where there is none. */
   async settled({ bucket, key, fields }: OriginWant): Promise<boolean> {
     const all = [...this.#pulling.get(objectName(bucket, key)) ?? []];
-    const whole = all.find(({ pull, notes }) => pull.isWhole && standsFor(notes.vary, fields));
+    const whole = all.find((one) => hasCome(one) && standsFor(one.notes.vary, fields));
     await whole?.pull.stored;
     return whole !== undefined;
+  }
+
+  /** What is on its way of a key now. */
+  pullsOf({ bucket, key }: OriginRead): Pull[] {
+    return [...this.#pulling.get(objectName(bucket, key)) ?? []].map(({ pull }) => pull);
+  }
+
+  /** Resolves when what has come of that key, and only waits to be stored, is stored: what comes later must not be overtaken. */
+  async stored({ bucket, key }: OriginRead): Promise<void> {
+    const all = [...this.#pulling.get(objectName(bucket, key)) ?? []];
+    await Promise.all(all.filter(hasCome).map(({ pull }) => pull.stored));
   }
 
   async #after(known: Promise<Flight>, key: string, want: OriginWant): Promise<OriginOutcome> {
@@ -139,6 +151,11 @@ export class OriginFlights {
     const copy = await flight.pull.stored;
     return copy && { ...this.#deps.served(copy, "fetched"), collapsed: true };
   }
+}
+
+/** All of it: its end may be heard of a little later. */
+function hasCome({ pull, told }: Pulling): boolean {
+  return pull.isWhole || pull.receivedBytes === told.sizeBytes;
 }
 
 /** As it is for whoever asked. */

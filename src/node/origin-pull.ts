@@ -27,7 +27,8 @@ export class Pull {
   /** When nothing of it goes on any more. */
   readonly over: Promise<void>;
   #begun: Uint8Array[] | undefined = [];
-  #begunBytes = 0;
+  /** Of the body, so far. */
+  receivedBytes = 0;
   #storing: boolean;
   #ended = false;
   #fault: { readonly reason: unknown } | undefined;
@@ -45,6 +46,11 @@ export class Pull {
   /** All of it has come, and only storing it is not done yet. */
   get isWhole(): boolean {
     return this.#ended;
+  }
+
+  /** It is stored, or will not be. */
+  get isStored(): boolean {
+    return !this.#storing;
   }
 
   /** What came of storing it, once that is known; undefined: nothing. Never rejects. */
@@ -122,8 +128,8 @@ export class Pull {
   }
 
   #keep(part: Uint8Array): void {
-    this.#begunBytes += part.length;
-    if (!this.#begun || this.#begunBytes > REPLAY_BYTES_MAX) this.#begun = undefined;
+    this.receivedBytes += part.length;
+    if (!this.#begun || this.receivedBytes > REPLAY_BYTES_MAX) this.#begun = undefined;
     else this.#begun.push(part);
   }
 }

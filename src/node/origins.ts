@@ -128,9 +128,15 @@ export class Origins {
     return `atoll-${this.#deps.ring.layout?.ringId ?? "none"}`;
   }
 
-  async #find({ bucket, key, fields, trace }: OriginWant): Promise<Found> {
+  async #find(want: OriginWant): Promise<Found> {
+    const { bucket, key, fields, trace } = want;
     try {
-      return await this.#copies.find(bucket, key, fields, trace);
+      for (;;) {
+        const pulls = this.#flights.pullsOf(want);
+        const found = await this.#copies.find(bucket, key, fields, trace);
+        // What was stored while it was looked for is neither found nor on its way any more: it is looked for again.
+        if (found.copy || !pulls.some((pull) => pull.isStored)) return found;
+      }
     } catch (error) {
       if (isAtollError(error, "no-quorum")) return {}; // the origin may be there all the same
       throw error;
@@ -231,6 +237,7 @@ export class Origins {
     body: Parameters<Store>[0],
   ): Promise<Copy | undefined> {
     const { objects, maxObjectBytes } = this.#deps;
+    await this.#flights.stored(want);
     const outcome = await objects.put({
       name,
       body,
