@@ -200,16 +200,22 @@ test("Registers: of two nodes that race to create, exactly one wins, whatever th
   for (let n = 0; n < 300; n++) {
     const name = `bucket\0raced for ${n}`;
     const seen: (RegisterValue | null)[] = [];
-    const outcomes = await ring.run(Promise.all([
-      parts["a"]!.registers.change({ ...createOnly(seen), name }),
-      parts["b"]!.registers.change({ ...createOnly(seen), name }),
-    ]));
-    assert.deepEqual(
-      outcomes.map(({ kind }) => kind).sort(),
-      ["changed", "stopped"],
-      `ATOLL_TEST_SEED=${seed}, ${n}`,
+    const outcomes = await ring.run(
+      Promise.all(
+        ["a", "b"].map((id) =>
+          parts[id]!.registers.change({ ...createOnly(seen), name }).catch((error: unknown) => {
+            // Out of luck until its deadline, once in a hundred thousand: then it has surely done nothing.
+            if (isAtollError(error, "no-quorum")) {
+              return undefined;
+            }
+            throw error;
+          })
+        ),
+      ),
     );
-    assert.deepEqual(outcomes.map(({ value }) => value?.version), [1, 1], `ATOLL_TEST_SEED=${seed}, ${n}`);
+    const label = `ATOLL_TEST_SEED=${seed}, ${n}`;
+    assert.equal(outcomes.filter((outcome) => outcome?.kind === "changed").length, 1, label);
+    for (const outcome of outcomes) if (outcome) assert.equal(outcome.value?.version, 1, label);
     if (seen.filter((value) => value === null).length > 1) duels++;
   }
   assert.ok(duels > 20, `only ${duels} of 300 schedules let both propose`);
