@@ -11,6 +11,7 @@ import type { MemoryCache } from "./memory-cache.ts";
  * has found out what the way carries.
  */
 const AHEAD_MIN = 2;
+const AHEAD_HERE = 1;
 const AHEAD_MAX = 16;
 const AHEAD_FACTOR = 4;
 /** Chunks beyond those, of all readers together: who comes later than that goes on with the least. */
@@ -96,10 +97,10 @@ export class Reading {
       // For the first chunk the reader has waited before.
       const hadToWait = !ahead.here || index === first;
       const { id, chunk: { bytes, tier } } = await ahead.found;
-      // What lies here already comes fast enough.
-      if (hadToWait && (tier === "peer" || tier === "region")) {
-        this.#wanted = Math.min(AHEAD_MAX, AHEAD_FACTOR * this.#wanted);
-      }
+      const isFar = tier === "peer" || tier === "region";
+      // What lies here already comes fast enough, and takes memory.
+      if (!isFar) this.#wanted = AHEAD_HERE;
+      else if (hadToWait) this.#wanted = Math.min(AHEAD_MAX, AHEAD_FACTOR * this.#wanted);
       if (this.#isOver) return;
       this.#ahead.shift();
       if (ahead.isCounted) this.#deps.ahead.count--;
