@@ -136,6 +136,8 @@ export class Administration {
     if (decided.kind === "nothing") return { kind: "applied", layout: this.#deps.ring.number };
     if (this.#deps.ring.number === base) return { kind: "refused", detail: decided.reason };
     const again = this.#planned(this.#layout(), change);
+    // By this very request, whose layout others carried on and past, or an earlier copy of it: asking twice is no fault.
+    if (again.kind === "nothing") return { kind: "applied", layout: this.#deps.ring.number };
     const plan = again.kind === "planned" ? this.#summary(this.#layout(), change, again.layout) : undefined;
     return { kind: "changed", detail: decided.reason, plan };
   }

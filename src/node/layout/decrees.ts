@@ -65,8 +65,13 @@ export class Decrees {
       await layouts.caughtUp();
       const current = ring.layout;
       if (!current) break;
-      // A table takes long to compute, and may have to be proposed often.
-      if (last?.current !== current) last = { current, planned: plan(current) };
+      if (last?.current !== current) {
+        const own = last?.planned.kind === "planned" ? last.planned.layout : undefined;
+        // Some voter had accepted it, and somebody else carried it on.
+        if (own && sameLayout(current, own)) return { kind: "decided", layout: own };
+        // A table takes long to compute, and may have to be proposed often.
+        last = { current, planned: plan(current) };
+      }
       const { planned } = last;
       if (planned.kind !== "planned") return planned;
       const own = planned.layout;
