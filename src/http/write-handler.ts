@@ -3,7 +3,7 @@ import { parseEntityTags, type TagCondition, type WriteConditions } from "../cor
 import type { Name } from "../core/names.ts";
 import { AtollError } from "../errors.ts";
 import type { Buckets } from "../node/bucket-settings.ts";
-import type { Conflict, Objects, PutOutcome } from "../node/objects.ts";
+import type { Conflict, Objects, PutOutcome, WriteTimes } from "../node/objects.ts";
 import type { Origins } from "../node/origins.ts";
 import { tooLarge, type Upload } from "../node/put-object.ts";
 import type { Answer } from "./answer.ts";
@@ -90,6 +90,7 @@ export class WriteHandler {
         "Repr-Digest": reprDigest(outcome.manifest.sha256),
         ...(outcome.modifiedMs !== undefined && { "Last-Modified": formatHttpDate(outcome.modifiedMs) }),
         "Cache-Control": "no-store",
+        "Server-Timing": serverTiming(outcome.took),
       },
     };
   }
@@ -119,6 +120,12 @@ export class WriteHandler {
     if (outcome.version !== undefined) headers["Atoll-Version"] = String(outcome.version);
     return { status: 204, headers };
   }
+}
+
+/** W3C Server Timing. */
+function serverTiming({ bodyMs, registerMs, trips }: WriteTimes): string {
+  const desc = `${trips} round ${trips === 1 ? "trip" : "trips"}`;
+  return `body;dur=${bodyMs.toFixed(2)}, register;dur=${registerMs.toFixed(2)};desc="${desc}"`;
 }
 
 export function conflictAnswer({ detail, current }: Conflict, requestId: string): Answer {

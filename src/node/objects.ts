@@ -62,8 +62,18 @@ export type PutOutcome =
     readonly version: number;
     readonly manifest: Manifest;
     readonly modifiedMs: number | undefined;
+    readonly took: WriteTimes;
   }
   | Conflict;
+
+/** Where the time of a write went. */
+export interface WriteTimes {
+  /** From the first byte until all chunks were safe. */
+  readonly bodyMs: number;
+  readonly registerMs: number;
+  /** Of the register, one after the other: see `Changed`. */
+  readonly trips: number;
+}
 
 export type DeleteOutcome = { readonly kind: "deleted"; readonly version: number | undefined } | Conflict;
 
@@ -167,9 +177,11 @@ export class Objects {
 
   /** Besides what `Uploads.receive` and `Registers.change` reject with, nothing. */
   async put(upload: Upload, conditions: WriteConditions): Promise<PutOutcome> {
-    const { registers, memory } = this.#deps;
+    const { registers, memory, clock } = this.#deps;
     await this.#deps.mustHope(upload.name);
+    const begunMs = clock.monotonicMs();
     const { manifest, chunk } = await this.#uploads.receive(upload);
+    const receivedMs = clock.monotonicMs();
     /** By the version it would make: which of several attempts took effect is known only afterwards. */
     const creates = new Map<number, boolean>();
     let fromNothing = false;
@@ -201,6 +213,11 @@ export class Objects {
       manifest,
       // Overtaken already, its own time is not known any more.
       modifiedMs: value.version === version ? value.modifiedMs : undefined,
+      took: {
+        bodyMs: receivedMs - begunMs,
+        registerMs: clock.monotonicMs() - receivedMs,
+        trips: outcome.trips,
+      },
     };
   }
 

@@ -28,6 +28,8 @@ export interface Changed {
   readonly ballot: Ballot;
   /** Clock reading before which nobody had a newer value. */
   readonly knownAtMs: number;
+  /** Phases in which the replicas were asked, one after the other; 0 where this node is the only one. */
+  readonly trips: number;
 }
 
 export type ChangeOutcome =
@@ -44,6 +46,8 @@ export interface Attempt {
   firstVersion: number;
   /** Replicas that made the chunk durable. */
   readonly stored: Set<string>;
+  /** See `Changed.trips`. */
+  trips: number;
 }
 
 export interface Vote {

@@ -136,7 +136,7 @@ export class Registers {
     if (!written) return { kind: "stopped", value: state.value };
     this.#rounds.committed.add();
     const value = state.value!;
-    return { kind: "changed", version: value.version, value, ballot: state.accepted, knownAtMs };
+    return { kind: "changed", version: value.version, value, ballot: state.accepted, knownAtMs, trips: 0 };
   }
 
   async #change(
@@ -149,7 +149,14 @@ export class Registers {
     if (clock.monotonicMs() > deadlineMs) {
       throw this.#noQuorum(request.name, "other writes of it took too long");
     }
-    const attempt: Attempt = { request, changeId, begun: false, firstVersion: Infinity, stored: new Set() };
+    const attempt: Attempt = {
+      request,
+      changeId,
+      begun: false,
+      firstVersion: Infinity,
+      stored: new Set(),
+      trips: 0,
+    };
     if (changeId !== CARRY_ON) { // who finishes what others began wants their promises
       const result = await this.#changeLed(attempt);
       if (result?.kind === "changed") return result;
@@ -294,7 +301,7 @@ export class Registers {
     if (accepted.kind !== "committed") return failure(accepted, attempt);
     this.#rounds.committed.add();
     this.#led.committed(attempt.request.name, ballot, value, quorum.number);
-    return { kind: "changed", version: value.version, value, ballot, knownAtMs };
+    return { kind: "changed", version: value.version, value, ballot, knownAtMs, trips: attempt.trips };
   }
 
   /** Sends one phase's messages and waits for the step they lead to. What comes later still arrives, and is ignored. */
@@ -308,6 +315,7 @@ export class Registers {
     const { ring, membership } = this.#deps;
     const { order, aliveCount } = byDistance(quorum.replicas, ring.self, membership);
     if (order.length === 0) return Promise.resolve({ kind: "failed", above: NO_BALLOT });
+    attempt.trips++;
     const outcome = defer<Step>();
     let reason: unknown;
     let overtaken = false;

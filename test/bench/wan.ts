@@ -32,6 +32,8 @@ const REGIONS = ["a", "b", "c", "d"];
 const [PORT, PEER_PORT] = [8080, 8081];
 const SMALL_BYTES = 4 << 10;
 const RUNS = 21;
+/** Writes through each node, some at once, before anything is measured: of nodes at work, not of ones just started. */
+const [WARM_ROUNDS, WARM_AT_ONCE] = [40, 6];
 
 const { values } = parseArgs({
   options: {
@@ -55,7 +57,7 @@ const { Network } = await import(pathToFileURL(resolve(values.wan, "netns.mjs"))
 const directory = await mkdtemp(join(tmpdir(), "atoll-wan-"));
 const network = new Network({ count: REGIONS.length, rttMs });
 const children: ReturnType<typeof spawn>[] = [];
-const agent = new Agent({ keepAlive: true, maxSockets: 4 });
+const agent = new Agent({ keepAlive: true, maxSockets: WARM_AT_ONCE });
 try {
   const entry = join(directory, "atoll.mjs");
   await bundle(entry);
@@ -99,6 +101,12 @@ try {
   ]];
   const trips = (ms: number) => `${ms.toFixed(1)} ms, ${(ms / rttMs).toFixed(2)} round trips`;
   const small = randomBytes(SMALL_BYTES);
+  for (let n = 0; n < WARM_ROUNDS * WARM_AT_ONCE; n += WARM_AT_ONCE) {
+    const round = Array.from({ length: WARM_AT_ONCE }, (_, k) => `/wan/warm-${n + k}`);
+    await Promise.all(REGIONS.flatMap((region, at) => {
+      return round.map((target) => timed("PUT", at, `${target}-${region}`, small));
+    }));
+  }
   const fresh: number[] = [];
   for (let n = 0; n < RUNS; n++) fresh.push(await timed("PUT", 0, `/wan/first-${n}`, small));
   const later: number[] = [];

@@ -12,7 +12,12 @@ it("Server-Timing names the steps of an answer in their order, each with its tim
     body: Uint8Array<ArrayBuffer> | string,
     headers: Record<string, string> = {},
   ) => {
-    assert.equal((await solo.request(`/abc/${key}`, { method: "PUT", body, headers })).status, 201);
+    const response = await solo.request(`/abc/${key}`, { method: "PUT", body, headers });
+    assert.equal(response.status, 201);
+    assert.match(
+      response.headers.get("server-timing") ?? "",
+      new RegExp(`^body;dur=${MS}, register;dur=${MS};desc="0 round trips"$`),
+    );
   };
   const timing = async (key: string, init: RequestInit = {}) => {
     const response = await solo.request(`/abc/${key}`, init);

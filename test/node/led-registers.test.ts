@@ -64,13 +64,13 @@ async function changeUnseen(ring: MemoryRing, parts: Parts, request: ChangeReque
 test("a change after one's own takes one round trip", async () => {
   const { ring, parts } = await openParts({ ids: IDS, delayMs: () => 50 });
   const a = parts["a"]!;
-  await change(ring, a, write("first"));
+  assert.partialDeepStrictEqual(await change(ring, a, write("first")), { trips: 2 });
   const sent = watch(ring);
   for (const [n, request] of [write("second"), write("third"), erase].entries()) {
     const begunMs = ring.clock.monotonicMs();
     const outcome = await ring.run(a.registers.change(request));
     assert.ok(ring.clock.monotonicMs() - begunMs < 120, "100 ms there and back, and no more");
-    assert.partialDeepStrictEqual(outcome, { kind: "changed", version: n + 2 });
+    assert.partialDeepStrictEqual(outcome, { kind: "changed", version: n + 2, trips: 1 });
     await ring.clock.advance(200);
   }
   assert.deepEqual(sent, Array(6).fill("a accept"));
