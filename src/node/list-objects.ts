@@ -14,6 +14,7 @@ import type { RegisterValue } from "../core/register.ts";
 import { AtollError, isAtollError, messageOf } from "../errors.ts";
 import type { Catalog, Clock, ScanEntry, ScanRange } from "../ports.ts";
 import type { Membership } from "./membership.ts";
+import type { Outlook } from "./outlook.ts";
 import type { PeerGate } from "./peer-gate.ts";
 import type { Ring } from "./ring.ts";
 import type { StrongReads } from "./strong-reads.ts";
@@ -55,6 +56,7 @@ export interface ListingsDeps {
   gate: PeerGate;
   membership: Membership;
   strongReads: StrongReads;
+  outlook: Outlook;
   clock: Clock;
   /** Resolves when no newer layout is being fetched, however that went. */
   caughtUp: () => Promise<void>;
@@ -193,9 +195,11 @@ export class Listings {
   }
 
   /** Answers of nodes that include a majority of every partition's replicas. */
-  #scanAll(range: ScanRange, layout: Layout, trace: string | undefined): Promise<Replies> {
-    const { ring, membership } = this.#deps;
-    const tally = new Tally(this.#distinctSets(layout));
+  async #scanAll(range: ScanRange, layout: Layout, trace: string | undefined): Promise<Replies> {
+    const { ring, membership, outlook } = this.#deps;
+    const sets = this.#distinctSets(layout);
+    await outlook.mustHope({ sets, replicas: ring.members });
+    const tally = new Tally(sets);
     const replies: Replies = new Map();
     const outcome = defer<typeof replies>();
     let overtaken = false;
@@ -218,7 +222,7 @@ export class Listings {
     // The suspect ones too: a listing needs all partitions, and has no second choice for most of them.
     for (const node of ring.members) if (node === ring.self || membership.isAlive(node)) ask(node);
     for (const node of ring.members) if (node !== ring.self && !membership.isAlive(node)) ask(node);
-    return outcome.promise;
+    return await outcome.promise;
   }
 
   async #scan(node: string, range: ScanRange, layout: number, trace: string | undefined) {

@@ -16,6 +16,9 @@ const LOOK_ROUND_TRIPS = 2;
 const LOOK_MIN_MS = 100;
 const LOOK_MAX_MS = 1_000;
 
+/** A majority of each of the sets is wanted; `replicas`: of all of them. */
+type Voters = Pick<Quorum, "replicas" | "sets">;
+
 interface Look {
   readonly begunMs: number;
   /** Never rejects. */
@@ -32,7 +35,7 @@ export class Outlook {
   }
 
   /** Rejects with `no-quorum` where a majority is known to be out of reach. */
-  async mustHope(quorum: Quorum): Promise<void> {
+  async mustHope(quorum: Voters): Promise<void> {
     if (!this.#isHopeless(quorum)) return;
     await Promise.all(quorum.replicas.filter((id) => this.#isLost(id)).map((id) => this.#look(id)));
     if (!this.#isHopeless(quorum)) return;
@@ -43,7 +46,7 @@ export class Outlook {
     );
   }
 
-  #isHopeless({ sets }: Quorum): boolean {
+  #isHopeless({ sets }: Voters): boolean {
     return sets.some((set) => set.filter((id) => !this.#isLost(id)).length < majorityOf(set.length));
   }
 

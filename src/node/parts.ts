@@ -202,7 +202,7 @@ export function createParts(deps: PartsDeps) {
     membership,
     storedBytes: () => repair.garbage.storedBytes,
   });
-  const listings = new Listings({ ...deps, gate, membership, strongReads, caughtUp });
+  const listings = new Listings({ ...deps, gate, membership, strongReads, outlook, caughtUp });
   const documents: RingDocuments = new RingDocuments({ ...deps, objects, listings });
   const origin = deps.origin ?? NO_ORIGIN;
   const origins = new Origins({ ...deps, origin, objects, listings });

@@ -51,6 +51,18 @@ test("a change is no-quorum as quickly, before anything of it was sent", async (
   assert.deepEqual(sent.sort(), ["chunks-held b", "chunks-held c"]);
 });
 
+test("a listing is no-quorum as quickly", async () => {
+  const { ring, parts, sent } = await open();
+  const { listings } = parts["a"]!;
+  const begunMs = ring.clock.monotonicMs();
+  await assert.rejects(ring.run(listings.list({ prefix: "bucket\0", after: "", limit: 10 })), {
+    code: "no-quorum",
+    message: /2 of them do not answer/,
+  });
+  assert.ok(ring.clock.monotonicMs() - begunMs <= 4 * FAR_MS);
+  assert.deepEqual(sent.sort(), ["chunks-held b", "chunks-held c"]);
+});
+
 test("reads go on as soon as a look finds that somebody is back", async () => {
   const { ring, parts, heal } = await open();
   const { strongReads } = parts["a"]!;
