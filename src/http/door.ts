@@ -112,7 +112,7 @@ export class PublicDoor {
       : authorizations.length === 1 && !isSigned
       ? `header\n${authorizations[0]}`
       : undefined;
-    const recalled = shown === undefined ? undefined : keys.recall(shown);
+    const recalled = shown === undefined ? undefined : keys.recall(shown, knock.env.incoming?.socket);
     if (recalled) return this.#holder(knock, recalled.manner, recalled.key);
     const credentials = credentialsOf(knock.request.method, authorizations, query);
     if (!credentials) return ANYBODY;

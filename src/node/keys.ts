@@ -37,6 +37,8 @@ export class Keys<M extends object = object> {
   readonly #remembered = new LRUCache<string, { readonly manner: M; readonly key: Key }>({
     max: REMEMBERED_MAX,
   });
+  /** What was right on a connection last, while that is open: nearly always it is what comes there next. */
+  readonly #last = new WeakMap<object, { readonly shown: string; readonly digest: string }>();
   readonly #byId = new Map<string, Key>();
   /** They go first, and are nowhere but here. */
   readonly configured: readonly Key[];
@@ -73,12 +75,19 @@ export class Keys<M extends object = object> {
 
   /**
    * What was right before and still is, without being checked anew: the key must be there as it was, with whatever it is
-   * granted now. By the digest of what is shown, so that memory holds no secrets and comparing them takes no time that tells.
+   * granted now. By the digest of what is shown, so that memory holds no secrets beyond the connection they came on, and
+   * comparing them takes no time that tells.
    */
-  recall(shown: string): { readonly manner: M; readonly key: Key } | undefined {
-    const digest = this.#secrets.digest(shown);
+  recall(
+    shown: string,
+    connection: object | undefined,
+  ): { readonly manner: M; readonly key: Key } | undefined {
+    const last = connection && this.#last.get(connection);
+    const isLast = last !== undefined && isSameText(last.shown, shown);
+    const digest = isLast ? last.digest : this.#secrets.digest(shown);
     const before = this.#remembered.get(digest);
     if (!before) return undefined;
+    if (connection && !isLast) this.#last.set(connection, { shown, digest });
     const now = this.#find(before.key.id);
     if (now instanceof Promise) {
       now.catch(() => undefined); // who asks next is told
@@ -108,6 +117,14 @@ export class Keys<M extends object = object> {
   #find(id: string): Found {
     return this.#byId.get(id) ?? (keyIdProblem(id) === undefined ? this.ring?.find(id) : undefined);
   }
+}
+
+/** In time that tells nothing but the lengths. */
+function isSameText(a: string, b: string): boolean {
+  if (a.length !== b.length) return false;
+  let different = 0;
+  for (let at = 0; at < a.length; at++) different |= a.charCodeAt(at) ^ b.charCodeAt(at);
+  return different === 0;
 }
 
 type Found = Key | undefined | Promise<Key | undefined>;
