@@ -22,6 +22,8 @@ export class Ring {
   #layout: Layout | undefined;
   /** By partition, as far as they were asked for. */
   #quorums: (Quorum | undefined)[] = [];
+  /** As far as they were asked for. */
+  #moving: readonly number[] | undefined;
   /** By peer, as far as they were asked for. */
   readonly #shared = new Map<string, readonly number[]>();
 
@@ -43,6 +45,7 @@ export class Ring {
   adopt(layout: Layout): void {
     this.#layout = layout;
     this.#quorums = [];
+    this.#moving = undefined;
     this.#shared.clear();
   }
 
@@ -94,8 +97,8 @@ export class Ring {
     return this.quorumOfPartition(partition).sets.length > 1;
   }
 
-  movingPartitions(): number[] {
-    return this.#layout?.from ? ALL.filter((partition) => this.isMoving(partition)) : [];
+  movingPartitions(): readonly number[] {
+    return this.#moving ??= this.#layout?.from ? ALL.filter((partition) => this.isMoving(partition)) : [];
   }
 
   /** Whether this node alone is a majority for the name. */

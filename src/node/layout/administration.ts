@@ -85,6 +85,8 @@ export interface AdministrationDeps {
 
 export class Administration {
   readonly #deps: AdministrationDeps;
+  /** A table takes long to compute, and what is applied was as a rule planned a moment before. */
+  #last: { readonly layout: Layout; readonly text: string; readonly planned: Planned } | undefined;
   /** When the layout that is moving was first looked at, and how much had been done by then. */
   #watched: { readonly number: number; readonly sinceMs: number; readonly done: number } | undefined;
 
@@ -208,11 +210,16 @@ export class Administration {
       };
     }
     const node = (id: string): LayoutNode => layoutNode(membership.card(id)!);
-    return changedLayout(layout, {
+    const resolved: LayoutChange = {
       ...change,
       join: change.join?.map(node),
       replace: change.replace?.map(({ from, to }) => ({ from, to: node(to) })),
-    });
+    };
+    const text = JSON.stringify(resolved);
+    if (this.#last?.layout !== layout || this.#last.text !== text) {
+      this.#last = { layout, text, planned: changedLayout(layout, resolved) };
+    }
+    return this.#last.planned;
   }
 
   /** Why it must be said twice, if it must. */
