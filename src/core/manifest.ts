@@ -9,6 +9,7 @@
  * whatever the object's size, and an upload of any length holds at most one index chunk in memory.
  */
 import { bytesOfBase64 } from "./base64.ts";
+import { headersProblem } from "./stored-headers.ts";
 
 /** Bytes of every chunk of an object but its last. */
 export const CHUNK_BYTES = 1 << 20;
@@ -93,14 +94,16 @@ export function manifestProblem(manifest: Manifest, sizes = CHUNK_SIZES): string
   if (manifest.format !== format) return `wanted format ${format}, got ${manifest.format}`;
   if (!Number.isSafeInteger(manifest.size) || manifest.size < 0) return `size ${manifest.size}`;
   if (!isChunkId(manifest.sha256)) return `sha256 ${manifest.sha256}`;
+  const bad = headersProblem(manifest.headers);
+  if (bad !== undefined) return bad;
   if (isInline) return inlineProblem(manifest, sizes);
   if (manifest.content !== undefined) return `content beside ${manifest.chunks.length} chunks`;
   const count = chunkCount(manifest.size, sizes);
   const wanted = manifest.layout === "list" ? count : Math.ceil(count / chunksPerIndex(sizes));
   if (manifest.layout === "list" && count > sizes.listedMax) return `${count} chunks in one list`;
   if (manifest.chunks.length !== wanted) return `wanted ${wanted} chunks, got ${manifest.chunks.length}`;
-  const bad = manifest.chunks.find((id) => !isChunkId(id));
-  return bad === undefined ? undefined : `chunk id ${bad}`;
+  const badId = manifest.chunks.find((id) => !isChunkId(id));
+  return badId === undefined ? undefined : `chunk id ${badId}`;
 }
 
 /** As far as can be said without decoding it. */

@@ -18,6 +18,7 @@ import {
 } from "../core/manifest.ts";
 import { NUMBER_MAX } from "../core/member-list.ts";
 import { PARTITIONS, SLOTS, SLOTS_PER_PARTITION } from "../core/partitions.ts";
+import { HEADER_CHARS_MAX } from "../core/stored-headers.ts";
 import { ANCESTORS_MAX, type RegisterValue } from "../core/register.ts";
 import type { NodeCard, PeerReply, PeerRequest } from "../ports.ts";
 
@@ -27,8 +28,6 @@ const TEXT_CHARS_MAX = 1_024;
 const MESSAGE_CHARS_MAX = 16_384;
 const NODES_MAX = 1_024;
 const REPLICAS_MAX = 99;
-const HEADERS_MAX = 256;
-const HEADER_CHARS_MAX = 16_384;
 /** More than are written: a later release may put larger objects into their manifests. */
 const CONTENT_CHARS_MAX = 4 * Math.ceil(SMALL_CHUNK_BYTES / 3);
 /** Of one scan; what a page of a listing needs, several times over. */
@@ -53,11 +52,6 @@ const chunkId = z.string().refine(isChunkId, "wanted a SHA-256 in lower-case hex
 /** `z.int()` is a safe integer; 0 and "" are those of no ballot at all. */
 const ballot = z.strictObject({ counter: count, node: text });
 
-/** A token as in RFC 9110 section 5.6.2, in lower case; `__proto__`, which is one too, is no header's name. */
-const headerName = z.string().max(256).regex(/^(?!__proto__$)[!#$%&'*+.^_`|~0-9a-z-]+$/);
-const headers = z.record(headerName, z.string().max(HEADER_CHARS_MAX))
-  .refine((all) => Object.keys(all).length <= HEADERS_MAX, `wanted at most ${HEADERS_MAX} headers`);
-
 const manifest: z.ZodType<Manifest> = z.strictObject({
   format: z.union([z.literal(MANIFEST_FORMAT), z.literal(MANIFEST_FORMAT_INLINE)]),
   size: count,
@@ -66,7 +60,8 @@ const manifest: z.ZodType<Manifest> = z.strictObject({
   // Up to a few thousand index chunks stand for the largest object there can be; ids are checked below, once.
   chunks: z.array(z.string()).max(16_384),
   content: z.exactOptional(z.string().max(CONTENT_CHARS_MAX)),
-  headers,
+  // Bounded by `manifestProblem`. A key `__proto__` would be lost on the way there.
+  headers: z.record(z.string().refine((name) => name !== "__proto__"), z.string()),
   expiresMs: z.exactOptional(z.number()),
 }).superRefine((value, context) => {
   const problem = manifestProblem(value);

@@ -1,6 +1,7 @@
 /** PUT and DELETE of an object. */
 import { parseEntityTags, type TagCondition, type WriteConditions } from "../core/precondition.ts";
 import type { Name } from "../core/names.ts";
+import { headersProblem } from "../core/stored-headers.ts";
 import { AtollError } from "../errors.ts";
 import type { Buckets } from "../node/bucket-settings.ts";
 import type { Conflict, Objects, PutOutcome, WriteTimes } from "../node/objects.ts";
@@ -65,6 +66,9 @@ export class WriteHandler {
     }
     const settings = await buckets.of(bucket);
     const ttlSeconds = ttlGiven ?? settings.ttl;
+    const headers = keptHeaders(request, key, settings.cacheControl);
+    const tooMuch = headersProblem(headers);
+    if (tooMuch !== undefined) throw new AtollError("headers-too-large", tooMuch);
     const trace = request.trace.header;
     const room = settings.quota && await quotas.take({ bucket, name }, settings.quota, sizeBytes, trace);
     const outcome = await this.#store(
@@ -74,7 +78,7 @@ export class WriteHandler {
         sizeBytes,
         maxBytes: Math.min(maxObjectBytes, room?.maxBytes ?? Infinity),
         digests: digests.kind === "wanted" ? digests.digests : [],
-        headers: keptHeaders(request, key, settings.cacheControl),
+        headers,
         expiresMs: ttlSeconds === undefined ? undefined : wallMs() + 1000 * ttlSeconds,
         trace,
       },

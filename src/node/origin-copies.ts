@@ -10,6 +10,7 @@ import { NOTHING_ASKED, parsePolicy } from "../core/freshness.ts";
 import { type Name, objectName } from "../core/names.ts";
 import { type CopyNotes, type Fields, standsFor } from "../core/origin-answer.ts";
 import type { RegisterValue } from "../core/register.ts";
+import { headersProblem } from "../core/stored-headers.ts";
 import type { Clock, Hashing, Random } from "../ports.ts";
 import type { Objects, ObjectVersion } from "./objects.ts";
 
@@ -19,9 +20,6 @@ const SLOTS = 64;
 const NOTES = "atoll-origin";
 /** Ms that a copy is kept beyond its use, for what can be revalidated. */
 const KEPT_MS = 7 * 86_400_000;
-/** As far as what other nodes may be told of one object. */
-const HEADER_CHARS_MAX = 16_000;
-const HEADERS_MAX = 250;
 
 export interface Copy {
   readonly name: Name;
@@ -103,8 +101,7 @@ export class Copies {
     notes: CopyNotes,
   ): { headers: Record<string, string>; expiresMs: number } | undefined {
     const all = { ...headers, [NOTES]: JSON.stringify(notes) };
-    const chars = Object.entries(all).reduce((sum, [name, value]) => sum + name.length + value.length, 0);
-    if (chars > HEADER_CHARS_MAX || Object.keys(all).length > HEADERS_MAX) return undefined;
+    if (headersProblem(all) !== undefined) return undefined;
     const { freshSeconds = 0, staleIfErrorSeconds, staleWhileRevalidateSeconds } = policyOf(headers, notes);
     const useSeconds = freshSeconds + Math.max(staleIfErrorSeconds, staleWhileRevalidateSeconds);
     const keptMs = isValidated(headers) ? KEPT_MS : 0;
