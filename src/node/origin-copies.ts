@@ -167,7 +167,8 @@ export function isValidated(headers: Fields): boolean {
 }
 
 export function policyOf(headers: Fields, notes: CopyNotes): StoredPolicy {
-  const policy = parsePolicy(headers, notes.dateMs);
+  // Its age counts from the origin's `Date`, and so by the origin's clock; the instant would be one of ours.
+  const { expiresAtMs: _, ...policy } = parsePolicy(headers, notes.dateMs);
   const { freshMaxSeconds } = notes;
   if (freshMaxSeconds === undefined || policy.freshSeconds === undefined) return policy;
   return { ...policy, freshSeconds: Math.min(policy.freshSeconds, freshMaxSeconds) };

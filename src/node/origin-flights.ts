@@ -140,7 +140,8 @@ export class OriginFlights {
     if (flight.kind === "alone") return false;
     if (flight.kind === "copy" && flight.how === "stale-if-error") return true;
     const { policy, notes } = flight.kind === "copy" ? flight.copy : flight;
-    return mayUse(policy, ageOf(notes, this.#deps.clock.wallMs()), directives).kind === "fresh";
+    const wallMs = this.#deps.clock.wallMs();
+    return mayUse(policy, ageOf(notes, wallMs), wallMs, directives).kind === "fresh";
   }
 
   async #joined(flight: Flight): Promise<OriginOutcome | undefined> {

@@ -144,8 +144,9 @@ export class Origins {
   }
 
   #use(copy: Copy, directives: RequestDirectives): FromCopy | undefined {
-    const ageMs = ageOf(copy.notes, this.#deps.clock.wallMs());
-    const use = mayUse(copy.policy, ageMs, directives);
+    const wallMs = this.#deps.clock.wallMs();
+    const ageMs = ageOf(copy.notes, wallMs);
+    const use = mayUse(copy.policy, ageMs, wallMs, directives);
     if (use.kind !== "fresh" && use.kind !== "stale-while-revalidate") return undefined;
     const ttlSeconds = use.kind === "fresh" ? use.ttlSeconds : Math.min(-1, use.ttlSeconds);
     return { kind: "copy", copy, how: "hit", ageMs, ttlSeconds };
@@ -296,8 +297,9 @@ export class Origins {
 
   #standIn({ directives }: OriginWant, copy: Copy | undefined): FromCopy | undefined {
     if (!copy) return undefined;
-    const ageMs = ageOf(copy.notes, this.#deps.clock.wallMs());
-    const use = mayUseWhenUnreachable(copy.policy, ageMs, directives);
+    const wallMs = this.#deps.clock.wallMs();
+    const ageMs = ageOf(copy.notes, wallMs);
+    const use = mayUseWhenUnreachable(copy.policy, ageMs, wallMs, directives);
     if (use.kind === "no") return undefined;
     return { kind: "copy", copy, how: "stale-if-error", ageMs, ttlSeconds: use.ttlSeconds };
   }
