@@ -68,6 +68,7 @@ export class Origins {
       find: (want) => this.#find(want),
       fly: (want, found) => this.#fly(want, found),
       served: (copy, how) => this.#served(copy, how),
+      instead: (error, want, copy) => this.#instead(error, want, copy),
     });
   }
 
@@ -268,11 +269,7 @@ export class Origins {
       }
     } catch (error) {
       this.#count("failed");
-      const stale = isAtollError(error, "origin-failed", "origin-timeout")
-        ? this.#standIn(want, copy)
-        : undefined;
-      if (stale) return stale;
-      throw error;
+      return this.#instead(error, want, copy);
     }
     const { status, body } = told.answer;
     const isFault = SERVER_FAULTS.has(status);
@@ -293,6 +290,14 @@ export class Origins {
   #question({ header, settings, url, fields }: OriginWant, method: "GET" | "HEAD", conditions: Fields) {
     const besides = { ...passedOn(header, this.#id), ...conditions };
     return { method, url, settings: settings.origin, cacheControl: settings.cacheControl, fields, besides };
+  }
+
+  #instead(error: unknown, want: OriginWant, copy: Copy | undefined): FromCopy {
+    const stale = isAtollError(error, "origin-failed", "origin-timeout")
+      ? this.#standIn(want, copy)
+      : undefined;
+    if (stale) return stale;
+    throw error;
   }
 
   #standIn({ directives }: OriginWant, copy: Copy | undefined): FromCopy | undefined {
