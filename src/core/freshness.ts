@@ -17,6 +17,8 @@ import {
 export interface StoredPolicy {
   /** Seconds for which it may be used without asking; undefined: never, not even when nobody can be asked. */
   readonly freshSeconds: number | undefined;
+  /** Ms of the wall clock at which `Expires` ends its freshness, where that is what it goes by; whoever asks when. */
+  readonly expiresAtMs?: number | undefined;
   /** Once stale it must not be used unasked, whatever else is said (must-revalidate, and what implies it). */
   readonly mustRevalidate: boolean;
   readonly staleWhileRevalidateSeconds: number;
@@ -62,14 +64,16 @@ const UNREADABLE: Directives = new Map([["no-store", [null]], ["no-cache", [null
 export function parsePolicy(headers: Readonly<Record<string, string>>, modifiedMs: number): StoredPolicy {
   const { cacheControl, targeted } = fieldsOf(headers);
   const directives = targeted ?? cacheControl;
-  const expires = headers["expires"];
-  const expiresSeconds = expires === undefined ? undefined : lifetimeUntil(expires, modifiedMs);
-  const explicit = explicitSeconds(directives) ?? (targeted ? undefined : expiresSeconds);
+  const until = headers["expires"] === undefined ? undefined : lifetimeUntil(headers["expires"], modifiedMs);
+  const said = explicitSeconds(directives);
+  const explicit = said ?? (targeted ? undefined : until?.seconds);
   // An unqualified reading of no-cache="field" and private="field" is the stricter one, and allowed (section 5.2.2.4).
   const never = directives.has("no-store") || directives.has("private") || directives.has("no-cache");
-  const sayable = explicitSeconds(cacheControl) ?? expiresSeconds;
+  const sayable = explicitSeconds(cacheControl) ?? until?.seconds;
   return {
     freshSeconds: never ? undefined : explicit,
+    // Section 5.3: max-age and s-maxage go before it.
+    expiresAtMs: never || targeted || said !== undefined ? undefined : until?.atMs,
     mustRevalidate: directives.has("must-revalidate") || directives.has("proxy-revalidate") ||
       directives.has("s-maxage"), // section 5.2.2.10: it implies proxy-revalidate
     staleWhileRevalidateSeconds: least(directives, "stale-while-revalidate") ?? 0,
@@ -123,14 +127,19 @@ export function parseRequestDirectives(header: string | undefined): RequestDirec
   };
 }
 
-/** Whether to use what is held, `ageMs` after it was last known to be current. */
-export function mayUse(policy: StoredPolicy, ageMs: number, request: RequestDirectives): Use {
+/** Whether to use what is held, `ageMs` after it was last known to be current; `wallMs`: now. */
+export function mayUse(
+  policy: StoredPolicy,
+  ageMs: number,
+  wallMs: number,
+  request: RequestDirectives,
+): Use {
   const otherwise = request.onlyIfCached ? MISS : ASK;
   if (policy.freshSeconds === undefined || request.noCache) return otherwise;
   const { maxAgeSeconds, minFreshSeconds, maxStaleSeconds } = request;
   // max-age=0 is a reload: knowledge of this very millisecond will not do either.
   if (maxAgeSeconds === 0 || (maxAgeSeconds !== undefined && ageMs > maxAgeSeconds * 1000)) return otherwise;
-  const leftMs = policy.freshSeconds * 1000 - ageMs;
+  const leftMs = freshLeftMs(policy, ageMs, wallMs);
   if (minFreshSeconds !== undefined && leftMs < minFreshSeconds * 1000) return otherwise;
   const ttlSeconds = Math.floor(leftMs / 1000);
   if (leftMs > 0) return { kind: "fresh", ttlSeconds };
@@ -144,16 +153,26 @@ export function mayUse(policy: StoredPolicy, ageMs: number, request: RequestDire
 }
 
 /**
+ * Ms of freshness left, negative when stale. To know an object current again gives it its lifetime anew, but nothing beyond
+ * the instant of its `Expires`. A wall clock that is behind sees that instant late: then the lifetime bounds the error.
+ */
+export function freshLeftMs(policy: StoredPolicy, ageMs: number, wallMs: number): number {
+  const { freshSeconds = 0, expiresAtMs = Infinity } = policy;
+  return Math.min(freshSeconds * 1000 - ageMs, expiresAtMs - wallMs);
+}
+
+/**
  * Whether to use what is held after asking has failed: stale-if-error goes before all other freshness information
  * (RFC 5861 section 4), a reload's max-age=0 included, but not before no-cache, must-revalidate and the like.
  */
 export function mayUseWhenUnreachable(
   policy: StoredPolicy,
   ageMs: number,
+  wallMs: number,
   request: RequestDirectives,
 ): UnreachableUse {
   if (policy.freshSeconds === undefined || request.noCache) return NO;
-  const leftMs = policy.freshSeconds * 1000 - ageMs;
+  const leftMs = freshLeftMs(policy, ageMs, wallMs);
   if (leftMs <= 0 && policy.mustRevalidate) return NO;
   const allowedSeconds = Math.max(
     policy.staleIfErrorSeconds,
@@ -198,10 +217,11 @@ function least(directives: Directives, name: string): number | undefined {
   return given && Math.min(...given.map((argument) => parseDeltaSeconds(argument) ?? 0));
 }
 
-/** Section 5.3: an invalid date, above all "0", is one in the past. */
-function lifetimeUntil(expires: string, modifiedMs: number): number {
-  const expiresMs = parseHttpDateMs(expires.trim(), modifiedMs);
-  if (expiresMs === undefined) return 0;
+/** Section 5.3: an invalid date, above all "0", is one in the past, and what was past at the commit never was fresh. */
+function lifetimeUntil(expires: string, modifiedMs: number): { seconds: number; atMs?: number } {
+  const atMs = parseHttpDateMs(expires.trim(), modifiedMs);
+  if (atMs === undefined) return { seconds: 0 };
   // The commit counts in whole seconds, as its Last-Modified does.
-  return Math.max(0, Math.floor(expiresMs / 1000) - Math.floor(modifiedMs / 1000));
+  const seconds = Math.floor(atMs / 1000) - Math.floor(modifiedMs / 1000);
+  return seconds > 0 ? { seconds, atMs } : { seconds: 0 };
 }

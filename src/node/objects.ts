@@ -123,7 +123,7 @@ export class Objects {
     if (held?.value?.content.kind === "object") {
       const { manifest } = held.value.content;
       const ageMs = clock.monotonicMs() - held.knownAtMs;
-      const use = mayUse(this.#policy(held.value, manifest), ageMs, directives);
+      const use = mayUse(this.#policy(held.value, manifest), ageMs, clock.wallMs(), directives);
       if (use.kind === "fresh" || use.kind === "stale-while-revalidate") {
         if (use.kind === "stale-while-revalidate") this.#revalidate(name);
         return this.#found(held.value, { kind: "fresh", ttlSeconds: use.ttlSeconds, ageMs });
@@ -319,19 +319,18 @@ export class Objects {
   /** By the object's own word. */
   #isFresh(held: KnownValue | undefined): boolean {
     if (held?.value?.content.kind !== "object") return false;
-    const ageMs = this.#deps.clock.monotonicMs() - held.knownAtMs;
-    return mayUse(this.#policy(held.value, held.value.content.manifest), ageMs, NOTHING_ASKED).kind ===
-      "fresh";
+    const { clock } = this.#deps;
+    const ageMs = clock.monotonicMs() - held.knownAtMs;
+    const policy = this.#policy(held.value, held.value.content.manifest);
+    return mayUse(policy, ageMs, clock.wallMs(), NOTHING_ASKED).kind === "fresh";
   }
 
   #whenUnreachable(held: KnownValue | undefined, directives: RequestDirectives): Located | undefined {
     if (held?.value?.content.kind !== "object") return undefined;
-    const ageMs = this.#deps.clock.monotonicMs() - held.knownAtMs;
-    const use = mayUseWhenUnreachable(
-      this.#policy(held.value, held.value.content.manifest),
-      ageMs,
-      directives,
-    );
+    const { clock } = this.#deps;
+    const ageMs = clock.monotonicMs() - held.knownAtMs;
+    const policy = this.#policy(held.value, held.value.content.manifest);
+    const use = mayUseWhenUnreachable(policy, ageMs, clock.wallMs(), directives);
     if (use.kind === "no") return undefined;
     return this.#found(held.value, { kind: "fresh", ttlSeconds: use.ttlSeconds, ageMs });
   }

@@ -5,7 +5,7 @@
  * The first copy of a key bears the key's name. Of a key whose answers vary it says by what; copies for other requests lie
  * in as many slots as are written here, and the later of two that fall together replaces the earlier.
  */
-import type { StoredPolicy } from "../core/freshness.ts";
+import type { RequestDirectives, StoredPolicy } from "../core/freshness.ts";
 import { NOTHING_ASKED, parsePolicy } from "../core/freshness.ts";
 import { type Name, objectName } from "../core/names.ts";
 import { type CopyNotes, type Fields, standsFor } from "../core/origin-answer.ts";
@@ -70,11 +70,21 @@ export class Copies {
   }
 
   async find(bucket: string, key: string, request: Fields, trace?: string): Promise<Found> {
-    const primary = await this.#locate(primaryName(bucket, key), trace);
+    const primary = await this.at(primaryName(bucket, key), NOTHING_ASKED, trace);
     if (!primary) return {};
     if (standsFor(primary.notes.vary, request)) return { copy: primary, primary };
-    const other = await this.#locate(this.#slotName(bucket, key, primary.notes.vary, request), trace);
+    const other = await this.at(
+      this.#slotName(bucket, key, primary.notes.vary, request),
+      NOTHING_ASKED,
+      trace,
+    );
     return { copy: this.#matching(other, primary, request), primary };
+  }
+
+  /** What lies under that name, which is one of copies. */
+  async at(name: Name, directives: RequestDirectives, trace?: string): Promise<Copy | undefined> {
+    const located = await this.#deps.objects.locate(name, directives, trace);
+    return located.kind === "found" ? this.viewOf(name, located.object) : undefined;
   }
 
   /** Of an answer to that request which varies by that. `primary`: what is known of the key's first copy. */
@@ -142,11 +152,6 @@ export class Copies {
     return located.kind === "found" ? this.viewOf(name, located.object) ?? null : null;
   }
 
-  async #locate(name: Name, trace: string | undefined): Promise<Copy | undefined> {
-    const located = await this.#deps.objects.locate(name, NOTHING_ASKED, trace);
-    return located.kind === "found" ? this.viewOf(name, located.object) : undefined;
-  }
-
   #matching(other: Copy | null | undefined, primary: Copy, request: Fields): Copy | undefined {
     if (!other || other.notes.era !== primary.notes.era) return undefined;
     return standsFor(other.notes.vary, request) ? other : undefined;
@@ -155,7 +160,7 @@ export class Copies {
   #slotName(bucket: string, key: string, vary: CopyNotes["vary"], request: Fields): Name {
     const said = Object.keys(vary).map((name) => request[name] ?? null);
     const digest = this.#deps.hashing.sha256(new TextEncoder().encode(JSON.stringify(said)));
-    return objectName(`${copiesOf(bucket)}/${Number.parseInt(digest.slice(0, 8), 16) % SLOTS}`, key);
+    return objectName(`${otherCopiesOf(bucket)}${Number.parseInt(digest.slice(0, 8), 16) % SLOTS}`, key);
   }
 }
 
@@ -164,7 +169,8 @@ export function isValidated(headers: Fields): boolean {
 }
 
 export function policyOf(headers: Fields, notes: CopyNotes): StoredPolicy {
-  const policy = parsePolicy(headers, notes.dateMs);
+  // Its age counts from the origin's `Date`, and so by the origin's clock; the instant would be one of ours.
+  const { expiresAtMs: _, ...policy } = parsePolicy(headers, notes.dateMs);
   const { freshMaxSeconds } = notes;
   if (freshMaxSeconds === undefined || policy.freshSeconds === undefined) return policy;
   return { ...policy, freshSeconds: Math.min(policy.freshSeconds, freshMaxSeconds) };
@@ -173,6 +179,11 @@ export function policyOf(headers: Fields, notes: CopyNotes): StoredPolicy {
 /** The bucket that holds a bucket's copies; those of keys whose answers vary lie in others besides. */
 export function copiesOf(bucket: string): string {
   return `_${bucket}`;
+}
+
+/** What the names of all of a bucket's copies begin with that are not the first of their keys. */
+export function otherCopiesOf(bucket: string): Name {
+  return `${copiesOf(bucket)}/`;
 }
 
 function primaryName(bucket: string, key: string): Name {

@@ -1,10 +1,10 @@
 /**
  * Of many who want the same of an origin only the first asks. Whoever comes while the question is under way gets its answer
  * as if that had been here already, which is to say while it is fresh; otherwise the next question's, which begins after all
- * who wait for it have come.
+ * who wait for it have come. What may stand in for an answer that did not come each is told for itself: the request allows it.
  */
 import { LRUCache } from "lru-cache";
-import { mayUse, type RequestDirectives } from "../core/freshness.ts";
+import { mayUse, mayUseWhenUnreachable, type RequestDirectives } from "../core/freshness.ts";
 import { type Name, objectName } from "../core/names.ts";
 import { ageOf, standsFor } from "../core/origin-answer.ts";
 import type { Clock } from "../ports.ts";
@@ -30,6 +30,8 @@ export interface OriginFlightsDeps {
   find: (want: OriginWant) => Promise<Found>;
   fly: (want: OriginWant, found: Found) => Promise<Flight>;
   served: (copy: Copy, how: FromCopy["how"]) => FromCopy;
+  /** What that request may have of the copy now that the question failed so; throws the error where that is nothing. */
+  instead: (error: unknown, want: OriginWant, copy: Copy | undefined) => FromCopy;
 }
 
 export class OriginFlights {
@@ -47,13 +49,13 @@ export class OriginFlights {
     const key = JSON.stringify([want.bucket, want.key, want.fields]);
     if (!mayShare(want) || this.#isUnshared(key)) return landed(await this.#deps.fly(want, found));
     const known = this.#flights.get(key);
-    if (known) return await this.#after(known, key, want);
+    if (known) return await this.#after(known, key, want, found);
     const other = this.#other(want);
     const joined = other && await this.#joined(other);
     // While that was waited for somebody may have begun.
     const later = other && this.#flights.get(key);
     if (joined) return joined;
-    if (later) return await this.#after(later, key, want);
+    if (later) return await this.#after(later, key, want, found);
     const flight = this.#deps.fly(want, found);
     this.#takeOff(key, flight);
     return landed(await flight);
@@ -93,16 +95,25 @@ export class OriginFlights {
     await Promise.all(all.filter(hasCome).map(({ pull }) => pull.stored));
   }
 
-  async #after(known: Promise<Flight>, key: string, want: OriginWant): Promise<OriginOutcome> {
-    const flight = await known;
-    const joined = this.#mayJoin(flight, want.directives) ? await this.#joined(flight) : undefined;
-    if (joined) return joined;
-    // What could not be shared once is everybody's own.
-    if (flight.kind === "alone") return landed(await this.#anew(want));
-    if (flight.kind === "pull") await flight.pull.stored;
-    const later = this.#flights.get(key);
-    const shared = later && later !== known ? await this.#joined(await later) : undefined;
-    if (shared) return shared;
+  async #after(
+    known: Promise<Flight>,
+    key: string,
+    want: OriginWant,
+    { copy }: Found,
+  ): Promise<OriginOutcome> {
+    for (let before = known;;) {
+      const flight = await before.catch((error: unknown) => this.#deps.instead(error, want, copy));
+      // What was asked after all had come is for all, however fresh it is.
+      const isFor = before === known ? this.#mayJoin(flight, want.directives) : this.#mayHave(flight, want);
+      const joined = isFor ? await this.#joined(flight) : undefined;
+      if (joined) return joined;
+      // What could not be shared once is everybody's own.
+      if (flight.kind === "alone") return landed(await this.#anew(want));
+      if (flight.kind === "pull") await flight.pull.stored;
+      const later = this.#flights.get(key);
+      if (!later || later === before) break;
+      before = later;
+    }
     const next = this.#anew(want);
     if (!this.#flights.has(key)) this.#takeOff(key, next);
     return landed(await next);
@@ -138,9 +149,16 @@ export class OriginFlights {
 
   #mayJoin(flight: Flight, directives: RequestDirectives): boolean {
     if (flight.kind === "alone") return false;
-    if (flight.kind === "copy" && flight.how === "stale-if-error") return true;
     const { policy, notes } = flight.kind === "copy" ? flight.copy : flight;
-    return mayUse(policy, ageOf(notes, this.#deps.clock.wallMs()), directives).kind === "fresh";
+    const wallMs = this.#deps.clock.wallMs();
+    const ageMs = ageOf(notes, wallMs);
+    return isStandIn(flight)
+      ? mayUseWhenUnreachable(policy, ageMs, wallMs, directives).kind === "use"
+      : mayUse(policy, ageMs, wallMs, directives).kind === "fresh";
+  }
+
+  #mayHave(flight: Flight, { directives }: OriginWant): boolean {
+    return !isStandIn(flight) || this.#mayJoin(flight, directives);
   }
 
   async #joined(flight: Flight): Promise<OriginOutcome | undefined> {
@@ -151,6 +169,11 @@ export class OriginFlights {
     const copy = await flight.pull.stored;
     return copy && { ...this.#deps.served(copy, "fetched"), collapsed: true };
   }
+}
+
+/** RFC 9111 section 4.2.4: no answer, but what is stale, because a request or the copy allowed that. */
+function isStandIn(flight: Flight): boolean {
+  return flight.kind === "copy" && flight.how === "stale-if-error";
 }
 
 /** All of it: its end may be heard of a little later. */

@@ -68,6 +68,7 @@ export class Origins {
       find: (want) => this.#find(want),
       fly: (want, found) => this.#fly(want, found),
       served: (copy, how) => this.#served(copy, how),
+      instead: (error, want, copy) => this.#instead(error, want, copy),
     });
   }
 
@@ -144,8 +145,9 @@ export class Origins {
   }
 
   #use(copy: Copy, directives: RequestDirectives): FromCopy | undefined {
-    const ageMs = ageOf(copy.notes, this.#deps.clock.wallMs());
-    const use = mayUse(copy.policy, ageMs, directives);
+    const wallMs = this.#deps.clock.wallMs();
+    const ageMs = ageOf(copy.notes, wallMs);
+    const use = mayUse(copy.policy, ageMs, wallMs, directives);
     if (use.kind !== "fresh" && use.kind !== "stale-while-revalidate") return undefined;
     const ttlSeconds = use.kind === "fresh" ? use.ttlSeconds : Math.min(-1, use.ttlSeconds);
     return { kind: "copy", copy, how: "hit", ageMs, ttlSeconds };
@@ -267,11 +269,7 @@ export class Origins {
       }
     } catch (error) {
       this.#count("failed");
-      const stale = isAtollError(error, "origin-failed", "origin-timeout")
-        ? this.#standIn(want, copy)
-        : undefined;
-      if (stale) return stale;
-      throw error;
+      return this.#instead(error, want, copy);
     }
     const { status, body } = told.answer;
     const isFault = SERVER_FAULTS.has(status);
@@ -294,10 +292,19 @@ export class Origins {
     return { method, url, settings: settings.origin, cacheControl: settings.cacheControl, fields, besides };
   }
 
+  #instead(error: unknown, want: OriginWant, copy: Copy | undefined): FromCopy {
+    const stale = isAtollError(error, "origin-failed", "origin-timeout")
+      ? this.#standIn(want, copy)
+      : undefined;
+    if (stale) return stale;
+    throw error;
+  }
+
   #standIn({ directives }: OriginWant, copy: Copy | undefined): FromCopy | undefined {
     if (!copy) return undefined;
-    const ageMs = ageOf(copy.notes, this.#deps.clock.wallMs());
-    const use = mayUseWhenUnreachable(copy.policy, ageMs, directives);
+    const wallMs = this.#deps.clock.wallMs();
+    const ageMs = ageOf(copy.notes, wallMs);
+    const use = mayUseWhenUnreachable(copy.policy, ageMs, wallMs, directives);
     if (use.kind === "no") return undefined;
     return { kind: "copy", copy, how: "stale-if-error", ageMs, ttlSeconds: use.ttlSeconds };
   }

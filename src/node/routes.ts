@@ -1,5 +1,5 @@
 /** Where an object lives, who of those is near, and what this node has of it: for people, and for clients that choose. */
-import { parsePolicy } from "../core/freshness.ts";
+import { freshLeftMs, parsePolicy } from "../core/freshness.ts";
 import type { MemberState } from "../core/member-list.ts";
 import type { Name } from "../core/names.ts";
 import { partitionOf } from "../core/partitions.ts";
@@ -88,12 +88,13 @@ export class Routes {
     const held = memory.peekValue(name);
     if (held?.value?.content.kind !== "object") return undefined;
     const { value: { version, modifiedMs, content: { manifest } } } = held;
-    const { freshSeconds } = parsePolicy(manifest.headers, modifiedMs);
-    const ageSeconds = (clock.monotonicMs() - held.knownAtMs) / 1_000;
+    const policy = parsePolicy(manifest.headers, modifiedMs);
+    const ageMs = clock.monotonicMs() - held.knownAtMs;
+    const leftMs = freshLeftMs(policy, ageMs, clock.wallMs());
     return {
       version,
-      ageSeconds: Math.floor(ageSeconds),
-      freshSeconds: freshSeconds === undefined ? null : Math.max(0, Math.floor(freshSeconds - ageSeconds)),
+      ageSeconds: Math.floor(ageMs / 1_000),
+      freshSeconds: policy.freshSeconds === undefined ? null : Math.max(0, Math.floor(leftMs / 1_000)),
       chunks: manifest.chunks.length,
       chunksInMemory: manifest.chunks.filter((id) => memory.hasChunk(id)).length,
     };

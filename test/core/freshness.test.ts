@@ -13,16 +13,31 @@ const COMMIT_MS = Date.UTC(1994, 10, 6, 8, 49, 37) + 250;
 
 type Headers = Record<string, string>;
 
-/** `fresh 5`, `ask`, …: one word for a decision. */
-function use(headers: Headers | string, ageSeconds: number, request?: string): string {
+/** `fresh 5`, `ask`, …: one word for a decision. Unless said otherwise it was known current only at its commit. */
+function use(
+  headers: Headers | string,
+  ageSeconds: number,
+  request?: string,
+  sinceCommitSeconds = ageSeconds,
+): string {
   const policy = parsePolicy(typeof headers === "string" ? { "cache-control": headers } : headers, COMMIT_MS);
-  const decided = mayUse(policy, ageSeconds * 1000, parseRequestDirectives(request));
+  const decided = mayUse(
+    policy,
+    ageSeconds * 1000,
+    COMMIT_MS + sinceCommitSeconds * 1000,
+    parseRequestDirectives(request),
+  );
   return "ttlSeconds" in decided ? `${decided.kind} ${decided.ttlSeconds}` : decided.kind;
 }
 
 function useInNeed(cacheControl: string, ageSeconds: number, request?: string): number | "no" {
   const policy = parsePolicy({ "cache-control": cacheControl }, COMMIT_MS);
-  const decided = mayUseWhenUnreachable(policy, ageSeconds * 1000, parseRequestDirectives(request));
+  const decided = mayUseWhenUnreachable(
+    policy,
+    ageSeconds * 1000,
+    COMMIT_MS + ageSeconds * 1000,
+    parseRequestDirectives(request),
+  );
   return decided.kind === "use" ? decided.ttlSeconds : "no";
 }
 
@@ -92,8 +107,8 @@ test("mayUse lets the most restrictive of duplicates and conflicts win, and take
 
 test("mayUse reads Expires from the commit on", () => {
   const table: [Headers, string][] = [
-    [{ expires: "Sun, 06 Nov 1994 08:50:37 GMT" }, "fresh 50"],
-    [{ expires: "Sunday, 06-Nov-94 08:50:37 GMT" }, "fresh 50"],
+    [{ expires: "Sun, 06 Nov 1994 08:50:37 GMT" }, "fresh 49"],
+    [{ expires: "Sunday, 06-Nov-94 08:50:37 GMT" }, "fresh 49"],
     [{ expires: "Sun, 06 Nov 1994 08:49:37 GMT" }, "ask"],
     [{ expires: "Sun, 06 Nov 1994 08:00:00 GMT" }, "ask"],
     [{ expires: "0" }, "ask"],
@@ -103,6 +118,32 @@ test("mayUse reads Expires from the commit on", () => {
     [{ expires: "Sun, 06 Nov 1994 08:50:37 GMT", "cache-control": "no-store" }, "ask"],
   ];
   for (const [headers, wanted] of table) assert.equal(use(headers, 10), wanted, JSON.stringify(headers));
+});
+
+test("mayUse uses nothing unasked beyond the instant of Expires, however lately it was known current", () => {
+  const expires = "Sun, 06 Nov 1994 08:50:37 GMT"; // 59.75 s after the commit
+  const table: [Headers, ageSeconds: number, sinceCommitSeconds: number, string][] = [
+    [{ expires }, 1, 50, "fresh 9"],
+    [{ expires }, 0, 59.5, "fresh 0"],
+    [{ expires }, 0, 59.75, "ask"],
+    [{ expires }, 1, 86_400, "ask"],
+    [{ expires, "cache-control": `${SWR}=10` }, 1, 65, `${SWR} -6`],
+    [{ expires, "cache-control": `${SWR}=10` }, 1, 70, "ask"],
+    // By a clock that is an hour behind, no longer than its lifetime after it was known.
+    [{ expires }, 59, -3_600, "fresh 1"],
+    [{ expires }, 60, -3_600, "ask"],
+    // Section 5.3: max-age goes before it, and so does what is meant for shared caches alone.
+    [{ expires, "cache-control": "max-age=20" }, 1, 86_400, "fresh 19"],
+    [{ expires, "cache-control": "s-maxage=20" }, 1, 86_400, "fresh 19"],
+    [{ expires, "cdn-cache-control": "max-age=20" }, 1, 86_400, "fresh 19"],
+  ];
+  for (const [headers, age, since, wanted] of table) {
+    assert.equal(use(headers, age, undefined, since), wanted, `${JSON.stringify(headers)} ${age} ${since}`);
+  }
+  const policy = parsePolicy({ expires, "cache-control": "stale-if-error=10" }, COMMIT_MS);
+  const inNeed = (since: number) =>
+    mayUseWhenUnreachable(policy, 1_000, COMMIT_MS + since * 1_000, parseRequestDirectives(undefined)).kind;
+  assert.deepEqual([inNeed(69), inNeed(70)], ["use", "no"]);
 });
 
 test("mayUse goes by a valid CDN-Cache-Control alone (RFC 9213)", () => {

@@ -88,6 +88,19 @@ test("Objects.locate answers from memory for as long as max-age says, then asks"
   ring.close();
 });
 
+test("Objects.locate uses nothing unasked after its Expires, also where it was asked about since", async () => {
+  const { ring, name, get, pass } = await open();
+  const expires = new Date(ring.clock.wallMs() + 4_000).toUTCString();
+  const upload = uploadOf(name, bytesOf("one"), { expires });
+  assert.equal((await ring.run(ring.node("a").objects.put(upload, {}))).kind, "stored");
+  await ring.clock.advance(100);
+  assert.deepEqual([await get(), await get()], ["one asked", "one fresh"]);
+  await pass(6);
+  assert.deepEqual([await get(), await get(), await get()], ["one asked", "one asked", "one asked"]);
+  assert.equal(ring.node("d").routes.of(name).cached?.freshSeconds, 0);
+  ring.close();
+});
+
 test("Objects.locate asks when the request insists, and not when it forbids", async () => {
   const { ring, put, get, pass } = await open();
   await put("one", "max-age=10");
