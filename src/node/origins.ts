@@ -30,6 +30,7 @@ import {
 import { type CopyPurge, OriginPurges } from "./origin-purges.ts";
 import { Pull, type Store } from "./origin-pull.ts";
 import { Questions, type Told } from "./origin-questions.ts";
+import { OriginShares } from "./origin-shares.ts";
 import type { Ring } from "./ring.ts";
 
 /** Answers on their way at once; each may hold half a MiB. */
@@ -56,7 +57,7 @@ export class Origins {
   readonly #questions: Questions;
   readonly #flights: OriginFlights;
   readonly #purges: OriginPurges;
-  #pulls = 0;
+  readonly #shares = new OriginShares(PULLS_MAX);
 
   constructor(deps: OriginsDeps) {
     this.#deps = deps;
@@ -167,56 +168,61 @@ export class Origins {
   }
 
   async #fly(want: OriginWant, found: Found): Promise<Flight> {
-    if (this.#pulls >= PULLS_MAX) {
-      throw new AtollError(
-        "overloaded",
-        `${PULLS_MAX} answers of origins are on their way, the most there may be`,
-      );
-    }
-    this.#pulls++;
+    const release = this.#shares.take(new URL(want.url).origin);
     let pull: Pull | undefined;
     try {
       const told = await this.#ask(want, found.copy);
       if (told.kind === "copy") return told;
-      const place = await this.#place(want, told, found);
-      const notes: CopyNotes = { ...told.notes, era: place.era };
-      const form = told.unstorable === undefined && !isNoStore(want)
-        ? this.#copies.storedForm(told.headers, notes)
-        : undefined;
-      // An old copy that the origin no longer stands by must not come back when the origin is away.
-      if (!form && found.copy && told.answer.status < 500) {
-        await this.drop(want.bucket, want.key).catch(() => {});
+      try {
+        const begun = await this.#begin(want, found, told);
+        pull = begun.pull;
+        return begun.flight;
+      } finally {
+        // A body that nobody will read would keep its connection.
+        if (!pull) await told.answer.body.return?.();
       }
-      pull = new Pull(
-        told.answer.body,
-        form && ((body) =>
-          this.#store(want, told, place, form, body).catch((error: unknown) => {
-            this.#deps.log.warn("an origin's answer could not be kept", { reason: messageOf(error) });
-            throw error;
-          })),
-        async (copy, from) => {
-          const { size } = copy.object.manifest;
-          return (await this.#deps.objects.open(copy.name, copy.object, from, size - 1, want.trace)).bytes;
-        },
-      );
-      void pull.over.then(() => this.#pulls--);
-      const wasHeld = found.copy !== undefined;
-      if (!form) return { kind: "alone", stream: streamOf(told, pull.first, false, wasHeld) };
-      const policy = policyOf(told.headers, notes);
-      const pulling: Pulling = {
-        kind: "pull",
-        pull,
-        told,
-        notes,
-        policy,
-        wasHeld,
-        isPrimary: place.isPrimary,
-      };
-      this.#flights.track(want, pulling);
-      return pulling;
     } finally {
-      if (!pull) this.#pulls--;
+      if (pull) void pull.over.then(release);
+      else release();
     }
+  }
+
+  async #begin(want: OriginWant, found: Found, told: Told): Promise<{ pull: Pull; flight: Flight }> {
+    const place = await this.#place(want, told, found);
+    const notes: CopyNotes = { ...told.notes, era: place.era };
+    const form = told.unstorable === undefined && !isNoStore(want)
+      ? this.#copies.storedForm(told.headers, notes)
+      : undefined;
+    // An old copy that the origin no longer stands by must not come back when the origin is away.
+    if (!form && found.copy && told.answer.status < 500) {
+      await this.drop(want.bucket, want.key).catch(() => {});
+    }
+    const pull = new Pull(
+      told.answer.body,
+      form && ((body) =>
+        this.#store(want, told, place, form, body).catch((error: unknown) => {
+          this.#deps.log.warn("an origin's answer could not be kept", { reason: messageOf(error) });
+          throw error;
+        })),
+      async (copy, from) => {
+        const { size } = copy.object.manifest;
+        return (await this.#deps.objects.open(copy.name, copy.object, from, size - 1, want.trace)).bytes;
+      },
+    );
+    const wasHeld = found.copy !== undefined;
+    if (!form) return { pull, flight: { kind: "alone", stream: streamOf(told, pull.first, false, wasHeld) } };
+    const policy = policyOf(told.headers, notes);
+    const flight: Pulling = {
+      kind: "pull",
+      pull,
+      told,
+      notes,
+      policy,
+      wasHeld,
+      isPrimary: place.isPrimary,
+    };
+    this.#flights.track(want, flight);
+    return { pull, flight };
   }
 
   /** While the origin was asked, another's answer may have become the key's first copy: it must not be replaced by this. */
