@@ -28,7 +28,7 @@ import {
   streamOf,
 } from "./origin-outcomes.ts";
 import { type CopyPurge, OriginPurges } from "./origin-purges.ts";
-import { Pull, type Store } from "./origin-pull.ts";
+import { type Kept, Pull, type Store } from "./origin-pull.ts";
 import { Questions, type Told } from "./origin-questions.ts";
 import { OriginShares } from "./origin-shares.ts";
 import type { Ring } from "./ring.ts";
@@ -190,25 +190,22 @@ export class Origins {
   async #begin(want: OriginWant, found: Found, told: Told): Promise<{ pull: Pull; flight: Flight }> {
     const place = await this.#place(want, told, found);
     const notes: CopyNotes = { ...told.notes, era: place.era };
-    const form = told.unstorable === undefined && !isNoStore(want)
+    const form = told.unstorable === undefined && !isNoStore(want) && !want.isBeside
       ? this.#copies.storedForm(told.headers, notes)
       : undefined;
     // An old copy that the origin no longer stands by must not come back when the origin is away.
-    if (!form && found.copy && told.answer.status < 500) {
+    if (!form && found.copy && told.answer.status < 500 && !want.isBeside) {
       await this.drop(want.bucket, want.key).catch(() => {});
     }
-    const pull = new Pull(
-      told.answer.body,
-      form && ((body) =>
+    const pull = new Pull(told.answer.body, {
+      clock: this.#deps.clock,
+      store: form && ((body) =>
         this.#store(want, told, place, form, body).catch((error: unknown) => {
           this.#deps.log.warn("an origin's answer could not be kept", { reason: messageOf(error) });
           throw error;
         })),
-      async (copy, from) => {
-        const { size } = copy.object.manifest;
-        return (await this.#deps.objects.open(copy.name, copy.object, from, size - 1, want.trace)).bytes;
-      },
-    );
+      isSure: told.sizeBytes !== undefined && told.sizeBytes <= this.#maxBytes(want),
+    });
     const wasHeld = found.copy !== undefined;
     if (!form) return { pull, flight: { kind: "alone", stream: streamOf(told, pull.first, false, wasHeld) } };
     const policy = policyOf(told.headers, notes);
@@ -241,22 +238,31 @@ export class Origins {
     { name }: Place,
     form: { headers: Record<string, string>; expiresMs: number },
     body: Parameters<Store>[0],
-  ): Promise<Copy | undefined> {
-    const { objects, maxObjectBytes } = this.#deps;
+  ): Promise<Kept | undefined> {
+    const { objects } = this.#deps;
     await this.#flights.stored(want);
     const outcome = await objects.put({
       name,
       body,
       sizeBytes: told.sizeBytes,
-      maxBytes: Math.min(want.settings.origin.maxBytes ?? Infinity, maxObjectBytes),
+      maxBytes: this.#maxBytes(want),
       digests: [],
       ...form,
       trace: want.trace,
     }, {});
     if (outcome.kind !== "stored") return undefined;
+    const { manifest } = outcome;
     const { copy } = await this.#find(want);
-    // Overtaken already, what stands there may be something else.
-    return copy?.object.manifest.sha256 === outcome.manifest.sha256 ? copy : undefined;
+    return {
+      // Overtaken already, what stands there may be something else; the bytes are here all the same.
+      copy: copy?.object.manifest.sha256 === manifest.sha256 ? copy : undefined,
+      open: async (from) =>
+        (await objects.open(name, { manifest }, from, manifest.size - 1, want.trace)).bytes,
+    };
+  }
+
+  #maxBytes({ settings }: OriginWant): number {
+    return Math.min(settings.origin.maxBytes ?? Infinity, this.#deps.maxObjectBytes);
   }
 
   /** The origin's answer, or the copy where that still is it, or may stand in for it. */
@@ -326,11 +332,7 @@ export class Origins {
   /** HEAD of what is not here: answered by the origin, and nothing is kept of it. */
   async #pass(want: OriginWant): Promise<OriginOutcome> {
     const told = await this.#questions.ask(this.#question(want, "HEAD", {}));
-    const pull = new Pull(
-      told.answer.body,
-      undefined,
-      () => Promise.reject(new AtollError("internal", "no rest")),
-    );
+    const pull = new Pull(told.answer.body, { clock: this.#deps.clock, store: undefined, isSure: false });
     return streamOf(told, pull.first, false, false);
   }
 }
