@@ -243,8 +243,10 @@ export interface OriginRequest {
   /** Absolute, http or https. */
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
-  /** Ms until the head of the answer is here, and between any two parts of its body. */
-  readonly timeoutMs: number;
+  /** Ms until the head of the answer is here, whatever that waits for: a connection's turn included. */
+  readonly headTimeoutMs: number;
+  /** Ms until the first part of its body, and between any two. */
+  readonly partTimeoutMs: number;
 }
 
 export interface OriginAnswer {

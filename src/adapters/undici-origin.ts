@@ -4,15 +4,17 @@
  */
 import { lookup as resolve } from "node:dns/promises";
 import { isIP, type LookupFunction } from "node:net";
+import { clearTimeout, setTimeout } from "node:timers";
 import { rootCertificates } from "node:tls";
 import { Agent, buildConnector, type Dispatcher, errors, request as send } from "undici";
 import { type AddressRange, isPublic, isWithin } from "../core/address-ranges.ts";
 import { AtollError, isAtollError, messageOf } from "../errors.ts";
 import type { Origin, OriginAnswer, OriginRequest } from "../ports.ts";
+import { ConnectionPlaces } from "./connection-places.ts";
 import { withoutContinue } from "./interim-answers.ts";
 
 const CONNECT_MS = 5_000;
-/** To one origin; further requests wait for one of these. */
+/** To one origin; further requests wait for one of these, no longer than for an answer. */
 const CONNECTIONS_MAX = 64;
 const ORIGINS_MAX = 1_024;
 
@@ -32,6 +34,7 @@ export function createOrigin(deps: UndiciOriginDeps): Origin & { close(): Promis
 class UndiciOrigin implements Origin {
   readonly #deps: UndiciOriginDeps;
   readonly #agent: Agent;
+  readonly #places = new ConnectionPlaces(CONNECTIONS_MAX);
 
   constructor(deps: UndiciOriginDeps) {
     this.#deps = deps;
@@ -55,32 +58,58 @@ class UndiciOrigin implements Origin {
     });
   }
 
-  async fetch({ method, url, headers, timeoutMs }: OriginRequest): Promise<OriginAnswer> {
+  async fetch(request: OriginRequest): Promise<OriginAnswer> {
+    const { url, headTimeoutMs } = request;
     const { hostname } = new URL(url);
     const literal = hostname.replace(/^\[|\]$/g, "");
     // A name goes through the lookup below; an address is connected to as it is.
     if (isIP(literal) !== 0) this.#mustBeAllowed(literal, literal);
+    // undici counts from when it sends, and hears of a signal only then: not while it waits, or connects.
+    const limit = new AbortController();
+    const { signal } = limit;
+    const late = new Promise<never>((_, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason as Error));
+    });
+    const timer = setTimeout(() => {
+      const wanted = `wanted an answer of ${hostname} to begin within ${headTimeoutMs} ms, got none`;
+      limit.abort(new AtollError("origin-timeout", wanted));
+    }, headTimeoutMs);
+    timer.unref();
     try {
-      const answer = await send(url, {
+      return await Promise.race([this.#exchange(request, hostname, signal), late]);
+    } catch (error) {
+      throw originError(error, hostname);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #exchange(request: OriginRequest, hostname: string, signal: AbortSignal): Promise<OriginAnswer> {
+    const { method, url, headers, partTimeoutMs } = request;
+    const leave = await this.#places.take(new URL(url).origin, signal);
+    let answer: Dispatcher.ResponseData;
+    try {
+      answer = await send(url, {
         dispatcher: this.#agent,
         method,
         headers,
-        headersTimeout: timeoutMs,
-        bodyTimeout: timeoutMs,
+        headersTimeout: 0,
+        bodyTimeout: partTimeoutMs,
+        signal,
       });
-      const { statusCode: status, body } = answer;
-      const all = entriesOf(answer.headers);
-      if (
-        answer.headers["transfer-encoding"] !== undefined && answer.headers["content-length"] !== undefined
-      ) {
-        // RFC 9112 section 6.3: what two recipients take for different messages is how requests are smuggled.
-        body.destroy();
-        throw new AtollError("origin-failed", `wanted one length of the answer of ${hostname}, got two`);
-      }
-      return { status, headers: all, body: bytesOf(body, hostname) };
     } catch (error) {
-      throw originError(error, hostname);
+      leave();
+      throw error;
     }
+    const { statusCode: status, body } = answer;
+    body.once("close", leave);
+    if (answer.headers["transfer-encoding"] !== undefined && answer.headers["content-length"] !== undefined) {
+      // RFC 9112 section 6.3: what two recipients take for different messages is how requests are smuggled.
+      body.on("error", () => {});
+      body.destroy();
+      throw new AtollError("origin-failed", `wanted one length of the answer of ${hostname}, got two`);
+    }
+    return { status, headers: entriesOf(answer.headers), body: bytesOf(body, hostname) };
   }
 
   async close(): Promise<void> {

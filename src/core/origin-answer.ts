@@ -29,6 +29,8 @@ const NEVER_KEPT = new Set([
   "proxy-authenticate",
   "proxy-authentication-info",
   "set-cookie",
+  // No header that anybody sends, and no name for what an object has.
+  "__proto__",
 ]);
 /** RFC 9111 section 3.2: what the stored bytes depend on is theirs, whatever a 304 says of it. */
 const NOT_BY_304 = new Set(["content-encoding", "content-range", "content-type", "etag"]);
@@ -38,12 +40,13 @@ export function endToEnd(headers: readonly (readonly [string, string])[]): Recor
   const named = new Set(
     headers.filter(([name]) => name === "connection").flatMap(([, value]) => membersOf(value)),
   );
-  const kept: Record<string, string> = {};
+  const kept = new Map<string, string>();
   for (const [name, value] of headers) {
     if (NEVER_KEPT.has(name) || named.has(name)) continue;
-    kept[name] = kept[name] === undefined ? value : `${kept[name]}, ${value}`;
+    const before = kept.get(name);
+    kept.set(name, before === undefined ? value : `${before}, ${value}`);
   }
-  return kept;
+  return Object.fromEntries(kept);
 }
 
 /** All that was said of one name. */
@@ -87,11 +90,16 @@ export function varyNames(vary: string | undefined): string[] | undefined {
 
 /** `request`: what was sent to the origin, names in lower case. */
 export function varyOf(names: readonly string[], request: Fields): Record<string, string | null> {
-  return Object.fromEntries(names.map((name) => [name, normalised(request[name])]));
+  return Object.fromEntries(names.map((name) => [name, normalised(valueOf(request, name))]));
 }
 
 export function standsFor(vary: CopyNotes["vary"], request: Fields): boolean {
-  return Object.entries(vary).every(([name, value]) => normalised(request[name]) === value);
+  return Object.entries(vary).every(([name, value]) => normalised(valueOf(request, name)) === value);
+}
+
+/** Names come from others: `constructor` is one that every object has. */
+export function valueOf(fields: Fields, name: string): string | undefined {
+  return Object.hasOwn(fields, name) ? fields[name] : undefined;
 }
 
 /** Section 4.1: space around a list's members and empty members mean nothing. */

@@ -27,8 +27,9 @@ export function forwardedFields(
 ): Record<string, string> {
   const fields: Record<string, string> = {};
   for (const name of [...FORWARDED, ...settings.forward ?? []]) {
-    const value = header(name);
-    if (value !== undefined) fields[name] = value;
+    const value = header(name) as unknown;
+    // Of a name like `constructor` a request that bears none says something else.
+    if (typeof value === "string") fields[name] = value;
   }
   return fields;
 }

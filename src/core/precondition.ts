@@ -52,6 +52,14 @@ export function parseEntityTags(header: string): "*" | EntityTag[] | undefined {
   return tags.length === 0 ? undefined : tags;
 }
 
+/**
+ * Of a read. A field that cannot be read is there all the same: no tag is among its, and dates do not count beside it
+ * (sections 13.1.3 and 13.1.4).
+ */
+export function readCondition(header: string | undefined): TagCondition | undefined {
+  return header === undefined ? undefined : parseEntityTags(header) ?? [];
+}
+
 /** Decided within the register's change, against what the change would replace; `current` undefined: absent. */
 export function checkWrite(
   conditions: WriteConditions,

@@ -1,7 +1,7 @@
 /** GET and HEAD of an object. */
 import { type RequestDirectives } from "../core/freshness.ts";
 import type { Name } from "../core/names.ts";
-import { checkRead, ifRangeApplies, parseEntityTags } from "../core/precondition.ts";
+import { checkRead, ifRangeApplies, readCondition } from "../core/precondition.ts";
 import { type ByteRange, parseRange } from "../core/range.ts";
 import type { Random } from "../ports.ts";
 import type { Buckets } from "../node/bucket-settings.ts";
@@ -130,8 +130,8 @@ export class GetHandler {
     }
     const now = this.#deps.wallMs();
     const check = checkRead({
-      ifMatch: ifMatch === undefined ? undefined : parseEntityTags(ifMatch),
-      ifNoneMatch: ifNoneMatch === undefined ? undefined : parseEntityTags(ifNoneMatch),
+      ifMatch: readCondition(ifMatch),
+      ifNoneMatch: readCondition(ifNoneMatch),
       ifModifiedSinceMs: parseHttpDate(since, now),
       ifUnmodifiedSinceMs: parseHttpDate(unmodified, now),
     }, { sha256: object.manifest.sha256, modifiedMs: object.modifiedMs });

@@ -3,19 +3,17 @@ import type { BucketSettings } from "../core/bucket-settings.ts";
 import type { RequestDirectives } from "../core/freshness.ts";
 import type { Name } from "../core/names.ts";
 import { ageSeconds, type Fields } from "../core/origin-answer.ts";
-import { checkRead, ifRangeApplies, parseEntityTags } from "../core/precondition.ts";
+import { checkRead, ifRangeApplies, readCondition } from "../core/precondition.ts";
 import { type ByteRange, parseRange } from "../core/range.ts";
 import type { Objects } from "../node/objects.ts";
 import type { FromCopy, FromOrigin, OriginBucket, OriginRead } from "../node/origin-outcomes.ts";
 import type { Origins } from "../node/origins.ts";
 import type { Answer } from "./answer.ts";
 import { cacheStatus, originStatus } from "./cache-status.ts";
-import { formatHttpDate, parseHttpDate } from "./http-date.ts";
-import { capitalised } from "./object-headers.ts";
+import { parseHttpDate } from "./http-date.ts";
+import { CACHE, joined, sentHeaders, withoutContentDigests } from "./origin-headers.ts";
 import { problem } from "./problem.ts";
 import type { PublicRequest } from "./request.ts";
-
-const CACHE = "atoll";
 
 export interface ObjectTarget {
   readonly bucket: string;
@@ -56,7 +54,7 @@ export class OriginHandler {
   ): Promise<Answer> | undefined {
     if (!settings.origin) return undefined;
     const copy = this.#deps.origins.peek(readOf(request, target, directives), settings.origin);
-    return copy && this.#send(request, this.#ofCopy(copy, directives, request.trace.header));
+    return copy && this.#send(request, this.#ofCopy(copy, settings, directives, request.trace.header));
   }
 
   /** Where clients stored nothing; undefined where there is no origin, or it cannot have such a key. */
@@ -78,13 +76,18 @@ export class OriginHandler {
           request.id,
         );
       case "copy":
-        return await this.#send(request, this.#ofCopy(outcome, directives, request.trace.header));
+        return await this.#send(request, this.#ofCopy(outcome, settings, directives, request.trace.header));
       case "stream":
-        return await this.#send(request, ofStream(outcome));
+        return await this.#send(request, ofStream(outcome, settings));
     }
   }
 
-  #ofCopy(found: FromCopy, directives: RequestDirectives, trace: string | undefined): Representation {
+  #ofCopy(
+    found: FromCopy,
+    { website: isWebsite = false }: BucketSettings,
+    directives: RequestDirectives,
+    trace: string | undefined,
+  ): Representation {
     const { copy, how, ageMs, ttlSeconds, collapsed } = found;
     const { notes, headers, object, name } = copy;
     const { size } = object.manifest;
@@ -101,7 +104,7 @@ export class OriginHandler {
     return {
       status: notes.status,
       headers: {
-        ...sentHeaders(headers, notes.dateMs, notes.status),
+        ...sentHeaders(headers, { status: notes.status, dateMs: notes.dateMs, isWebsite }),
         Age: String(ageSeconds(ageMs)),
         "Cache-Status": joined(headers["cache-status"], status),
       },
@@ -150,7 +153,7 @@ export class OriginHandler {
     return {
       status: 206,
       headers: {
-        ...headers,
+        ...withoutContentDigests(headers),
         "Content-Range": `bytes ${first}-${last}/${sizeBytes}`,
         "Content-Length": String(last - first + 1),
       },
@@ -159,11 +162,9 @@ export class OriginHandler {
   }
 
   #conditional(request: PublicRequest, headers: Fields): ReturnType<typeof checkRead> {
-    const ifMatch = request.header("if-match");
-    const ifNoneMatch = request.header("if-none-match");
     const now = this.#deps.wallMs();
     const { tag, isWeak } = tagOf(headers);
-    const matched = ifMatch === undefined ? undefined : parseEntityTags(ifMatch);
+    const matched = readCondition(request.header("if-match"));
     // Section 8.8.3.2: a weak tag equals none in a strong comparison.
     if (matched !== undefined && matched !== "*" && isWeak) return "failed";
     const modifiedMs = parseHttpDate(headers["Last-Modified"], now);
@@ -173,7 +174,7 @@ export class OriginHandler {
     const unmodified = parseHttpDate(request.header("if-unmodified-since"), now);
     return checkRead({
       ifMatch: matched,
-      ifNoneMatch: ifNoneMatch === undefined ? undefined : parseEntityTags(ifNoneMatch),
+      ifNoneMatch: readCondition(request.header("if-none-match")),
       ifModifiedSinceMs: since,
       ifUnmodifiedSinceMs: modifiedMs === undefined ? undefined : unmodified,
     }, { sha256: tag, modifiedMs: modifiedMs ?? 0 });
@@ -194,13 +195,13 @@ export class OriginHandler {
   }
 }
 
-function ofStream(found: FromOrigin): Representation {
+function ofStream(found: FromOrigin, { website: isWebsite = false }: BucketSettings): Representation {
   const { status, headers, dateMs, ageMs, sizeBytes, reader, stored, collapsed, wasHeld } = found;
   const forward = originStatus(CACHE, { fwd: wasHeld ? "stale" : "uri-miss", status, stored, collapsed });
   return {
     status,
     headers: {
-      ...sentHeaders(headers, dateMs, status),
+      ...sentHeaders(headers, { status, dateMs, isWebsite }),
       // Of an answer that was in a cache before it came here.
       ...(ageSeconds(ageMs) > 0 && { Age: String(ageSeconds(ageMs)) }),
       "Cache-Status": joined(headers["cache-status"], forward),
@@ -209,25 +210,6 @@ function ofStream(found: FromOrigin): Representation {
     leave: () => reader.leave(),
     open: (range) => range ? slice(reader.bytes(), range) : reader.bytes(),
   };
-}
-
-/** The origin's own, and what a proxy adds (RFC 9110 sections 6.6.1 and 7.6.3). */
-function sentHeaders(headers: Fields, dateMs: number, status: number): Record<string, string> {
-  const sent: Record<string, string> = {};
-  for (const [name, value] of Object.entries(headers)) sent[SPELT.get(name) ?? capitalised(name)] = value;
-  sent["Date"] ??= formatHttpDate(dateMs);
-  sent["Via"] = joined(headers["via"], `1.1 ${CACHE}`);
-  if (status === 200) sent["Accept-Ranges"] ??= "bytes";
-  return sent;
-}
-
-const SPELT: ReadonlyMap<string, string> = new Map([["etag", "ETag"], [
-  "www-authenticate",
-  "WWW-Authenticate",
-]]);
-
-function joined(before: string | undefined, member: string): string {
-  return before === undefined ? member : `${before}, ${member}`;
 }
 
 /** Without quotes; no tag at all equals none. */

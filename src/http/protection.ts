@@ -1,5 +1,6 @@
 /** Headers that keep what is stored here from doing harm in a browser. */
 import { type BucketSettings, NO_SETTINGS } from "../core/bucket-settings.ts";
+import { varyNames } from "../core/origin-answer.ts";
 import type { Buckets } from "../node/bucket-settings.ts";
 import type { Answer } from "./answer.ts";
 import { corsHeaders } from "./cors.ts";
@@ -41,8 +42,19 @@ export class Protection {
 
 function applied({ website, cors }: BucketSettings, request: PublicRequest, answer: Answer): Answer {
   // Made for this request alone: what is missing can be added in place.
-  if (cors) Object.assign(answer.headers, corsHeaders(cors, request));
+  if (cors) {
+    const added = corsHeaders(cors, request);
+    Object.assign(answer.headers, added, { Vary: varyingBy(answer.headers["Vary"], added["Vary"]!) });
+  }
   if (!website || answer.headers[POLICY] !== SANDBOX) return answer;
   const { [POLICY]: _none, ...headers } = answer.headers;
   return { ...answer, headers };
+}
+
+/** What an origin's answers differ by, they still do: without it, caches further out would give one of them to all. */
+function varyingBy(before: string | undefined, added: string): string {
+  const names = varyNames(before);
+  if (!before || !names) return before || added; // `*` says it all (RFC 9110 section 12.5.5)
+  const more = added.split(", ").filter((name) => !names.includes(name.toLowerCase()));
+  return [before, ...more].join(", ");
 }

@@ -351,7 +351,7 @@ class PublicHandler {
     // An answer made for this request alone: the id can be added in place.
     const headers = answer.headers as Record<string, string>;
     headers["X-Request-Id"] = request.id;
-    headers["X-Content-Type-Options"] ??= NOSNIFF["X-Content-Type-Options"];
+    headers["X-Content-Type-Options"] = NOSNIFF["X-Content-Type-Options"];
     if (admitted?.headers) Object.assign(headers, admitted.headers);
     const response = send(env, answer, request.method === "HEAD", this.#deps.log, (bytesOut, complete) => {
       this.#access.active--;

@@ -161,7 +161,13 @@ export class Objects {
     }
   }
 
-  open(name: Name, object: ObjectVersion, first: number, last: number, trace?: string): Promise<OpenContent> {
+  open(
+    name: Name,
+    object: Pick<ObjectVersion, "manifest">,
+    first: number,
+    last: number,
+    trace?: string,
+  ): Promise<OpenContent> {
     return this.#deps.content.open(name, object.manifest, first, last, trace);
   }
 

@@ -8,7 +8,7 @@
 import type { RequestDirectives, StoredPolicy } from "../core/freshness.ts";
 import { NOTHING_ASKED, parsePolicy } from "../core/freshness.ts";
 import { type Name, objectName } from "../core/names.ts";
-import { type CopyNotes, type Fields, standsFor } from "../core/origin-answer.ts";
+import { type CopyNotes, type Fields, standsFor, valueOf } from "../core/origin-answer.ts";
 import type { RegisterValue } from "../core/register.ts";
 import { headersProblem } from "../core/stored-headers.ts";
 import type { Clock, Hashing, Random } from "../ports.ts";
@@ -158,7 +158,7 @@ export class Copies {
   }
 
   #slotName(bucket: string, key: string, vary: CopyNotes["vary"], request: Fields): Name {
-    const said = Object.keys(vary).map((name) => request[name] ?? null);
+    const said = Object.keys(vary).map((name) => valueOf(request, name) ?? null);
     const digest = this.#deps.hashing.sha256(new TextEncoder().encode(JSON.stringify(said)));
     return objectName(`${otherCopiesOf(bucket)}${Number.parseInt(digest.slice(0, 8), 16) % SLOTS}`, key);
   }

@@ -55,6 +55,7 @@ export class OriginFlights {
     // While that was waited for somebody may have begun.
     const later = other && this.#flights.get(key);
     if (joined) return joined;
+    if (other && !other.pull.isStored) return await this.#beside(want);
     if (later) return await this.#after(later, key, want, found);
     const flight = this.#deps.fly(want, found);
     this.#takeOff(key, flight);
@@ -109,7 +110,8 @@ export class OriginFlights {
       if (joined) return joined;
       // What could not be shared once is everybody's own.
       if (flight.kind === "alone") return landed(await this.#anew(want));
-      if (flight.kind === "pull") await flight.pull.stored;
+      if (flight.kind === "pull") await flight.pull.soon;
+      if (flight.kind === "pull" && !flight.pull.isStored) return await this.#beside(want);
       const later = this.#flights.get(key);
       if (!later || later === before) break;
       before = later;
@@ -117,6 +119,11 @@ export class OriginFlights {
     const next = this.#anew(want);
     if (!this.#flights.has(key)) this.#takeOff(key, next);
     return landed(await next);
+  }
+
+  /** Who reads what is being stored is slow: that is no reason to wait for it. */
+  async #beside(want: OriginWant): Promise<OriginOutcome> {
+    return landed(await this.#anew({ ...want, isBeside: true }));
   }
 
   async #anew(want: OriginWant): Promise<Flight> {
@@ -166,7 +173,7 @@ export class OriginFlights {
     if (flight.kind === "copy") return { ...flight, collapsed: true };
     const reader = flight.pull.join();
     if (reader) return { ...streamOf(flight.told, reader, true, flight.wasHeld), collapsed: true };
-    const copy = await flight.pull.stored;
+    const copy = await flight.pull.soon;
     return copy && { ...this.#deps.served(copy, "fetched"), collapsed: true };
   }
 }

@@ -24,6 +24,8 @@ export interface OriginWant extends OriginRead {
   readonly url: string;
   /** What the origin is shown of the request. */
   readonly fields: Fields;
+  /** Another's answer is being stored: this one's is not. */
+  readonly isBeside?: boolean;
 }
 
 /** How an answer came about: without asking; asked, and still the same; asked, and new; or no other was to be had. */

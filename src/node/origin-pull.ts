@@ -1,29 +1,50 @@
 /**
- * One answer on its way from an origin: stored while it comes, and passed on to all who wait for it. Reading goes at the
- * pace of storing. A client that is slower is not waited for: once its share of memory is full it goes on from what was
- * stored. Where nothing is stored, or storing failed, the slowest client sets the pace.
+ * One answer on its way from an origin: stored while it comes, and passed on to all who wait for it. Where it is sure to be
+ * stored if nothing fails, reading goes at the pace of storing, and a client that is slower is not waited for: once its share
+ * of memory is full it goes on from what was stored. Where it may turn out to be too much, or nothing is stored, or storing
+ * failed, the slowest client sets the pace, as nobody could give it what it left out.
  */
 import { AtollError } from "../errors.ts";
+import type { Clock } from "../ports.ts";
 import type { Copy } from "./origin-copies.ts";
-import { defer } from "./waiting.ts";
+import { defer, within } from "./waiting.ts";
 
 /** Of one waiting client. */
 const QUEUE_BYTES_MAX = 256 << 10;
-/** From the beginning on, for those who come later; who comes later still waits until it is stored. */
+/** From the beginning on, for those who come later; who comes later still waits until it is stored, or held up. */
 const REPLAY_BYTES_MAX = 256 << 10;
+/** Ms that storing waits for clients, of all its time, until others need no longer wait for it. */
+const HELD_UP_MS = 5_000;
+/** Ms that it waits within so many bytes, until it is given up: the memory that it holds meanwhile is others', too. */
+const PATIENCE_MS = 20_000;
+const PATIENCE_BYTES = 1 << 20;
+
+export interface Kept {
+  /** Undefined: overtaken, it is not what stands there. */
+  readonly copy: Copy | undefined;
+  /** From that byte on, to the end. */
+  readonly open: (from: number) => Promise<AsyncIterable<Uint8Array>>;
+}
 
 /** Reads the body to its end, or fails; undefined: it was not stored. */
-export type Store = (body: AsyncIterable<Uint8Array>) => Promise<Copy | undefined>;
-/** The rest of what was stored. */
-export type Continue = (copy: Copy, from: number) => Promise<AsyncIterable<Uint8Array>>;
+export type Store = (body: AsyncIterable<Uint8Array>) => Promise<Kept | undefined>;
+
+export interface PullDeps {
+  readonly clock: Clock;
+  /** Undefined: it is only passed on. */
+  readonly store: Store | undefined;
+  /** It is known to be no more than may be stored. */
+  readonly isSure: boolean;
+}
 
 export class Pull {
   /** Of whoever asked for it. */
   readonly first: Reader;
   readonly #parts: AsyncIterator<Uint8Array>;
-  readonly #continue: Continue;
+  readonly #deps: PullDeps;
   readonly #readers = new Set<Reader>();
-  readonly #stored = defer<Copy | undefined>();
+  readonly #kept = defer<Kept | undefined>();
+  readonly #heldUp = defer<undefined>();
   /** When nothing of it goes on any more. */
   readonly over: Promise<void>;
   #begun: Uint8Array[] | undefined = [];
@@ -34,13 +55,12 @@ export class Pull {
   #fault: { readonly reason: unknown } | undefined;
   #room = defer<void>();
 
-  /** `store` undefined: it is only passed on. */
-  constructor(parts: AsyncIterator<Uint8Array>, store: Store | undefined, onward: Continue) {
+  constructor(parts: AsyncIterator<Uint8Array>, deps: PullDeps) {
     this.#parts = parts;
-    this.#continue = onward;
-    this.#storing = store !== undefined;
+    this.#deps = deps;
+    this.#storing = deps.store !== undefined;
     this.first = this.join()!;
-    this.over = this.#run(store);
+    this.over = this.#run(deps.store);
   }
 
   /** All of it has come, and only storing it is not done yet. */
@@ -55,7 +75,12 @@ export class Pull {
 
   /** What came of storing it, once that is known; undefined: nothing. Never rejects. */
   get stored(): Promise<Copy | undefined> {
-    return this.#stored.promise;
+    return this.#kept.promise.then((kept) => kept?.copy);
+  }
+
+  /** As `stored`, but undefined as well, while it is not stored, once slow clients have held that up. */
+  get soon(): Promise<Copy | undefined> {
+    return Promise.race([this.stored, this.#heldUp.promise]);
   }
 
   /** From the first byte on; undefined where that has gone by: then `stored` is to be waited for. */
@@ -64,10 +89,10 @@ export class Pull {
     const reader = new Reader({
       ended: () => this.#ended,
       fault: () => this.#fault,
-      mayLag: () => this.#storing,
+      mayLag: () => this.#storing && this.#deps.isSure,
       rest: async (from) => {
-        const copy = await this.stored;
-        if (copy) return await this.#continue(copy, from);
+        const kept = await this.#kept.promise;
+        if (kept) return await kept.open(from);
         throw new AtollError(
           "origin-failed",
           "the answer could not be stored, and this reader was slower than it",
@@ -85,13 +110,13 @@ export class Pull {
   }
 
   async #run(store: Store | undefined): Promise<void> {
-    const copy = store && await store(this.#tee()).catch(() => undefined);
+    const kept = store && await store(this.#tee()).catch(() => undefined);
     this.#storing = false;
     this.#begun = undefined;
-    this.#stored.resolve(copy);
+    this.#kept.resolve(kept);
     // Nobody may wait for what is only passed on: a client that left, or one that had no use for the body.
     while (!this.#ended && this.#fault === undefined && this.#readers.size > 0) {
-      while ([...this.#readers].some((reader) => reader.isFull)) {
+      while (this.#isFull) {
         this.#room = defer();
         await this.#room.promise;
       }
@@ -101,13 +126,42 @@ export class Pull {
     await this.#parts.return?.();
   }
 
+  get #isFull(): boolean {
+    return [...this.#readers].some((reader) => reader.isFull);
+  }
+
   async *#tee(): AsyncGenerator<Uint8Array> {
+    let [waitedMs, inAllMs, sinceBytes] = [0, 0, 0];
     for (;;) {
+      while (!this.#deps.isSure && this.#isFull) {
+        const took = await this.#pause(Math.min(PATIENCE_MS - waitedMs, HELD_UP_MS - inAllMs || PATIENCE_MS));
+        waitedMs += took;
+        inAllMs = Math.min(HELD_UP_MS, inAllMs + took);
+        if (inAllMs === HELD_UP_MS) this.#heldUp.resolve(undefined);
+        if (waitedMs >= PATIENCE_MS) {
+          throw new AtollError(
+            "overloaded",
+            `wanted 1 MiB read within ${PATIENCE_MS} ms, its readers are slower`,
+          );
+        }
+      }
+      if (this.receivedBytes - sinceBytes >= PATIENCE_BYTES) {
+        [waitedMs, sinceBytes] = [0, this.receivedBytes];
+      }
       const part = await this.#next();
       if (part) yield part;
       else if (this.#fault !== undefined) throw this.#fault.reason;
       else return;
     }
+  }
+
+  /** Until a reader took something or left, and no longer than that; the ms it was. */
+  async #pause(mostMs: number): Promise<number> {
+    const { clock } = this.#deps;
+    const beganMs = clock.monotonicMs();
+    this.#room = defer();
+    const moved = await within(clock, mostMs, this.#room.promise);
+    return moved ? Math.min(mostMs, clock.monotonicMs() - beganMs) : mostMs;
   }
 
   /** Undefined at the end, also at a bad one. */

@@ -58,7 +58,8 @@ export class Questions {
   /** Rejects with `origin-failed`, `origin-timeout`, `origin-forbidden`, and with `origin-loop` for redirects in a circle. */
   async ask(question: Question): Promise<Told> {
     const { settings, method } = question;
-    const timeoutMs = settings.timeoutSeconds === undefined ? TIMEOUT_MS : settings.timeoutSeconds * 1000;
+    const partTimeoutMs = settings.timeoutSeconds === undefined ? TIMEOUT_MS : settings.timeoutSeconds * 1000;
+    const endMs = this.#clock.monotonicMs() + partTimeoutMs;
     const visited = new Set<string>();
     let { url, fields } = question;
     let freshMaxSeconds: number | undefined;
@@ -70,33 +71,32 @@ export class Questions {
         method,
         url,
         headers: { ...fields, ...question.besides },
-        timeoutMs,
+        headTimeoutMs: Math.max(1, endMs - this.#clock.monotonicMs()),
+        partTimeoutMs,
       });
-      const told = this.#read(question, answer, sentMs);
-      const target = settings.redirects === "pass"
-        ? undefined
-        : redirectTarget(url, answer.status, told.headers["location"]);
-      // A redirect need not be worth keeping itself, but it may forbid to keep what it leads to.
-      if (target === undefined || FORBIDDEN.has(told.unstorable ?? "")) unstorable ??= told.unstorable;
-      if (target === undefined) {
-        const notes = freshMaxSeconds === undefined ? told.notes : { ...told.notes, freshMaxSeconds };
-        return { ...told, notes, unstorable };
+      let isTold = false;
+      try {
+        const told = this.#read(question, answer, sentMs);
+        const target = settings.redirects === "pass"
+          ? undefined
+          : redirectTarget(url, answer.status, told.headers["location"]);
+        // A redirect need not be worth keeping itself, but it may forbid to keep what it leads to.
+        if (target === undefined || FORBIDDEN.has(told.unstorable ?? "")) unstorable ??= told.unstorable;
+        if (target === undefined) {
+          const notes = freshMaxSeconds === undefined ? told.notes : { ...told.notes, freshMaxSeconds };
+          isTold = true;
+          return { ...told, notes, unstorable };
+        }
+        mustBeNew(target, visited);
+        const said = parsePolicy(told.headers, told.notes.dateMs).freshSeconds ??
+          (FOR_NOW.has(answer.status) ? 0 : undefined);
+        if (said !== undefined) freshMaxSeconds = Math.min(freshMaxSeconds ?? said, said);
+        fields = fieldsFor(url, target, fields);
+        url = target;
+      } finally {
+        // A body that is neither read nor left keeps its connection for good, and there are few.
+        if (!isTold) await answer.body.return?.();
       }
-      await answer.body.return?.();
-      if (visited.has(target)) {
-        throw new AtollError("origin-loop", `wanted an answer, got a redirect back to ${target}`);
-      }
-      if (visited.size > REDIRECTS_MAX) {
-        throw new AtollError(
-          "origin-failed",
-          `wanted at most ${REDIRECTS_MAX} redirects, got one more, to ${target}`,
-        );
-      }
-      const said = parsePolicy(told.headers, told.notes.dateMs).freshSeconds ??
-        (FOR_NOW.has(answer.status) ? 0 : undefined);
-      if (said !== undefined) freshMaxSeconds = Math.min(freshMaxSeconds ?? said, said);
-      fields = fieldsFor(url, target, fields);
-      url = target;
     }
   }
 
@@ -135,6 +135,19 @@ export class Questions {
     );
     if (freshSeconds > 0 || Math.max(staleIfErrorSeconds, staleWhileRevalidateSeconds) > 0) return true;
     return status === 200 && isValidated(headers);
+  }
+}
+
+/** Throws where the next question would be one too many. */
+function mustBeNew(target: string, visited: ReadonlySet<string>): void {
+  if (visited.has(target)) {
+    throw new AtollError("origin-loop", `wanted an answer, got a redirect back to ${target}`);
+  }
+  if (visited.size > REDIRECTS_MAX) {
+    throw new AtollError(
+      "origin-failed",
+      `wanted at most ${REDIRECTS_MAX} redirects, got one more, to ${target}`,
+    );
   }
 }
 

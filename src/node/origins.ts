@@ -28,8 +28,9 @@ import {
   streamOf,
 } from "./origin-outcomes.ts";
 import { type CopyPurge, OriginPurges } from "./origin-purges.ts";
-import { Pull, type Store } from "./origin-pull.ts";
+import { type Kept, Pull, type Store } from "./origin-pull.ts";
 import { Questions, type Told } from "./origin-questions.ts";
+import { OriginShares } from "./origin-shares.ts";
 import type { Ring } from "./ring.ts";
 
 /** Answers on their way at once; each may hold half a MiB. */
@@ -56,7 +57,7 @@ export class Origins {
   readonly #questions: Questions;
   readonly #flights: OriginFlights;
   readonly #purges: OriginPurges;
-  #pulls = 0;
+  readonly #shares = new OriginShares(PULLS_MAX);
 
   constructor(deps: OriginsDeps) {
     this.#deps = deps;
@@ -169,56 +170,58 @@ export class Origins {
   }
 
   async #fly(want: OriginWant, found: Found): Promise<Flight> {
-    if (this.#pulls >= PULLS_MAX) {
-      throw new AtollError(
-        "overloaded",
-        `${PULLS_MAX} answers of origins are on their way, the most there may be`,
-      );
-    }
-    this.#pulls++;
+    const release = this.#shares.take(new URL(want.url).origin);
     let pull: Pull | undefined;
     try {
       const told = await this.#ask(want, found.copy);
       if (told.kind === "copy") return told;
-      const place = await this.#place(want, told, found);
-      const notes: CopyNotes = { ...told.notes, era: place.era };
-      const form = told.unstorable === undefined && !isNoStore(want)
-        ? this.#copies.storedForm(told.headers, notes)
-        : undefined;
-      // An old copy that the origin no longer stands by must not come back when the origin is away.
-      if (!form && found.copy && told.answer.status < 500) {
-        await this.drop(want.bucket, want.key).catch(() => {});
+      try {
+        const begun = await this.#begin(want, found, told);
+        pull = begun.pull;
+        return begun.flight;
+      } finally {
+        // A body that nobody will read would keep its connection.
+        if (!pull) await told.answer.body.return?.();
       }
-      pull = new Pull(
-        told.answer.body,
-        form && ((body) =>
-          this.#store(want, told, place, form, body).catch((error: unknown) => {
-            this.#deps.log.warn("an origin's answer could not be kept", { reason: messageOf(error) });
-            throw error;
-          })),
-        async (copy, from) => {
-          const { size } = copy.object.manifest;
-          return (await this.#deps.objects.open(copy.name, copy.object, from, size - 1, want.trace)).bytes;
-        },
-      );
-      void pull.over.then(() => this.#pulls--);
-      const wasHeld = found.copy !== undefined;
-      if (!form) return { kind: "alone", stream: streamOf(told, pull.first, false, wasHeld) };
-      const policy = policyOf(told.headers, notes);
-      const pulling: Pulling = {
-        kind: "pull",
-        pull,
-        told,
-        notes,
-        policy,
-        wasHeld,
-        isPrimary: place.isPrimary,
-      };
-      this.#flights.track(want, pulling);
-      return pulling;
     } finally {
-      if (!pull) this.#pulls--;
+      if (pull) void pull.over.then(release);
+      else release();
     }
+  }
+
+  async #begin(want: OriginWant, found: Found, told: Told): Promise<{ pull: Pull; flight: Flight }> {
+    const place = await this.#place(want, told, found);
+    const notes: CopyNotes = { ...told.notes, era: place.era };
+    const form = told.unstorable === undefined && !isNoStore(want) && !want.isBeside
+      ? this.#copies.storedForm(told.headers, notes)
+      : undefined;
+    // An old copy that the origin no longer stands by must not come back when the origin is away.
+    if (!form && found.copy && told.answer.status < 500 && !want.isBeside) {
+      await this.drop(want.bucket, want.key).catch(() => {});
+    }
+    const pull = new Pull(told.answer.body, {
+      clock: this.#deps.clock,
+      store: form && ((body) =>
+        this.#store(want, told, place, form, body).catch((error: unknown) => {
+          this.#deps.log.warn("an origin's answer could not be kept", { reason: messageOf(error) });
+          throw error;
+        })),
+      isSure: told.sizeBytes !== undefined && told.sizeBytes <= this.#maxBytes(want),
+    });
+    const wasHeld = found.copy !== undefined;
+    if (!form) return { pull, flight: { kind: "alone", stream: streamOf(told, pull.first, false, wasHeld) } };
+    const policy = policyOf(told.headers, notes);
+    const flight: Pulling = {
+      kind: "pull",
+      pull,
+      told,
+      notes,
+      policy,
+      wasHeld,
+      isPrimary: place.isPrimary,
+    };
+    this.#flights.track(want, flight);
+    return { pull, flight };
   }
 
   /** While the origin was asked, another's answer may have become the key's first copy: it must not be replaced by this. */
@@ -237,22 +240,31 @@ export class Origins {
     { name }: Place,
     form: { headers: Record<string, string>; expiresMs: number },
     body: Parameters<Store>[0],
-  ): Promise<Copy | undefined> {
-    const { objects, maxObjectBytes } = this.#deps;
+  ): Promise<Kept | undefined> {
+    const { objects } = this.#deps;
     await this.#flights.stored(want);
     const outcome = await objects.put({
       name,
       body,
       sizeBytes: told.sizeBytes,
-      maxBytes: Math.min(want.settings.origin.maxBytes ?? Infinity, maxObjectBytes),
+      maxBytes: this.#maxBytes(want),
       digests: [],
       ...form,
       trace: want.trace,
     }, {});
     if (outcome.kind !== "stored") return undefined;
+    const { manifest } = outcome;
     const { copy } = await this.#find(want);
-    // Overtaken already, what stands there may be something else.
-    return copy?.object.manifest.sha256 === outcome.manifest.sha256 ? copy : undefined;
+    return {
+      // Overtaken already, what stands there may be something else; the bytes are here all the same.
+      copy: copy?.object.manifest.sha256 === manifest.sha256 ? copy : undefined,
+      open: async (from) =>
+        (await objects.open(name, { manifest }, from, manifest.size - 1, want.trace)).bytes,
+    };
+  }
+
+  #maxBytes({ settings }: OriginWant): number {
+    return Math.min(settings.origin.maxBytes ?? Infinity, this.#deps.maxObjectBytes);
   }
 
   /** The origin's answer, or the copy where that still is it, or may stand in for it. */
@@ -327,11 +339,7 @@ export class Origins {
   /** HEAD of what is not here: answered by the origin, and nothing is kept of it. */
   async #pass(want: OriginWant): Promise<OriginOutcome> {
     const told = await this.#questions.ask(this.#question(want, "HEAD", {}));
-    const pull = new Pull(
-      told.answer.body,
-      undefined,
-      () => Promise.reject(new AtollError("internal", "no rest")),
-    );
+    const pull = new Pull(told.answer.body, { clock: this.#deps.clock, store: undefined, isSure: false });
     return streamOf(told, pull.first, false, false);
   }
 }

@@ -56,6 +56,18 @@ const conditions: readonly Case[] = [
     304,
   ),
   conditional("a tag that is not quoted", "RFC 9110 8.8.3", [TAG], { "if-none-match": "a" }, 200),
+  conditional("a tag that is not quoted, whatever the date says", "RFC 9110 13.1.3", [TAG, LM], {
+    "if-none-match": "a",
+    "if-modified-since": at(0),
+  }, 200),
+  conditional("more tags than are read, whatever the date says", "RFC 9110 13.1.3", [TAG, LM], {
+    "if-none-match": Array.from({ length: 1_000 }, (_, n) => `"tag-${n}"`).join(", "),
+    "if-modified-since": at(0),
+  }, 200),
+  conditional("a tag wanted that is not quoted, whatever the date says", "RFC 9110 13.1.4", [TAG, LM], {
+    "if-match": "a",
+    "if-unmodified-since": at(0),
+  }, 412),
   conditional(
     "not modified since that second",
     "RFC 9110 13.1.3",
@@ -289,6 +301,38 @@ const ranges: readonly Case[] = [
       asked: 2,
       status: 206,
     }],
+  },
+  {
+    what: "a range bears no digest of the whole's content, the whole does, and both the representation's",
+    section: "RFC 9530 2",
+    origin: [{
+      headers: [FRESH, ["Content-Digest", "sha-256=:eA==:"], ["Content-MD5", "eA=="], [
+        "Repr-Digest",
+        "x=:eA==:",
+      ]],
+      body: "0123456789",
+    }],
+    steps: [
+      {
+        headers: PART,
+        body: "234",
+        asked: 1,
+        status: 206,
+        has: { "content-digest": null, "content-md5": null, "repr-digest": "x=:eA==:" },
+      },
+      {
+        headers: PART,
+        body: "234",
+        asked: 1,
+        status: 206,
+        has: { "content-digest": null, "content-md5": null, "repr-digest": "x=:eA==:" },
+      },
+      {
+        body: "0123456789",
+        asked: 1,
+        has: { "content-digest": "sha-256=:eA==:", "content-md5": "eA==", "repr-digest": "x=:eA==:" },
+      },
+    ],
   },
   {
     what: "a range of an error is the error",

@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 import { type AtollProcess, startNode } from "../helpers/atoll-process.ts";
 import { curl } from "../helpers/curl-run.ts";
 import { until } from "../helpers/deadline.ts";
-import { ask, codeOf, put, RawHttp, type Reply as Answer } from "../helpers/raw-http.ts";
+import { ask, codeOf, metricOf, put, RawHttp, type Reply as Answer } from "../helpers/raw-http.ts";
 import { HERE } from "../helpers/raw-start.ts";
 import { type Reply, type ScriptedOrigin, startScriptedOrigin } from "../helpers/scripted-origin.ts";
 import { temporaryDirectory } from "../helpers/temporary-directory.ts";
@@ -268,4 +268,28 @@ test("a client that breaks off in the middle takes nothing from the next one", a
   const second = await get("/mirror/gated");
   assert.equal(second.body.toString(), "halfhalf");
   assert.equal(origin.seen("/gated").length, 1);
+});
+
+test("an origin that answers nobody leaves room for the others, and whoever waits for it is told in time", async () => {
+  await using silent = await startScriptedOrigin(() => ({ raw: () => {} }));
+  await set("silent", { url: silent.url, timeoutSeconds: 5 });
+  const clients = await Promise.all(Array.from({ length: 260 }, async (_, n) => {
+    const client = await RawHttp.open(node.publicUrl);
+    client.head("GET", `/silent/${n}`);
+    return client;
+  }));
+  await until("all wait or were refused", DEADLINE_MS, async () => {
+    const answered = clients.filter(({ receivedBytes }) => receivedBytes > 0).length;
+    return answered + await metricOf(node.publicUrl, "http_server_active_requests") > clients.length;
+  });
+  const other = await get("/mirror/beside");
+  assert.deepEqual([other.status, other.body.toString()], [200, "ok"]);
+  const answers = await Promise.all(clients.map((each) => each.reply("GET", DEADLINE_MS)));
+  for (const each of clients) each.cut();
+  const counts = new Map<string, number>();
+  for (const answer of answers) {
+    const key = `${answer.status} ${codeOf(answer)}`;
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  assert.deepEqual(counts, new Map([["503 overloaded", 132], ["504 origin-timeout", 128]]));
 });

@@ -6,12 +6,13 @@ import { after, before, test } from "node:test";
 import { type AtollProcess, startNode } from "../helpers/atoll-process.ts";
 import { startRing } from "../helpers/atoll-ring.ts";
 import { until } from "../helpers/deadline.ts";
-import { ask, metricOf, put, RawHttp } from "../helpers/raw-http.ts";
+import { ask, joinChunks, metricOf, put, RawHttp } from "../helpers/raw-http.ts";
 import { HERE, THERE } from "../helpers/raw-start.ts";
 import { type Reply, type ScriptedOrigin, startScriptedOrigin } from "../helpers/scripted-origin.ts";
 import { temporaryDirectory } from "../helpers/temporary-directory.ts";
 
 const MIB = 1 << 20;
+const PART_BYTES = 64 << 10;
 const READERS = 100;
 const DEADLINE_MS = 30_000;
 const FRESH = ["Cache-Control", "max-age=3600"] as const;
@@ -115,6 +116,71 @@ test("a client that does not read holds nobody up, and gets the whole in the end
   assert.ok(body.equals(content), "the slow one has all of it, in order");
   slow.cut();
   assert.equal(origin.seen("/slow").length, 1);
+});
+
+/** Sends it in chunks, as fast as it is taken; `sentBytes` of them so far. */
+function unannounced(path: string, content: Buffer, cacheControl: string = FRESH[1]): { sentBytes: number } {
+  const progress = { sentBytes: 0 };
+  replies.set(path, {
+    raw: async (socket) => {
+      socket.write(`HTTP/1.1 200 OK\r\nCache-Control: ${cacheControl}\r\nTransfer-Encoding: chunked\r\n\r\n`);
+      for (let at = 0; at < content.length && !socket.destroyed; at += PART_BYTES) {
+        const part = content.subarray(at, at + PART_BYTES);
+        const frame = [Buffer.from(`${part.length.toString(16)}\r\n`), part, Buffer.from("\r\n")];
+        await new Promise<void>((resolve) => socket.write(Buffer.concat(frame), () => resolve()));
+        progress.sentBytes = at + part.length;
+      }
+      socket.write("0\r\n\r\n");
+    },
+  });
+  return progress;
+}
+
+/** It goes no further, as far as one can see. */
+async function stalled(label: string, progress: { readonly sentBytes: number }): Promise<void> {
+  let [before, looks] = [-1, 0];
+  await until(label, DEADLINE_MS, () => {
+    looks = progress.sentBytes === before ? looks + 1 : 0;
+    before = progress.sentBytes;
+    return before > 0 && looks === 25;
+  });
+}
+
+test("a good answer that proves too large to be kept is not cut, however slowly it is read", async () => {
+  const settings = JSON.stringify({ origin: { url: origin.url, maxBytes: 24 * MIB } });
+  assert.equal((await put(`${node.publicUrl}/_/buckets/limited`, settings)).status, 201);
+  const content = randomBytes(32 * MIB);
+  const progress = unannounced("/too-large", content);
+  const slow = await RawHttp.open(node.publicUrl);
+  slow.head("GET", "/limited/too-large", { Connection: "close" });
+  await slow.begun();
+  slow.pause();
+  await stalled("no more is sent", progress);
+  slow.resume();
+  const answer = await slow.closed(DEADLINE_MS);
+  const body = joinChunks(answer.subarray(answer.indexOf("\r\n\r\n") + 4));
+  assert.equal(body.length, content.length);
+  assert.ok(body.equals(content), "all of it, in order");
+});
+
+test("whoever comes while somebody reads slowly what has no length is soon served all the same", async () => {
+  const content = randomBytes(32 * MIB);
+  const progress = unannounced("/held-up", content);
+  const slow = await RawHttp.open(node.publicUrl);
+  slow.head("GET", "/mirror/held-up");
+  await slow.begun();
+  slow.pause();
+  await stalled("no more is sent", progress);
+  replies.set("/held-up", { headers: [FRESH], body: "another" });
+  const others = await Promise.all([1, 2].map(() => ask(`${node.publicUrl}/mirror/held-up`)));
+  assert.deepEqual(others.map(({ body }) => body.toString()), ["another", "another"]);
+  slow.cut();
+  await until("what was held up is kept", DEADLINE_MS, async () => {
+    const { headers } = await ask(`${node.publicUrl}/mirror/held-up`, { method: "HEAD" });
+    return /hit/.test(headers["cache-status"] ?? "");
+  });
+  const { body } = await ask(`${node.publicUrl}/mirror/held-up`);
+  assert.ok(body.equals(content));
 });
 
 test("of two that vary neither takes the other's place, whichever is kept first", async () => {

@@ -7,6 +7,7 @@ import {
   ifRangeApplies,
   parseEntityTags,
   type ReadCheck,
+  readCondition,
   type ReadConditions,
   type WriteConditions,
 } from "../../src/core/precondition.ts";
@@ -53,6 +54,15 @@ test("parseEntityTags refuses everything else", () => {
   ];
   table.push('"a b"', '"a"b', '"a\n"', '"\x7f"', "'a'", `"${"x".repeat(9000)}"`);
   for (const header of table) assert.equal(parseEntityTags(header), undefined, JSON.stringify(header));
+});
+
+test("readCondition knows a field that cannot be read, which no tag matches, from one that is not there", () => {
+  assert.equal(readCondition(undefined), undefined);
+  assert.equal(readCondition("*"), "*");
+  assert.deepEqual(readCondition('"a"'), [strong("a")]);
+  for (const header of ["a", "", `"${"x".repeat(9_000)}"`]) {
+    assert.deepEqual(readCondition(header), [], header);
+  }
 });
 
 test("parseEntityTags takes apart what was put together", () => {
@@ -142,6 +152,8 @@ test("checkRead follows the order of RFC 9110 section 13.2.2", () => {
     [{ ifMatch: [strong(OTHER)], ifNoneMatch: [strong(SHA)] }, "failed"],
     [{ ifUnmodifiedSinceMs: before, ifModifiedSinceMs: after }, "failed"],
     [{ ifUnmodifiedSinceMs: after, ifModifiedSinceMs: after }, "not-modified"],
+    [{ ifNoneMatch: [], ifModifiedSinceMs: after }, "proceed"],
+    [{ ifMatch: [], ifUnmodifiedSinceMs: after }, "failed"],
   ];
   for (const [request, wanted] of table) {
     assert.equal(checkRead(request, current), wanted, JSON.stringify(request));

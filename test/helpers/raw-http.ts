@@ -212,7 +212,8 @@ export class RawHttp {
   }
 }
 
-function joinChunks(body: Buffer): Buffer {
+/** The content of what came in chunks. */
+export function joinChunks(body: Buffer): Buffer {
   const parts: Buffer[] = [];
   for (let at = 0;;) {
     const lineEnd = body.indexOf("\r\n", at);

@@ -322,6 +322,8 @@ describe("GET and HEAD", () => {
     const modified = (await get({})).headers.get("last-modified")!;
     assert.equal((await get({ "If-Modified-Since": modified })).status, 304);
     assert.equal((await get({ "If-Modified-Since": modified, "If-None-Match": '"other"' })).status, 200);
+    assert.equal((await get({ "If-Modified-Since": modified, "If-None-Match": "other" })).status, 200);
+    assert.equal((await get({ "If-Unmodified-Since": modified, "If-Match": "other" })).status, 412);
     assert.equal((await get({ "If-Modified-Since": "yesterday" })).status, 200);
     assert.equal((await get({ "If-Unmodified-Since": "Mon, 01 Jan 2001 00:00:00 GMT" })).status, 412);
   });
