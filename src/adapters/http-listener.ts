@@ -34,6 +34,8 @@ export interface HttpLimits extends ConnectionLimits {
   /** Request line and headers, bytes. */
   readonly maxHeaderBytes: number;
   readonly headersTimeoutMs: number;
+  /** Of TLS. */
+  readonly handshakeTimeoutMs: number;
   /** Without a byte in either direction; uploads as a whole may take hours. */
   readonly idleTimeoutMs: number;
   /** Between two requests. */
@@ -43,6 +45,7 @@ export interface HttpLimits extends ConnectionLimits {
 const LIMITS: HttpLimits = {
   maxHeaderBytes: 32 << 10,
   headersTimeoutMs: 60_000,
+  handshakeTimeoutMs: 10_000,
   idleTimeoutMs: 120_000,
   keepAliveTimeoutMs: 75_000,
   maxConnections: 16_384,
@@ -158,8 +161,8 @@ class Listener {
     this.front = certificates && openTlsFront({
       certificates,
       http1: this.server,
-      handshakeTimeoutMs: this.#limits.headersTimeoutMs,
       ...this.#limits,
+      handshakeTimeoutMs: Math.min(this.#limits.handshakeTimeoutMs, this.#limits.headersTimeoutMs),
       mayStay: (socket) => this.#guard.opened(socket) === undefined,
       // Of what is used here they are alike. Connections end by GOAWAY, so nothing is kept of who is under way.
       onHttp2Request: async (http2Incoming, http2Outgoing) => {
@@ -209,6 +212,7 @@ class Listener {
   }
 
   #opened(socket: Socket): void {
+    if (this.front) return; // counted before its handshake
     const excess = this.#guard.opened(socket);
     if (!excess) return;
     this.#turnedAway.add(socket);

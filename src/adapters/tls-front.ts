@@ -9,15 +9,16 @@ import {
   type Http2ServerResponse,
   type ServerHttp2Session,
 } from "node:http2";
-import { createServer as createTlsServer, type Server, type TLSSocket } from "node:tls";
+import { createServer, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import type { Certificate, CertificateFiles } from "./certificate-files.ts";
 
 export interface TlsFrontOptions {
   readonly certificates: CertificateFiles;
   readonly http1: Http1Server;
   readonly onHttp2Request: (incoming: Http2ServerRequest, outgoing: Http2ServerResponse) => Promise<void>;
-  /** Of a connection of HTTP/2; those of HTTP/1.1 are counted where they are served. */
-  readonly mayStay: (socket: TLSSocket) => boolean;
+  /** Of a connection on which nothing was said yet: to count them after their handshake would be to keep all that make none. */
+  readonly mayStay: (socket: Socket) => boolean;
   /** Of a handshake, ms. */
   readonly handshakeTimeoutMs: number;
   /** Of an HTTP/2 connection, ms. */
@@ -73,7 +74,7 @@ export function openTlsFront(options: TlsFrontOptions): TlsFront {
     void options.onHttp2Request(incoming, outgoing);
   });
 
-  const server = createTlsServer(
+  const secure = createTlsServer(
     {
       ...secured(certificates.current),
       ALPNProtocols: PROTOCOLS,
@@ -83,13 +84,15 @@ export function openTlsFront(options: TlsFrontOptions): TlsFront {
       sockets.add(socket);
       socket.on("close", () => sockets.delete(socket));
       socket.on("error", () => socket.destroy());
-      if (socket.alpnProtocol !== "h2") http1.emit("connection", socket);
-      else if (options.mayStay(socket)) http2.emit("connection", socket);
-      else socket.destroy();
+      (socket.alpnProtocol === "h2" ? http2 : http1).emit("connection", socket);
     },
   );
-  server.on("tlsClientError", (_error, socket) => socket.destroy());
-  certificates.onChange((certificate) => server.setSecureContext(secured(certificate)));
+  secure.on("tlsClientError", (_error, socket) => socket.destroy());
+  certificates.onChange((certificate) => secure.setSecureContext(secured(certificate)));
+  const server = createServer((socket) => {
+    if (options.mayStay(socket)) secure.emit("connection", socket);
+    else socket.destroy();
+  });
   // It listens by way of this server, and begins to look after its timeouts when it is told.
   server.on("listening", () => http1.emit("listening"));
   return {

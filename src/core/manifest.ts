@@ -64,6 +64,9 @@ export interface Manifest {
   readonly expiresMs?: number;
 }
 
+/** In memory, beside its characters. */
+const HEADER_BYTES = 64;
+
 const CHUNK_ID = /^[0-9a-f]{64}$/;
 
 export function isChunkId(text: string): boolean {
@@ -123,6 +126,13 @@ export function inlineContent(
 ): Uint8Array | undefined {
   const bytes = bytesOfBase64(content);
   return bytes?.length === size && hash(bytes) === sha256 ? bytes : undefined;
+}
+
+/** Roughly what a manifest takes in memory. Of all that a client gives to keep, its headers may be the most. */
+export function manifestBytes({ chunks, headers, content = "" }: Manifest): number {
+  let headerBytes = 0;
+  for (const name in headers) headerBytes += HEADER_BYTES + 2 * (name.length + headers[name]!.length);
+  return 200 + 90 * chunks.length + content.length + headerBytes;
 }
 
 /** Whether the object has passed its time to live. */

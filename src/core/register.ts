@@ -5,7 +5,7 @@
  * when to send what, is the caller's.
  */
 import { type Ballot, compareBallots, NO_BALLOT, sameBallot } from "./ballot.ts";
-import type { Manifest } from "./manifest.ts";
+import { type Manifest, manifestBytes } from "./manifest.ts";
 import type { Name } from "./names.ts";
 
 /** What a register can hold. A tombstone keeps the version, so that versions never repeat. */
@@ -113,6 +113,12 @@ export function successor(
     ancestors: current ? [current.changeId, ...current.ancestors].slice(0, ANCESTORS_MAX) : [],
     content: change.content,
   };
+}
+
+/** Roughly what a value takes in memory. */
+export function valueBytes({ ancestors, content }: RegisterValue): number {
+  const bytes = 400 + 40 * ancestors.length;
+  return content.kind === "object" ? bytes + manifestBytes(content.manifest) : bytes;
 }
 
 /** The version at which a change took effect in the lineage of `value`, if it is known to have. */

@@ -35,7 +35,7 @@ export class AccessLog {
   readonly #write: (line: string) => void;
   readonly #wallMs: () => number;
   readonly #cacheResults: Record<"hit" | "revalidated" | "miss", Counter>;
-  /** By route, method and status. */
+  /** By route, method and status: as many as there are of what is known, whatever clients send. */
   readonly #observers = new Map<string, Map<string, Map<number, Observer>>>();
   active = 0;
   #second = -1;
@@ -60,14 +60,16 @@ export class AccessLog {
 
   /** Without a line. */
   count(entry: Counted): void {
-    const { route, method, status } = entry;
+    const { route, status } = entry;
+    const method = knownMethod(entry.method);
     // One after the other, as a joint key would have to be made for each request.
     const observe = this.#observers.get(route)?.get(method)?.get(status) ?? this.#newObserver(entry);
     observe(entry);
   }
 
   #newObserver(entry: Counted): Observer {
-    const { route, method, status } = entry;
+    const { route, status } = entry;
+    const method = knownMethod(entry.method);
     const byMethod = this.#observers.get(route) ?? new Map<string, Map<number, Observer>>();
     const byStatus = byMethod.get(method) ?? new Map<number, Observer>();
     const observe = this.#observer(entry);
@@ -77,7 +79,7 @@ export class AccessLog {
 
   #observer(entry: Counted): Observer {
     const labels = {
-      http_request_method: METHODS.has(entry.method) ? entry.method : "_OTHER",
+      http_request_method: knownMethod(entry.method),
       http_route: entry.route,
       http_response_status_code: String(entry.status),
     };
@@ -126,6 +128,11 @@ export class AccessLog {
     }
     return `${this.#secondText}${THREE_DIGITS[Math.floor(now) % 1000]}Z`;
   }
+}
+
+/** HTTP/2 lets any token through, a new one each time: none of them may be kept, as a key or a label. */
+function knownMethod(method: string): string {
+  return METHODS.has(method) ? method : "_OTHER";
 }
 
 /** As `toFixed(2)`, which takes longer than all the rest of a line. */

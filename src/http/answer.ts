@@ -2,6 +2,7 @@
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { Buffer } from "node:buffer";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServerHttp2Stream } from "node:http2";
 import { messageOf } from "../errors.ts";
 import type { Log } from "../ports.ts";
 import { sendingTurns } from "./sending-turns.ts";
@@ -26,6 +27,8 @@ export interface ConnectionEnv {
 const ENCODER = new TextEncoder();
 /** Up to here Node joins headers and a body of text into one write, which costs less than two pieces do. */
 const MERGED_BYTES_MAX = 4 << 10;
+/** What is larger is sent as it is taken. TLS encrypts a whole write at once, and keeps all of it for who reads nothing. */
+const SLICE_BYTES = 64 << 10;
 
 export function jsonAnswer(
   status: number,
@@ -67,7 +70,16 @@ export function send(env: ConnectionEnv, answer: Answer, isHead: boolean, log: L
     outgoing.writeHead(answer.status, headers);
     if (isHead || !body) outgoing.end();
     else if (bytes <= MERGED_BYTES_MAX) outgoing.end(latin1(body), "latin1");
-    else outgoing.end(body);
+    else if (bytes > SLICE_BYTES) {
+      void pump(outgoing, [body], log, sent);
+      return RESPONSE_ALREADY_SENT;
+    } else {
+      outgoing.end(body);
+      if (waitingBytes(outgoing) > 0) {
+        void taken(outgoing).then((complete) => sent(bytes, complete));
+        return RESPONSE_ALREADY_SENT;
+      }
+    }
     sent(isHead ? 0 : bytes, true);
     return RESPONSE_ALREADY_SENT;
   }
@@ -86,16 +98,17 @@ function latin1({ buffer, byteOffset, length }: Uint8Array): string {
 
 async function pump(
   outgoing: ServerResponse,
-  body: AsyncIterable<Uint8Array>,
+  body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   log: Log,
   sent: Sent,
 ): Promise<void> {
+  const sliceBytes = isEncrypted(outgoing) ? SLICE_BYTES : Infinity;
   let bytes = 0;
   let complete = false;
   try {
     for await (const part of body) {
       for (let at = 0; at < part.length && !outgoing.destroyed;) {
-        const granted = sendingTurns.take(part.length - at, bytes === 0);
+        const granted = sendingTurns.take(Math.min(sliceBytes, part.length - at), bytes === 0);
         const size = typeof granted === "number" ? granted : await granted;
         if (outgoing.destroyed) break;
         // Views of bytes that all readers share: nothing is copied here.
@@ -108,6 +121,7 @@ async function pump(
     }
     complete = !outgoing.destroyed;
     outgoing.end();
+    if (complete && waitingBytes(outgoing) > 0) complete = await taken(outgoing);
   } catch (error) {
     // The status is long gone: a cut connection is the only way left to say that this is not the whole.
     log.error("an answer broke off", { reason: messageOf(error), bytes });
@@ -129,6 +143,29 @@ function drained(outgoing: ServerResponse): Promise<void> {
     outgoing.on("drain", done);
     outgoing.on("close", done);
   });
+}
+
+/** Until the system has all of an answer that was ended (true), or nobody is left to take it. */
+function taken(outgoing: ServerResponse): Promise<boolean> {
+  if (outgoing.destroyed) return Promise.resolve(false);
+  return new Promise((resolve) => {
+    // A response of HTTP/2 finishes in any case, and its stream then knows how.
+    outgoing.on("finish", () => resolve(streamOf(outgoing)?.writableFinished ?? true));
+    outgoing.on("close", () => resolve(false));
+  });
+}
+
+function waitingBytes(outgoing: ServerResponse): number {
+  return (streamOf(outgoing) ?? outgoing).writableLength;
+}
+
+function isEncrypted(outgoing: ServerResponse): boolean {
+  return streamOf(outgoing) !== undefined || "encrypted" in outgoing.req.socket;
+}
+
+/** Of a response of HTTP/2. */
+function streamOf(outgoing: ServerResponse): ServerHttp2Stream | undefined {
+  return "stream" in outgoing ? outgoing.stream as ServerHttp2Stream : undefined;
 }
 
 function asResponse(answer: Answer, isHead: boolean, sent: Sent): Response {

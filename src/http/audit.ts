@@ -85,7 +85,7 @@ function fieldsOf({ env, request, target, keyId }: AuditedRequest) {
   const said = request.header("fly-client-ip") ?? request.header("x-forwarded-for");
   return {
     key: keyId,
-    method: request.method.slice(0, 20),
+    method: request.method,
     target: redactedTarget(target).slice(0, TARGET_CHARS_MAX),
     from: addressOf(env),
     ...(said !== undefined && ADDRESS.test(said) && { forwardedFor: said }),

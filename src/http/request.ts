@@ -25,6 +25,9 @@ export function requestIdOf(given: string | undefined, own: string): string {
   return given !== undefined && REQUEST_ID.test(given) ? given : own;
 }
 
+/** HTTP/2 lets a method of any length through. None that is known is longer, so that what is cut is still none of them. */
+const METHOD_CHARS_MAX = 20;
+
 /** As it came. What few requests need is made when it is asked for: most are answered before. */
 export class ReceivedRequest implements PublicRequest {
   readonly method: string;
@@ -46,7 +49,7 @@ export class ReceivedRequest implements PublicRequest {
     this.#raw = raw;
     this.#spanId = newSpanId;
     this.#newTraceId = newTraceId;
-    this.method = incoming?.method ?? raw?.method ?? "GET";
+    this.method = (incoming?.method ?? raw?.method ?? "GET").slice(0, METHOD_CHARS_MAX);
     this.target = incoming?.url ?? targetOf(raw);
     const headers = incoming?.headers;
     // It must not know `this`: of requests that are held by what they hold, V8's quick collections throw none away.

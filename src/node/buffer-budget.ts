@@ -10,7 +10,7 @@ import type { Counter, Metrics } from "./metrics.ts";
 /** Who waits for longer before anything was sent is better told to come back. */
 const PATIENCE_MS = 5_000;
 /** What is smaller is not counted: there cannot be more of it than requests. */
-const SMALL_BYTES = 64 << 10;
+export const UNCOUNTED_BYTES = 64 << 10;
 
 export interface Buffers {
   /** At once, or not at all. */
@@ -53,7 +53,7 @@ export class BufferBudget implements Buffers {
   }
 
   take(bytes: number): Lease | undefined {
-    if (bytes <= SMALL_BYTES) return UNCOUNTED;
+    if (bytes <= UNCOUNTED_BYTES) return UNCOUNTED;
     if (this.#waiting.size > 0 || !this.#fits(bytes)) return undefined;
     this.#usedBytes += bytes;
     return new CountedLease(this, bytes);

@@ -12,7 +12,7 @@ import {
 import type { Name } from "../core/names.ts";
 import type { Clock } from "../ports.ts";
 import { Audiences } from "./audiences.ts";
-import { type Buffers, UNBOUNDED } from "./buffer-budget.ts";
+import { type Buffers, UNBOUNDED, UNCOUNTED_BYTES } from "./buffer-budget.ts";
 import type { ChunkReader, FetchedChunk } from "./chunk-reader.ts";
 import type { MemoryCache } from "./memory-cache.ts";
 import { Reading, type ReadingDeps } from "./reading.ts";
@@ -64,8 +64,12 @@ export class Content {
     };
   }
 
-  /** All of a small object, if it is in memory. Throws `damaged`. */
+  /**
+   * All of a small object, if it is in memory. Throws `damaged`. A larger one is opened, as a reader that takes its time has
+   * it in hand for as long, whatever becomes of it in the cache.
+   */
   peek(manifest: Manifest): Uint8Array | undefined {
+    if (manifest.size > UNCOUNTED_BYTES) return undefined;
     if (manifest.layout === "inline") return this.#reader.within(manifest).bytes;
     if (manifest.chunks.length === 1 && manifest.layout === "list") {
       return this.#reader.peek(manifest.chunks[0]!);

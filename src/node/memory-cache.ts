@@ -4,9 +4,9 @@
  */
 import { LRUCache } from "lru-cache";
 import type { Ballot } from "../core/ballot.ts";
-import type { ChunkId, Manifest } from "../core/manifest.ts";
+import type { ChunkId } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
-import type { RegisterValue } from "../core/register.ts";
+import { type RegisterValue, valueBytes } from "../core/register.ts";
 import { ChunkMemory } from "./chunk-memory.ts";
 import { ChunksInUse } from "./chunks-in-use.ts";
 
@@ -19,14 +19,10 @@ export interface KnownValue {
 
 /** The share of the memory that values may take, the smallest objects' content with them; the rest is for chunks. */
 const VALUES_SHARE = 1 / 4;
-const VALUE_BYTES = 1_024;
+/** Of what is known of a value, and what is derived from it. */
+const KNOWN_BYTES = 400;
 /** Objects above this share of the chunks' memory stream past it, lest one of them wash everything else out. */
 const OBJECT_SHARE = 1 / 8;
-
-/** Of what may be much. */
-function manifestBytes({ chunks, content = "" }: Manifest): number {
-  return 90 * chunks.length + content.length;
-}
 
 export class MemoryCache {
   readonly #values: LRUCache<Name, KnownValue>;
@@ -35,14 +31,12 @@ export class MemoryCache {
   readonly #objectBytesMax: number;
 
   constructor(maxBytes: number) {
-    const valueBytes = Math.max(1, Math.floor(maxBytes * VALUES_SHARE));
-    const chunkBytes = Math.max(1, maxBytes - valueBytes);
+    const valuesBytes = Math.max(1, Math.floor(maxBytes * VALUES_SHARE));
+    const chunkBytes = Math.max(1, maxBytes - valuesBytes);
     this.#objectBytesMax = Math.floor(chunkBytes * OBJECT_SHARE);
     this.#values = new LRUCache({
-      maxSize: valueBytes,
-      sizeCalculation: ({ value }, name) =>
-        VALUE_BYTES + 2 * name.length +
-        (value?.content.kind === "object" ? manifestBytes(value.content.manifest) : 0),
+      maxSize: valuesBytes,
+      sizeCalculation: ({ value }, name) => KNOWN_BYTES + 2 * name.length + (value ? valueBytes(value) : 0),
     });
     this.#chunks = new ChunkMemory(chunkBytes);
   }

@@ -17,6 +17,7 @@ import {
   prepare,
   type PrepareReply,
   type RegisterValue,
+  valueBytes,
 } from "../core/register.ts";
 import { AtollError, DamagedRegister } from "../errors.ts";
 import type { Catalog, Hashing, RegisterRow } from "../ports.ts";
@@ -365,13 +366,6 @@ export class Replica {
 }
 
 /** Roughly what a state takes in memory. */
-function stateBytes(state: AcceptorState): number {
-  const value = state.value;
-  if (!value) return 200;
-  const ancestors = 40 * value.ancestors.length;
-  if (value.content.kind !== "object") return 400 + ancestors;
-  const { chunks, headers, content = "" } = value.content.manifest;
-  let headerBytes = 0;
-  for (const name in headers) headerBytes += 2 * (name.length + headers[name]!.length);
-  return 600 + ancestors + 90 * chunks.length + content.length + headerBytes;
+function stateBytes({ value }: AcceptorState): number {
+  return value ? valueBytes(value) : 200;
 }

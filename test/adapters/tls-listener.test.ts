@@ -6,16 +6,22 @@ import { test } from "node:test";
 import { connect, type TLSSocket } from "node:tls";
 import { openCertificateFiles } from "../../src/adapters/certificate-files.ts";
 import { createClock } from "../../src/adapters/clock.ts";
-import { type HttpLimits, openHttpListener } from "../../src/adapters/http-listener.ts";
+import { type HttpLimits, type ListenerLimit, openHttpListener } from "../../src/adapters/http-listener.ts";
 import { makeCertificate } from "../helpers/certificates.ts";
-import { within } from "../helpers/deadline.ts";
+import { until, within } from "../helpers/deadline.ts";
 import { QUIET } from "../helpers/memory-node.ts";
+import { RawSocket } from "../helpers/raw-socket.ts";
 
-async function opened(limits: Partial<HttpLimits>, run: (port: number) => Promise<void>): Promise<void> {
+async function opened(
+  limits: Partial<HttpLimits>,
+  run: (port: number, limited: readonly ListenerLimit[]) => Promise<void>,
+): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), "atoll-tls-listener-"));
   const made = await makeCertificate(directory, "listener.test");
   const certificates = await openCertificateFiles({ ...made, clock: createClock(), log: QUIET });
+  const limited: ListenerLimit[] = [];
   const listener = await openHttpListener({
+    onLimit: (limit) => void limited.push(limit),
     fetch: () => new Response("hello"),
     host: "127.0.0.1",
     port: 0,
@@ -23,7 +29,7 @@ async function opened(limits: Partial<HttpLimits>, run: (port: number) => Promis
     limits,
   });
   try {
-    await run(listener.port);
+    await run(listener.port, limited);
   } finally {
     await listener.close({ graceMs: 100 });
     await rm(directory, { recursive: true });
@@ -68,5 +74,37 @@ test("a listener that closes ends connections on which nothing is under way, of 
       await within(new Promise((resolve) => socket.once("secureConnect", resolve)), 5_000, "a handshake");
       assert.equal(socket.alpnProtocol || "none", ALPNProtocols[0] ?? "none");
     }
+  });
+});
+
+const GET = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+for (
+  const [limits, limit] of [
+    [{ maxConnections: 2 }, "connections"],
+    [{ maxConnectionsPerClient: 2 }, "client-connections"],
+  ] as const
+) {
+  test(`${Object.keys(limits)[0]} counts connections before their handshake, and each once`, async () => {
+    await opened(limits, async (port, limited) => {
+      const silent = await RawSocket.open(port);
+      const another = await RawSocket.open(port);
+      assert.equal(await (await RawSocket.open(port)).closed(), "");
+      assert.equal(await answerTo(port, GET), "");
+      assert.deepEqual(limited, [limit, limit]);
+      silent.cut();
+      await until(
+        "there is room for one, which is not counted again after its handshake",
+        10_000,
+        async () => /200/.test(await answerTo(port, GET)),
+      );
+      another.cut();
+    });
+  });
+}
+
+test("a connection that never makes its handshake is closed, long before headers would be late", async () => {
+  await opened({ handshakeTimeoutMs: 300 }, async (port) => {
+    assert.equal(await (await RawSocket.open(port)).closed(), "");
   });
 });

@@ -82,3 +82,21 @@ test("each method, route and status has its own series, and a method that is non
     /response_body_bytes_total\{http_request_method="GET",http_route="\/\{bucket\}\/\{key\}"\} 3072/,
   );
 });
+
+test("however many methods clients think of, no more is kept of them than of one", () => {
+  const metrics = new Metrics();
+  let made = 0;
+  const counting = new Proxy(metrics, {
+    get(target, name: keyof Metrics) {
+      if (name === "histogram") made++;
+      const member: unknown = target[name];
+      return typeof member === "function" ? member.bind(target) as unknown : member;
+    },
+  });
+  const log = new AccessLog({ metrics: counting, write: () => {}, wallMs: () => 0 });
+  for (let i = 0; i < 1_000; i++) {
+    log.record({ ...ENTRY, method: `X${i}`, status: 405 });
+    log.count({ ...ENTRY, method: `Y${i}`, status: 503 });
+  }
+  assert.equal(made, 2, "what observes one method that is none of HTTP's, for each of the two statuses");
+});

@@ -27,3 +27,9 @@ test("ReceivedRequest has the client's own IDs where it sent any that will do", 
   assert.deepEqual([odd.id, odd.traceId, odd.trace.traceId], [TRACE, TRACE, TRACE]);
   assert.deepEqual([odd.method, odd.target, odd.bodyBytes], ["GET", "/docs/k?x=1", 0]);
 });
+
+test("ReceivedRequest cuts a method, and what is cut is still none that is known", () => {
+  const method = `GET${"A".repeat(30_000)}`;
+  const request = new ReceivedRequest({}, new Request("http://a/", { method }), SPAN, TRACE);
+  assert.equal(request.method, method.slice(0, 20));
+});

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import type { Manifest } from "../../src/core/manifest.ts";
 import type { RegisterValue } from "../../src/core/register.ts";
 import { type KnownValue, MemoryCache } from "../../src/node/memory-cache.ts";
 
@@ -69,4 +70,31 @@ test("MemoryCache keeps no objects that would wash everything else out", () => {
   const cache = new MemoryCache(8 << 20);
   assert.equal(cache.keepsObjectsOf(100_000), true);
   assert.equal(cache.keepsObjectsOf(7 << 20), false);
+});
+
+test("MemoryCache counts the headers of what it holds, which may be most of it", () => {
+  const headerBytes = 15_000;
+  const cache = new MemoryCache(64 << 20);
+  const objects = 100;
+  for (let i = 0; i < objects; i++) {
+    const headers = { "atoll-meta-a": `${i}`.padEnd(headerBytes, "x") };
+    const manifest: Manifest = {
+      format: 1,
+      size: 0,
+      sha256: "0".repeat(64),
+      layout: "list",
+      chunks: [],
+      headers,
+    };
+    const value: RegisterValue = {
+      version: 1,
+      modifiedMs: 0,
+      changeId: "change",
+      ancestors: [],
+      content: { kind: "object", manifest },
+    };
+    cache.learn(`name ${i}`, { ballot: { counter: 1, node: "a" }, value, knownAtMs: 0 });
+  }
+  const { usedBytes } = cache;
+  assert.ok(usedBytes >= objects * headerBytes, `wanted ${objects} times ${headerBytes}, got ${usedBytes}`);
 });

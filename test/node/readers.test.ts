@@ -52,7 +52,7 @@ async function open() {
     return Buffer.concat(parts);
   };
   const run = <T>(label: string, promise: Promise<T>): Promise<T> => ring.run(promise, label, LIMIT_MS);
-  return { ring, memory, content, read, rest, run, gets: () => gets };
+  return { ring, memory, content, reading, read, rest, run, gets: () => gets };
 }
 
 test("a hundred readers at once are one fetch for each chunk, and as quick as one", async () => {
@@ -124,4 +124,23 @@ test("who opens it and leaves before reading, and who is refused a chunk, leaves
   await assert.rejects(run("it reads", reading), { code: "no-quorum" });
   assert.equal(memory.inUseBytes, 0);
   for (const undo of restore) undo();
+});
+
+test("what is not small is opened though it is in memory, so that it is counted while a reader has it", async () => {
+  const { reading, memory } = await open();
+  const peek = (sizeBytes: number): Uint8Array | undefined => {
+    const bytes = new Uint8Array(sizeBytes);
+    const id = HASHING.sha256(bytes);
+    memory.keepChunk(id, bytes);
+    return reading.peek({
+      format: 1,
+      size: sizeBytes,
+      sha256: id,
+      layout: "list",
+      chunks: [id],
+      headers: {},
+    });
+  };
+  assert.equal(peek(64 << 10)?.length, 64 << 10);
+  assert.equal(peek((64 << 10) + 1), undefined);
 });
