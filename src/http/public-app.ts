@@ -25,7 +25,7 @@ import { type PublicRequest, ReceivedRequest, requestIdOf } from "./request.ts";
 import { SendingOn, type SendingOnSettings } from "./sending-on.ts";
 import { parseTarget, routeOf, type Target } from "./target.ts";
 import { TurningAway } from "./turning-away.ts";
-import { forPresigned, veiled } from "./visitor-answers.ts";
+import { forPresigned, veiled, veiledError } from "./visitor-answers.ts";
 import { WriteHandler } from "./write-handler.ts";
 
 export interface PublicAppDeps {
@@ -248,7 +248,10 @@ class PublicHandler {
     const answer = this.#answer(request, target, visitor, admitted);
     if (!visitor.isBlind && !visitor.presigned) return answer;
     const shown = (given: Answer) => visitor.isBlind ? veiled(given, request.id) : forPresigned(given);
-    return answer instanceof Promise ? answer.then(shown) : shown(answer);
+    if (!(answer instanceof Promise)) return shown(answer);
+    return answer.then(shown, (error: unknown) => {
+      throw veiledError(error);
+    });
   }
 
   #answer(
