@@ -119,13 +119,15 @@ async function putOne(
       );
     }
     const seconds = (performance.now() - startedMs) / 1000;
-    const version = Number(answer.header("atoll-version"));
+    // Not told to who may write and not read.
+    const told = answer.header("atoll-version");
+    const version = told === undefined ? undefined : Number(told);
     const created = answer.status === 201;
     transfer.end();
     await terminal.result(
       `${printable(source.name)} -> ${addressText(to)}  ${formatBytes(digest.bytes)} in ${
         formatTook(seconds)
-      }  version ${version}${created ? ", new" : ""}`,
+      }${version === undefined ? "" : `  version ${version}`}${created ? ", new" : ""}`,
       {
         command: "put",
         file,

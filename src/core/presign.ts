@@ -53,9 +53,12 @@ export function presignedQuery(presigned: Presigned, signature: string): string 
     .join("&");
 }
 
-/** Whether somebody means it to be one, well-formed or not. */
+/**
+ * Whether somebody means it to be one, well-formed or not. `atoll-sent` is none of its parameters: a redirect to a replica
+ * adds it (see http/sending-on.ts), and readers of a public bucket come with nothing else.
+ */
 export function isPresigned(query: string): boolean {
-  return query !== "" && /(^|&)atoll-/i.test(query);
+  return query !== "" && /(^|&)atoll-(?!sent=)/i.test(query);
 }
 
 /** Undefined unless each parameter is a known one, stands there once and says what it should. */

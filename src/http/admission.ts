@@ -29,6 +29,19 @@ export interface AdmissionLimits {
   readonly ratePerKey: Rate | undefined;
 }
 
+/** Of all that may be under way; beyond it nobody is asked anything for whoever has shown no right to have it asked. */
+const STRANGERS_SHARE = 0.5;
+
+/** For whoever waits for a value and not for an answer. */
+export class TurnedAway extends Error {
+  readonly answer: Answer;
+
+  constructor(answer: Answer) {
+    super("turned away");
+    this.answer = answer;
+  }
+}
+
 /** What a request was let in with; to be given back when its answer was sent. */
 export interface Admitted {
   readonly client: string | undefined;
@@ -36,6 +49,15 @@ export interface Admitted {
   headers: Readonly<Record<string, string>> | undefined;
   /** Among those that are worked at. */
   place: Place | undefined;
+}
+
+export function turnedAway(refused: Answer | undefined): undefined {
+  if (refused) throw new TurnedAway(refused);
+}
+
+/** For whom there are no limits of clients. */
+export function uncounted(): Admitted {
+  return { client: undefined, headers: undefined, place: undefined };
 }
 
 export class Admission {
@@ -69,7 +91,7 @@ export class Admission {
 
   /** Of one client. The answer that turns it away, or what to give back. */
   client(request: PublicRequest, env: ConnectionEnv): Admitted | Answer {
-    if (!this.#knowsClients) return { client: undefined, headers: undefined, place: undefined };
+    if (!this.#knowsClients) return uncounted();
     const remote = env.incoming?.socket.remoteAddress ?? "unknown";
     const client = clientOf(this.#limits.trustedProxy, remote, request.header);
     const active = this.#active.get(client) ?? 0;
@@ -104,17 +126,18 @@ export class Admission {
 
   /**
    * Of all, once it is clear that the answer is not at hand: the answer that turns it away, if there is one. `underWay`: all
-   * that were begun, slow ones and those in line included.
+   * that were begun, slow ones and those in line included. Once is enough: who was let in before is.
    */
   enter(
     request: PublicRequest,
     admitted: Admitted,
     underWay: number,
+    isStranger = false,
   ): Answer | undefined | Promise<Answer | undefined> {
+    if (admitted.place) return undefined;
     const { maxConcurrentRequests } = this.#limits;
-    if (underWay > maxConcurrentRequests) {
-      return this.#full("concurrent-requests", maxConcurrentRequests, request);
-    }
+    const most = isStranger ? Math.ceil(STRANGERS_SHARE * maxConcurrentRequests) : maxConcurrentRequests;
+    if (underWay > most) return this.#full("concurrent-requests", most, request);
     const place = this.#line.enter();
     if (!(place instanceof Promise)) return this.#entered(place, request, admitted);
     return place.then((called) => this.#entered(called, request, admitted));

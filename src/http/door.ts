@@ -12,6 +12,7 @@ import { AtollError } from "../errors.ts";
 import type { BucketSettings } from "../core/bucket-settings.ts";
 import type { Buckets } from "../node/bucket-settings.ts";
 import type { Key, Keys } from "../node/keys.ts";
+import type { Admitted } from "./admission.ts";
 import type { ConnectionEnv } from "./answer.ts";
 import type { Audit, RefusalReason } from "./audit.ts";
 import { credentialsOf, type Manner, type ShownCredentials } from "./credentials.ts";
@@ -52,6 +53,7 @@ export interface Knock {
   readonly target: Target;
   /** The request's target as it was sent. */
   readonly sent: string;
+  readonly admitted: Admitted | undefined;
 }
 
 /** What Fly.io's proxy adds to each request that it passes on; a scrape of the platform's own has none of them. */
@@ -61,6 +63,8 @@ export interface DoorDeps {
   readonly buckets: Buckets;
   readonly audit: Audit;
   readonly wallMs: () => number;
+  /** Before anybody is made to wait for the ring; throws or rejects where there are too many already. */
+  readonly enter: (knock: Knock, isStranger: boolean) => Promise<void> | undefined;
 }
 
 export class PublicDoor {
@@ -72,7 +76,8 @@ export class PublicDoor {
 
   /**
    * Throws, or rejects with, `unauthorized`, `forbidden` and, for credentials that contradict each other,
-   * `invalid-argument`. A promise only where the ring must be asked for a key.
+   * `invalid-argument`. A promise only where the ring must be asked for a key or a bucket, and then with whatever
+   * `enter` rejects with as well.
    */
   admit(knock: Knock): Visitor | Promise<Visitor> {
     const { request, target, sent } = knock;
@@ -95,7 +100,10 @@ export class PublicDoor {
       return this.#refuseUngranted(knock, visitor);
     }
     // What a bucket is set to says nothing of what is in it.
-    const settings = this.#deps.buckets.of(target.bucket);
+    const { buckets, enter } = this.#deps;
+    // Names cost nothing to make up, and each that is new is a question to the ring.
+    const entering = buckets.isAtHand(target.bucket) ? undefined : enter(knock, visitor.key === undefined);
+    const settings = entering ? entering.then(() => buckets.of(target.bucket)) : buckets.of(target.bucket);
     const decide = (set: BucketSettings) =>
       set.public === "read" ? visitor : this.#refuseUngranted(knock, visitor);
     return settings instanceof Promise ? settings.then(decide) : decide(settings);
@@ -131,7 +139,10 @@ export class PublicDoor {
       if (key && shown !== undefined) keys.remember(shown, manner, key);
       return this.#holder(knock, manner, key);
     };
-    return found instanceof Promise ? found.then(decide) : decide(found);
+    if (!(found instanceof Promise)) return decide(found);
+    found.catch(() => {}); // met by who is let in to wait for it
+    const entering = this.#deps.enter(knock, false);
+    return entering ? entering.then(() => found).then(decide) : found.then(decide);
   }
 
   #find({ sent, target }: Knock, credentials: ShownCredentials): ReturnType<Keys["bySecret"]> {

@@ -45,11 +45,9 @@ export class GetHandler {
     const { objects, buckets, origins } = this.#deps;
     const located = objects.peek(target.name, directives);
     if (located?.kind === "found") return this.#answer(request, target.name, located);
-    const settings = buckets.of(target.bucket);
-    if (settings instanceof Promise) {
-      settings.catch(() => {}); // whoever needs them asks again
-      return undefined;
-    }
+    // Not asked for here: whether the request may have anything asked is for who calls to say.
+    const settings = buckets.isAtHand(target.bucket) ? buckets.of(target.bucket) : undefined;
+    if (!settings || settings instanceof Promise) return undefined;
     const copy = origins.peek(request, target, settings, directives);
     if (copy) return copy;
     return located && !settings.origin ? this.#answer(request, target.name, located) : undefined;

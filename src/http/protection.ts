@@ -27,10 +27,16 @@ export class Protection {
     this.#buckets = buckets;
   }
 
-  /** What the bucket's settings make of an answer. Never rejects: of settings that cannot be had, none allow anything. */
-  of(request: PublicRequest, bucket: string, answer: Answer): Answer | Promise<Answer> {
+  /**
+   * What the bucket's settings make of an answer. Never rejects: of settings that cannot be had, none allow anything.
+   * `isEntered`: the request is one of those that are worked at.
+   */
+  of(request: PublicRequest, bucket: string, answer: Answer, isEntered: boolean): Answer | Promise<Answer> {
     // An error that no script asks for is the same with or without: nobody should have to wait for the ring to read it.
     if (answer.status >= 400 && request.header("origin") === undefined) return answer;
+    // To refuse must not cost a question to the ring, for buckets that whoever is refused makes up.
+    const isRefused = answer.status === 401 || (answer.status >= 400 && !isEntered);
+    if (isRefused && !this.#buckets.isAtHand(bucket)) return answer;
     const settings = this.#buckets.of(bucket);
     if (!(settings instanceof Promise)) return applied(settings, request, answer);
     return settings.then(

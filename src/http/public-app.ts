@@ -8,7 +8,14 @@ import { BucketUsage } from "../node/bucket-usage.ts";
 import type { AtollNode } from "../node/node.ts";
 import type { Clock, Log, Random } from "../ports.ts";
 import { AccessLog } from "./access-log.ts";
-import { Admission, type AdmissionLimits, type Admitted } from "./admission.ts";
+import {
+  Admission,
+  type AdmissionLimits,
+  type Admitted,
+  TurnedAway,
+  turnedAway,
+  uncounted,
+} from "./admission.ts";
 import { type Answer, type ConnectionEnv, jsonAnswer, send, textAnswer } from "./answer.ts";
 import { Audit } from "./audit.ts";
 import { bucketSettingsForm } from "./bucket-settings-form.ts";
@@ -25,7 +32,7 @@ import { type PublicRequest, ReceivedRequest, requestIdOf } from "./request.ts";
 import { SendingOn, type SendingOnSettings } from "./sending-on.ts";
 import { parseTarget, routeOf, type Target } from "./target.ts";
 import { TurningAway } from "./turning-away.ts";
-import { forPresigned, veiled } from "./visitor-answers.ts";
+import { forPresigned, veiled, veiledError } from "./visitor-answers.ts";
 import { WriteHandler } from "./write-handler.ts";
 
 export interface PublicAppDeps {
@@ -95,6 +102,7 @@ class PublicHandler {
   readonly #audit: Audit;
   readonly #door: PublicDoor | undefined;
   readonly #admission: Admission;
+  readonly #buckets: Buckets;
   readonly #protection: Protection;
   readonly #get: GetHandler;
   readonly #write: WriteHandler;
@@ -115,7 +123,9 @@ class PublicHandler {
     const origins = new OriginHandler({ objects: node.objects, origins: node.origins, wallMs });
     const sendingOn = new SendingOn(node, deps.routing ?? { mode: "here", minBytes: Infinity });
     this.#get = new GetHandler({ objects: node.objects, buckets, origins, random, wallMs, sendingOn });
-    this.#door = deps.access && new PublicDoor(deps.access, { buckets, audit: this.#audit, wallMs });
+    const enter = (knock: Knock, isStranger: boolean) => this.#enter(knock, isStranger);
+    this.#door = deps.access && new PublicDoor(deps.access, { buckets, audit: this.#audit, wallMs, enter });
+    this.#buckets = buckets;
     this.#protection = new Protection(buckets);
     const quotas = new Quotas({
       usage: new BucketUsage({ listings: node.listings, clock, log: deps.log }),
@@ -153,12 +163,10 @@ class PublicHandler {
     try {
       const target = parseTarget(request.target);
       exchange.target = target;
-      if (target.kind !== "probe") {
-        const admission = this.#admission.client(request, env);
-        if ("status" in admission) return this.#protected(exchange, admission);
-        exchange.admitted = admission;
-      }
-      const answer = this.#route({ env, raw, request, target, sent: request.target }, exchange.admitted);
+      const admitted = target.kind === "probe" ? uncounted() : this.#admission.client(request, env);
+      if ("status" in admitted) return this.#protected(exchange, admitted);
+      exchange.admitted = admitted;
+      const answer = this.#route({ env, raw, request, target, sent: request.target, admitted });
       if (!(answer instanceof Promise)) return this.#protected(exchange, answer);
       return answer.then(
         (given) => this.#protected(exchange, given),
@@ -172,7 +180,8 @@ class PublicHandler {
   #protected(exchange: Exchange, answer: Answer): Response | Promise<Response> {
     const { target, request } = exchange;
     const bucket = target?.kind === "object" || target?.kind === "bucket" ? target.bucket : undefined;
-    const safe = bucket === undefined ? answer : this.#protection.of(request, bucket, answer);
+    const isEntered = exchange.admitted?.place !== undefined;
+    const safe = bucket === undefined ? answer : this.#protection.of(request, bucket, answer, isEntered);
     return safe instanceof Promise
       ? safe.then((known) => this.#finish(exchange, known))
       : this.#finish(exchange, safe);
@@ -205,7 +214,7 @@ class PublicHandler {
     return (++this.#count).toString(16).padStart(16, "0");
   }
 
-  #route(knock: Knock, admitted: Admitted | undefined): Answer | Promise<Answer> {
+  #route(knock: Knock): Answer | Promise<Answer> {
     const { request, target } = knock;
     const { method } = request;
     // Whether a node lives must be told while it drains or is full, too.
@@ -214,56 +223,66 @@ class PublicHandler {
       throw new AtollError("draining", "this node is shutting down; others serve on");
     }
     const isRead = target.kind === "object" && (method === "GET" || method === "HEAD");
-    if (isRead) return this.#admitted(knock, admitted);
-    return this.#entered(request, admitted, () => {
-      if (method === "OPTIONS") return { status: 204, headers: { Allow: this.#allow(target) } };
-      return this.#admitted(knock, admitted);
-    });
+    if (isRead) return this.#admitted(knock);
+    if (method !== "OPTIONS") return this.#entered(knock, () => this.#admitted(knock));
+    const answer = () => ({ status: 204, headers: { Allow: this.#allow(target) } });
+    // Which have no credentials, and are answered by what their bucket is set to.
+    return this.#entered(knock, answer, "bucket" in target && !this.#buckets.isAtHand(target.bucket));
   }
 
   #entered(
-    request: PublicRequest,
-    admitted: Admitted | undefined,
+    { request, admitted }: Knock,
     begin: () => Answer | Promise<Answer>,
+    isStranger = false,
   ): Answer | Promise<Answer> {
-    const refused = admitted && this.#admission.enter(request, admitted, this.#access.active);
+    const refused = admitted && this.#admission.enter(request, admitted, this.#access.active, isStranger);
     if (refused instanceof Promise) return refused.then((answer) => answer ?? begin());
     return refused ?? begin();
   }
 
-  #admitted(knock: Knock, admitted?: Admitted): Answer | Promise<Answer> {
-    const visitor = this.#door?.admit(knock) ?? ANYBODY;
-    return visitor instanceof Promise
-      ? visitor.then((known) => this.#answerTo(knock, known, admitted))
-      : this.#answerTo(knock, visitor, admitted);
+  /** For the door. At once where it can be: of many that come together each counts no longer than it takes. */
+  #enter({ request, admitted }: Knock, isStranger: boolean): Promise<void> | undefined {
+    const refused = admitted && this.#admission.enter(request, admitted, this.#access.active, isStranger);
+    if (refused instanceof Promise) return refused.then(turnedAway);
+    return turnedAway(refused);
   }
 
-  #answerTo(knock: Knock, visitor: Visitor, admitted: Admitted | undefined): Answer | Promise<Answer> {
-    const { target, request } = knock;
+  #admitted(knock: Knock): Answer | Promise<Answer> {
+    const visitor = this.#door?.admit(knock) ?? ANYBODY;
+    return visitor instanceof Promise
+      ? visitor.then((known) => this.#answerTo(knock, known))
+      : this.#answerTo(knock, visitor);
+  }
+
+  #answerTo(knock: Knock, visitor: Visitor): Answer | Promise<Answer> {
+    const { target, request, admitted } = knock;
     if (this.#door) request.enter(visitor.key !== undefined);
     if (target.kind === "probe") return this.#probe(request, target.path);
     const refused = admitted && visitor.key && this.#admission.key(request, visitor.key.id, admitted);
     if (refused) return refused;
     if (target.kind === "internal") return this.#ownPage(knock, target, visitor);
-    const answer = this.#answer(request, target, visitor, admitted);
+    const answer = this.#answer(knock, target, visitor);
     if (!visitor.isBlind && !visitor.presigned) return answer;
     const shown = (given: Answer) => visitor.isBlind ? veiled(given, request.id) : forPresigned(given);
-    return answer instanceof Promise ? answer.then(shown) : shown(answer);
+    if (!(answer instanceof Promise)) return shown(answer);
+    return answer.then(shown, (error: unknown) => {
+      throw veiledError(error);
+    });
   }
 
   #answer(
-    request: PublicRequest,
+    knock: Knock,
     target: Exclude<Target, { kind: "probe" | "internal" }>,
     visitor: Visitor,
-    admitted: Admitted | undefined,
   ): Answer | Promise<Answer> {
+    const { request } = knock;
     const { method } = request;
     const reads = method === "GET" || method === "HEAD";
     if (reads && target.kind === "object") {
       const directives = parseRequestDirectives(request.header("cache-control"));
       // What is at hand costs no more than to say no.
       return this.#get.atHand(request, target, directives) ??
-        this.#entered(request, admitted, () => this.#get.handle(request, target, directives));
+        this.#entered(knock, () => this.#get.handle(request, target, directives));
     }
     switch (target.kind) {
       case "object":
@@ -336,6 +355,7 @@ class PublicHandler {
   }
 
   #failed(error: unknown, request: PublicRequest): Answer {
+    if (error instanceof TurnedAway) return error.answer;
     const { code, detail, expected } = publicError(error);
     if (!expected) {
       this.#deps.log.error("a request failed", {

@@ -1,15 +1,25 @@
 /** Answers as they may be seen by visitors who may not see all. */
+import { AtollError, isAtollError } from "../errors.ts";
 import type { Answer } from "./answer.ts";
 import { problem } from "./problem.ts";
 
-/** For who wrote or deleted what they may not read: not what was there before, neither its content's digest nor its version. */
+/**
+ * For who wrote or deleted what they may not read: not what was there before, neither its content's digest nor its version
+ * (by which it is known how often it was changed), nor its time (which what replaces it never goes before).
+ */
 export function veiled(answer: Answer, requestId: string): Answer {
   if (answer.status === 412) {
     return problem("precondition-failed", "the object is not in the state asked for", requestId);
   }
-  if (answer.status !== 204) return answer;
-  const { "Atoll-Version": _, ...headers } = answer.headers;
+  if (answer.status >= 400) return answer;
+  const { "Atoll-Version": _, "Last-Modified": __, ...headers } = answer.headers;
   return { ...answer, headers };
+}
+
+/** As an answer is veiled: how much a bucket holds is not for who may not list it. */
+export function veiledError(error: unknown): unknown {
+  if (!isAtollError(error, "storage-full")) return error;
+  return new AtollError("storage-full", "wanted room for the object, got none", { cause: error });
 }
 
 /** A cache on the way knows nothing of an expiry in a query: it keeps nothing that came by a presigned URL. */

@@ -74,9 +74,9 @@ export class WriteHandler {
     const outcome = await this.#store(
       {
         name,
-        body: request.body,
+        body: room?.filledBy(request.body) ?? request.body,
         sizeBytes,
-        maxBytes: Math.min(maxObjectBytes, room?.maxBytes ?? Infinity),
+        maxBytes: maxObjectBytes,
         digests: digests.kind === "wanted" ? digests.digests : [],
         headers,
         expiresMs: ttlSeconds === undefined ? undefined : wallMs() + 1000 * ttlSeconds,

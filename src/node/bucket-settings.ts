@@ -18,4 +18,9 @@ export class Buckets {
     if (known instanceof Promise) return known.then((document) => document?.value ?? NO_SETTINGS);
     return known?.value ?? NO_SETTINGS;
   }
+
+  /** Whether `of` would give them at once; asks nobody. */
+  isAtHand(bucket: string): boolean {
+    return this.documents.isAtHand(bucket);
+  }
 }

@@ -22,13 +22,44 @@ const COUNT_EVERY_MS = 5_000;
 const COUNTING_SHARE = 0.1;
 const PAGE = 1_000;
 
-interface Entry {
-  counted: Usage;
-  /** Stored here, or being stored, since the count began. */
-  added: Usage;
+const NOTHING: Usage = { bytes: 0, objects: 0 };
+
+/** Of one bucket. */
+export interface BucketCount {
+  /** About; of this moment. */
+  readonly used: Usage;
+  /** Something is being stored, as large as that so far: it counts until it is given back, however long that takes. */
+  take(bytes: number, objects: number): void;
+  giveBack(bytes: number, objects: number): void;
+  /** Something was. */
+  stored(bytes: number): void;
+}
+
+class Entry implements BucketCount {
+  counted = NOTHING;
+  /** Stored here since the count began. */
+  added = NOTHING;
   /** Not before then again. */
-  countAtMs: number;
+  countAtMs = 0;
   counting: Promise<void> | undefined;
+  /** No count has it: it is nowhere to be listed yet. */
+  #taken = NOTHING;
+
+  get used(): Usage {
+    return plus(plus(this.counted, this.added), this.#taken);
+  }
+
+  take(bytes: number, objects: number): void {
+    this.#taken = plus(this.#taken, { bytes, objects });
+  }
+
+  giveBack(bytes: number, objects: number): void {
+    this.#taken = minus(this.#taken, { bytes, objects });
+  }
+
+  stored(bytes: number): void {
+    this.added = plus(this.added, { bytes, objects: 1 });
+  }
 }
 
 export class BucketUsage {
@@ -44,27 +75,15 @@ export class BucketUsage {
   }
 
   /** Whoever asks first waits for the count; later ones only where the last one was never finished. */
-  async of(bucket: string): Promise<Usage> {
+  async of(bucket: string): Promise<BucketCount> {
     let entry = this.#buckets.get(bucket);
     const isNew = entry === undefined;
-    if (!entry) {
-      const nothing = { bytes: 0, objects: 0 };
-      this.#buckets.set(
-        bucket,
-        entry = { counted: nothing, added: nothing, countAtMs: 0, counting: undefined },
-      );
-    }
+    if (!entry) this.#buckets.set(bucket, entry = new Entry());
     if (!entry.counting && this.#clock.monotonicMs() >= entry.countAtMs) {
       entry.counting = this.#count(bucket, entry).finally(() => (entry.counting = undefined));
     }
     if (isNew || entry.countAtMs === 0) await entry.counting;
-    return plus(entry.counted, entry.added);
-  }
-
-  /** Something is being stored; negative when it was not after all. */
-  add(bucket: string, bytes: number, objects: number): void {
-    const entry = this.#buckets.get(bucket);
-    if (entry) entry.added = plus(entry.added, { bytes, objects });
+    return entry;
   }
 
   /** Never rejects: of what cannot be counted the last count goes on. */

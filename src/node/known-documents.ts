@@ -16,8 +16,9 @@ const REFRESH_MS = 2_000;
 const KNOWN_MS = 5_000;
 /** Ms between questions while nobody answers them. */
 const RETRY_MS = 1_000;
-/** Bounded, as whoever sends requests makes up names of what is not there. */
 const KNOWN_MAX = 4_096;
+/** Bounded on its own, as whoever sends requests makes up names of what is not there: they drive out only each other. */
+const ABSENT_MAX = 4_096;
 
 interface Entry<T> {
   last?: { readonly document: T | undefined; readonly knownAtMs: number };
@@ -29,7 +30,10 @@ interface Entry<T> {
 export class KnownDocuments<T extends object> {
   readonly #clock: Clock;
   readonly #read: (id: string) => Promise<T | undefined>;
-  readonly #entries = new LRUCache<string, Entry<T>>({ max: KNOWN_MAX });
+  /** Of documents that are there. */
+  readonly #there = new LRUCache<string, Entry<T>>({ max: KNOWN_MAX });
+  /** Of those that are not, and of which nothing is known yet. */
+  readonly #others = new LRUCache<string, Entry<T>>({ max: ABSENT_MAX });
 
   /** `read`: strongly; undefined for none. */
   constructor(clock: Clock, read: (id: string) => Promise<T | undefined>) {
@@ -39,8 +43,8 @@ export class KnownDocuments<T extends object> {
 
   /** Rejects where nothing is known and nobody can be asked, and with whatever else than `no-quorum` reading fails. */
   get(id: string): T | undefined | Promise<T | undefined> {
-    let entry = this.#entries.get(id);
-    if (!entry) this.#entries.set(id, entry = {});
+    let entry = this.#find(id);
+    if (!entry) this.#others.set(id, entry = {});
     const { last, failedAtMs } = entry;
     if (!last) return entry.flight ?? this.#ask(id, entry);
     const now = this.#clock.monotonicMs();
@@ -51,9 +55,29 @@ export class KnownDocuments<T extends object> {
     return ageMs < KNOWN_MS || isUnreachable ? last.document : entry.flight;
   }
 
+  /** Whether `get` would give it at once. Asks nobody, and is no use of it. */
+  isAtHand(id: string): boolean {
+    const { last, failedAtMs } = this.#there.peek(id) ?? this.#others.peek(id) ?? {};
+    return last !== undefined &&
+      (failedAtMs !== undefined || this.#clock.monotonicMs() - last.knownAtMs < KNOWN_MS);
+  }
+
   /** A newer one exists. What was known is known to be wrong, and not what anybody goes on with. */
   outdated(id: string): void {
-    this.#entries.delete(id);
+    this.#there.delete(id);
+    this.#others.delete(id);
+  }
+
+  #find(id: string): Entry<T> | undefined {
+    return this.#there.get(id) ?? this.#others.get(id);
+  }
+
+  /** Where it belongs, unless it was driven out or outdated meanwhile. */
+  #sort(id: string, entry: Entry<T>): void {
+    const [from, to] = entry.last?.document ? [this.#others, this.#there] : [this.#there, this.#others];
+    if (from.peek(id) !== entry) return;
+    from.delete(id);
+    to.set(id, entry);
   }
 
   #ask(id: string, entry: Entry<T>): Promise<T | undefined> {
@@ -61,6 +85,7 @@ export class KnownDocuments<T extends object> {
     const flight = this.#read(id).then((document) => {
       entry.last = { document, knownAtMs };
       delete entry.failedAtMs;
+      this.#sort(id, entry);
       return document;
     }, (error: unknown) => {
       if (!isAtollError(error, "no-quorum")) {

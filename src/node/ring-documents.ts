@@ -110,6 +110,11 @@ export class DocumentsOfKind<T> {
     return this.#known.get(id);
   }
 
+  /** Whether `known` would give it at once; asks nobody. */
+  isAtHand(id: string): boolean {
+    return this.#known.isAtHand(id);
+  }
+
   /** Durable when it resolves with `stored`. Rejects as a PUT does; `too-large` beyond `DOCUMENT_BYTES_MAX`. */
   async write(id: string, value: T, conditions: WriteConditions, trace?: string): Promise<DocumentWrite> {
     assert(this.#schema.safeParse(value).success, `what is written as ${this.#kind}/${id} can be read`);

@@ -45,6 +45,13 @@ test("ATOLL_KEY is shown to the node, which lets it do what it is granted", asyn
   assert.match(stranger.stderr, /wanted credentials, got none.*ATOLL_KEY/);
 });
 
+test("who may write and not read is told of no version", async () => {
+  const { code, stdout, stderr } = await atoll(["put", join(directory, "file"), "docs/in/a"], KEYS.dropper);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout.toString(), /-> docs\/in\/a .* in .+, new\n$/);
+  assert.doesNotMatch(stdout.toString(), /version/);
+});
+
 test("presign makes URLs without asking, which hold at the node", async () => {
   const made = await atoll(["presign", "docs/a"], KEYS.reader);
   assert.equal(made.code, 0, made.stderr);

@@ -159,8 +159,42 @@ describe("the door", () => {
       const { body: _, ...bare } = init;
       assert.equal(await statusOf(solo, "DELETE", "/docs/in/a", bearer(dropper), bare), 403, name);
     }
-    const gone = await send(solo, "DELETE", "/docs/in/a", bearer(dropper));
-    assert.deepEqual([gone.status, gone.headers.get("atoll-version")], [204, null]);
+    const blind = ["atoll-version", "last-modified"];
+    const url = presigned(dropper, "/docs/in/a", { method: "PUT" });
+    for (
+      const [status, method, target, authorization] of [
+        [200, "PUT", "/docs/in/a", bearer(dropper)],
+        [200, "PUT", url, undefined],
+        [204, "DELETE", "/docs/in/a", bearer(dropper)],
+        [201, "PUT", "/docs/in/a", bearer(dropper)],
+      ] as const
+    ) {
+      const body = method === "PUT" ? { body: "x" } : {};
+      const answer = await send(solo, method, target, authorization, body);
+      const told = blind.map((name) => answer.headers.get(name));
+      assert.deepEqual([answer.status, ...told], [status, null, null], `${method} ${target}`);
+      assert.equal(answer.headers.has("etag"), method === "PUT", "what it sent it may know");
+    }
+    const seen = await send(solo, "PUT", "/docs/in/a", bearer(admin), { body: "x" });
+    assert.deepEqual([seen.status, seen.headers.get("atoll-version")], [200, "6"]);
+  });
+
+  it("tells who may not list a bucket that it is full, and not how full", async () => {
+    using solo = await open();
+    await store(solo, "/docs/in/a", "x".repeat(90));
+    const settings = { body: '{"quota":{"bytes":100}}' };
+    assert.equal(await statusOf(solo, "PUT", "/_/buckets/docs", bearer(admin), settings), 201);
+    const full = async (target: string, authorization?: string) => {
+      const init = { body: "x".repeat(11), headers: { "Content-Length": "11" } };
+      const response = await send(solo, "PUT", target, authorization, init);
+      assert.equal(response.status, 507);
+      return await response.text();
+    };
+    assert.match(await full("/docs/in/b", bearer(admin)), /which has about 90/);
+    const url = presigned(admin, "/docs/in/b", { method: "PUT" });
+    for (const text of [await full("/docs/in/b", bearer(dropper)), await full(url)]) {
+      assert(!/90|100/.test((JSON.parse(text) as { detail: string }).detail), text);
+    }
   });
 
   it("lets everybody read the objects of a public bucket, and who shows a wrong key nothing", async () => {
@@ -172,6 +206,10 @@ describe("the door", () => {
     assert.equal(await statusOf(solo, "PUT", "/_/buckets/docs", bearer(admin), settings), 201);
     assert.equal(await statusOf(solo, "GET", "/docs/a"), 200);
     assert.equal(await statusOf(solo, "GET", "/docs/none"), 404);
+    // As a redirect to a replica has it: no presigned URL.
+    assert.equal(await statusOf(solo, "GET", "/docs/a?atoll-sent=node-b"), 200);
+    assert.equal(await statusOf(solo, "GET", "/docs/a?x=1&atoll-sent=node-b"), 200);
+    assert.equal(await statusOf(solo, "GET", `${presigned(reader, "/docs/a")}&atoll-sent=node-b`), 403);
     assert.equal(await statusOf(solo, "GET", "/docs"), 401);
     assert.equal(await statusOf(solo, "PUT", "/docs/a", undefined, { body: "x" }), 401);
     assert.equal(await statusOf(solo, "GET", "/docs/a", bearer(dropper)), 200);
