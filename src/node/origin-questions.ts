@@ -32,6 +32,8 @@ export interface Question {
   readonly fields: Fields;
   /** What is sent besides: conditions, and what guards against loops. */
   readonly besides: Fields;
+  /** By the monotonic clock, since when an answer is waited for: another question may have gone before. */
+  readonly sinceMs: number;
 }
 
 export interface Told {
@@ -59,7 +61,7 @@ export class Questions {
   async ask(question: Question): Promise<Told> {
     const { settings, method } = question;
     const partTimeoutMs = settings.timeoutSeconds === undefined ? TIMEOUT_MS : settings.timeoutSeconds * 1000;
-    const endMs = this.#clock.monotonicMs() + partTimeoutMs;
+    const endMs = question.sinceMs + partTimeoutMs;
     const visited = new Set<string>();
     let { url, fields } = question;
     let freshMaxSeconds: number | undefined;

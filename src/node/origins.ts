@@ -29,7 +29,7 @@ import {
 } from "./origin-outcomes.ts";
 import { type CopyPurge, OriginPurges } from "./origin-purges.ts";
 import { type Kept, Pull, type Store } from "./origin-pull.ts";
-import { Questions, type Told } from "./origin-questions.ts";
+import { type Question, Questions, type Told } from "./origin-questions.ts";
 import { OriginShares } from "./origin-shares.ts";
 import type { Ring } from "./ring.ts";
 
@@ -272,12 +272,14 @@ export class Origins {
     want: OriginWant,
     copy: Copy | undefined,
   ): Promise<FromCopy | (Told & { readonly kind?: never })> {
+    const question = this.#question(want, "GET", copy ? conditionsOf(copy) : {});
     let told: Told;
     try {
-      told = await this.#questions.ask(this.#question(want, "GET", copy ? conditionsOf(copy) : {}));
+      told = await this.#questions.ask(question);
       if (copy && told.answer.status === 304 && !isSame(copy, told)) {
         await told.answer.body.return?.();
-        told = await this.#questions.ask(this.#question(want, "GET", {}));
+        const unconditional = this.#question(want, "GET", {});
+        told = await this.#questions.ask({ ...unconditional, sinceMs: question.sinceMs });
       }
     } catch (error) {
       this.#count("failed");
@@ -299,9 +301,17 @@ export class Origins {
     }).add();
   }
 
-  #question({ header, settings, url, fields }: OriginWant, method: "GET" | "HEAD", conditions: Fields) {
-    const besides = { ...passedOn(header, this.#id), ...conditions };
-    return { method, url, settings: settings.origin, cacheControl: settings.cacheControl, fields, besides };
+  #question(want: OriginWant, method: "GET" | "HEAD", conditions: Fields): Question {
+    const { header, settings, url, fields } = want;
+    return {
+      method,
+      url,
+      settings: settings.origin,
+      cacheControl: settings.cacheControl,
+      fields,
+      besides: { ...passedOn(header, this.#id), ...conditions },
+      sinceMs: this.#deps.clock.monotonicMs(),
+    };
   }
 
   #instead(error: unknown, want: OriginWant, copy: Copy | undefined): FromCopy {

@@ -231,6 +231,8 @@ const vary: readonly Case[] = [
       { headers: { foo: "2" }, body: 2, asked: 2 },
       { headers: { foo: "1" }, body: 1, asked: 2 },
       { headers: { foo: "2" }, body: 2, asked: 2 },
+      { headers: { foo: "1", constructor: "x" }, body: 3, asked: 3, sent: { constructor: "x" } },
+      { headers: { foo: "1", constructor: "x" }, body: 3, asked: 3 },
     ],
   },
   {
@@ -299,7 +301,7 @@ const request: readonly Case[] = [
   },
 ];
 
-runCases({ forward: ["foo", "bar", "authorization"] }, [
+runCases({ forward: ["foo", "bar", "authorization", "constructor"] }, [
   ...status,
   ...statusMore,
   ...headers,

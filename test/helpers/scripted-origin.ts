@@ -73,7 +73,7 @@ export async function startScriptedOrigin(
 function parse(head: string): Seen {
   const [line = "", ...fields] = head.split("\r\n");
   const [method = "", path = ""] = line.split(" ");
-  const headers: Record<string, string> = {};
+  const headers = Object.create(null) as Record<string, string>; // a header may be called constructor
   for (const field of fields) {
     const colon = field.indexOf(":");
     const name = field.slice(0, colon).toLowerCase();

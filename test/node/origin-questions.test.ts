@@ -12,6 +12,7 @@ const QUESTION: Question = {
   cacheControl: undefined,
   fields: {},
   besides: {},
+  sinceMs: 0,
 };
 
 interface Scripted {
@@ -52,6 +53,14 @@ test("redirects share the time there is until the answer begins, and each one's 
   assert.deepEqual(origin.asked.map(({ headTimeoutMs }) => headTimeoutMs), [10_000, 6_000, 2_000, 1]);
   assert.deepEqual(new Set(origin.asked.map(({ partTimeoutMs }) => partTimeoutMs)), new Set([10_000]));
   assert.deepEqual(origin.left, ["/0", "/1", "/2"]);
+});
+
+test("what an earlier question took is gone", async () => {
+  const clock = new FakeClock();
+  const origin = redirecting(0, clock, 0);
+  await clock.advance(7_000);
+  await new Questions({ origin, clock }).ask(QUESTION);
+  assert.deepEqual(origin.asked.map(({ headTimeoutMs }) => headTimeoutMs), [3_000]);
 });
 
 test("too many redirects leave nothing open", async () => {
