@@ -3,6 +3,8 @@
  * pace of storing. A client that is slower is not waited for: once its share of memory is full it goes on from what was
  * stored. Where nothing is stored, or storing failed, the slowest client sets the pace.
  */
+import type { Manifest } from "../core/manifest.ts";
+import type { Name } from "../core/names.ts";
 import { AtollError } from "../errors.ts";
 import type { Copy } from "./origin-copies.ts";
 import { defer } from "./waiting.ts";
@@ -12,10 +14,17 @@ const QUEUE_BYTES_MAX = 256 << 10;
 /** From the beginning on, for those who come later; who comes later still waits until it is stored. */
 const REPLAY_BYTES_MAX = 256 << 10;
 
-/** Reads the body to its end, or fails; undefined: it was not stored. */
-export type Store = (body: AsyncIterable<Uint8Array>) => Promise<Copy | undefined>;
+export interface Stored {
+  /** Undefined: it is for those only who wait for it already, as others must not have it any more. */
+  readonly copy: Copy | undefined;
+  readonly name: Name;
+  readonly manifest: Manifest;
+}
+
+/** Reads the body to its end, or fails. */
+export type Store = (body: AsyncIterable<Uint8Array>) => Promise<Stored>;
 /** The rest of what was stored. */
-export type Continue = (copy: Copy, from: number) => Promise<AsyncIterable<Uint8Array>>;
+export type Continue = (stored: Stored, from: number) => Promise<AsyncIterable<Uint8Array>>;
 
 export class Pull {
   /** Of whoever asked for it. */
@@ -23,7 +32,7 @@ export class Pull {
   readonly #parts: AsyncIterator<Uint8Array>;
   readonly #continue: Continue;
   readonly #readers = new Set<Reader>();
-  readonly #stored = defer<Copy | undefined>();
+  readonly #stored = defer<Stored | undefined>();
   /** When nothing of it goes on any more. */
   readonly over: Promise<void>;
   #begun: Uint8Array[] | undefined = [];
@@ -53,10 +62,8 @@ export class Pull {
     return !this.#storing;
   }
 
-  /** What came of storing it, once that is known; undefined: nothing. Never rejects. */
-  get stored(): Promise<Copy | undefined> {
-    return this.#stored.promise;
-  }
+  /** What came of storing it, once that is known; undefined: nothing that others may have. Never rejects. */
+  readonly stored: Promise<Copy | undefined> = this.#stored.promise.then((stored) => stored?.copy);
 
   /** From the first byte on; undefined where that has gone by: then `stored` is to be waited for. */
   join(): Reader | undefined {
@@ -66,8 +73,8 @@ export class Pull {
       fault: () => this.#fault,
       mayLag: () => this.#storing,
       rest: async (from) => {
-        const copy = await this.stored;
-        if (copy) return await this.#continue(copy, from);
+        const stored = await this.#stored.promise;
+        if (stored) return await this.#continue(stored, from);
         throw new AtollError(
           "origin-failed",
           "the answer could not be stored, and this reader was slower than it",
@@ -85,10 +92,10 @@ export class Pull {
   }
 
   async #run(store: Store | undefined): Promise<void> {
-    const copy = store && await store(this.#tee()).catch(() => undefined);
+    const stored = store && await store(this.#tee()).catch(() => undefined);
     this.#storing = false;
     this.#begun = undefined;
-    this.#stored.resolve(copy);
+    this.#stored.resolve(stored);
     // Nobody may wait for what is only passed on: a client that left, or one that had no use for the body.
     while (!this.#ended && this.#fault === undefined && this.#readers.size > 0) {
       while ([...this.#readers].some((reader) => reader.isFull)) {

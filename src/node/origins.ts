@@ -7,12 +7,13 @@ import { mayUse, mayUseWhenUnreachable, type RequestDirectives } from "../core/f
 import { objectName } from "../core/names.ts";
 import { ageOf, type CopyNotes, fieldOf, type Fields, updatedBy } from "../core/origin-answer.ts";
 import { forwardedFields, isLoop, originUrl, passedOn } from "../core/origin-request.ts";
+import type { Purge } from "../core/purge.ts";
 import { AtollError, isAtollError, messageOf } from "../errors.ts";
 import type { Clock, Hashing, Log, Origin, Random } from "../ports.ts";
 import type { Listings } from "./list-objects.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Objects } from "./objects.ts";
-import { Copies, type Copy, type Found, type Place, policyOf } from "./origin-copies.ts";
+import { Copies, type Copy, firstCopyOf, type Found, type Place, policyOf } from "./origin-copies.ts";
 import { OriginFlights } from "./origin-flights.ts";
 import {
   type Flight,
@@ -27,8 +28,9 @@ import {
   type Pulling,
   streamOf,
 } from "./origin-outcomes.ts";
+import { type Asking, OriginOrder } from "./origin-order.ts";
 import { type CopyPurge, OriginPurges } from "./origin-purges.ts";
-import { Pull, type Store } from "./origin-pull.ts";
+import { Pull, type Store, type Stored } from "./origin-pull.ts";
 import { Questions, type Told } from "./origin-questions.ts";
 import type { Ring } from "./ring.ts";
 
@@ -56,6 +58,7 @@ export class Origins {
   readonly #questions: Questions;
   readonly #flights: OriginFlights;
   readonly #purges: OriginPurges;
+  readonly #order = new OriginOrder();
   #pulls = 0;
 
   constructor(deps: OriginsDeps) {
@@ -116,7 +119,14 @@ export class Origins {
 
   /** Clients changed what is there, or want it gone: nothing that was kept of it is used any more. */
   async drop(bucket: string, key: string, trace?: string): Promise<void> {
+    const name = firstCopyOf(objectName(bucket, key));
+    this.callOff({ names: [name], prefixes: [], tagged: [], soft: false });
     await this.#copies.drop(bucket, key, trace);
+  }
+
+  /** Of what falls under a purge, which names copies, nothing that is on its way to this node is kept or joined any more. */
+  callOff(purge: Purge): void {
+    for (const name of this.#order.callOff(purge)) this.#flights.leave(name);
   }
 
   /** As `OriginPurges.purge`. */
@@ -176,10 +186,16 @@ export class Origins {
       );
     }
     this.#pulls++;
+    const asking = this.#order.begin(
+      objectName(want.bucket, want.key),
+      this.#deps.clock.wallMs(),
+      found.version,
+    );
     let pull: Pull | undefined;
     try {
-      const told = await this.#ask(want, found.copy);
+      const told = await this.#ask(want, found.copy, asking);
       if (told.kind === "copy") return told;
+      asking.answer = told;
       const place = await this.#place(want, told, found);
       const notes: CopyNotes = { ...told.notes, era: place.era };
       const form = told.unstorable === undefined && !isNoStore(want)
@@ -187,21 +203,26 @@ export class Origins {
         : undefined;
       // An old copy that the origin no longer stands by must not come back when the origin is away.
       if (!form && found.copy && told.answer.status < 500) {
-        await this.drop(want.bucket, want.key).catch(() => {});
+        this.#order.confirmed(asking, firstCopyOf(asking.name), told.notes.receivedMs);
+        await this.#copies.drop(want.bucket, want.key, want.trace, found.version).catch(() => {});
       }
       pull = new Pull(
         told.answer.body,
-        form && ((body) =>
-          this.#store(want, told, place, form, body).catch((error: unknown) => {
-            this.#deps.log.warn("an origin's answer could not be kept", { reason: messageOf(error) });
-            throw error;
-          })),
-        async (copy, from) => {
-          const { size } = copy.object.manifest;
-          return (await this.#deps.objects.open(copy.name, copy.object, from, size - 1, want.trace)).bytes;
+        form &&
+          ((body) =>
+            this.#store(want, asking, told, place, { form, notes }, body).catch((error: unknown) => {
+              this.#deps.log.warn("an origin's answer could not be kept", { reason: messageOf(error) });
+              throw error;
+            })),
+        async ({ name, manifest }, from) => {
+          const last = manifest.size - 1;
+          return (await this.#deps.objects.open(name, { manifest }, from, last, want.trace)).bytes;
         },
       );
-      void pull.over.then(() => this.#pulls--);
+      void pull.over.then(() => {
+        this.#pulls--;
+        this.#order.end(asking);
+      });
       const wasHeld = found.copy !== undefined;
       if (!form) return { kind: "alone", stream: streamOf(told, pull.first, false, wasHeld) };
       const policy = policyOf(told.headers, notes);
@@ -214,10 +235,14 @@ export class Origins {
         wasHeld,
         isPrimary: place.isPrimary,
       };
-      this.#flights.track(want, pulling);
+      // Who waits for it came before it was called off, and may have it.
+      if (!asking.isOff) this.#flights.track(want, pulling);
       return pulling;
     } finally {
-      if (!pull) this.#pulls--;
+      if (!pull) {
+        this.#pulls--;
+        this.#order.end(asking);
+      }
     }
   }
 
@@ -233,32 +258,40 @@ export class Origins {
 
   async #store(
     want: OriginWant,
+    asking: Asking,
     told: Told,
-    { name }: Place,
-    form: { headers: Record<string, string>; expiresMs: number },
+    place: Place,
+    { form, notes }: { form: { headers: Record<string, string>; expiresMs: number }; notes: CopyNotes },
     body: Parameters<Store>[0],
-  ): Promise<Copy | undefined> {
+  ): Promise<Stored> {
+    const { name } = place;
     const { objects, maxObjectBytes } = this.#deps;
     await this.#flights.stored(want);
-    const outcome = await objects.put({
-      name,
-      body,
-      sizeBytes: told.sizeBytes,
-      maxBytes: Math.min(want.settings.origin.maxBytes ?? Infinity, maxObjectBytes),
-      digests: [],
-      ...form,
-      trace: want.trace,
-    }, {});
-    if (outcome.kind !== "stored") return undefined;
+    const outcome = await objects.put(
+      {
+        name,
+        body,
+        sizeBytes: told.sizeBytes,
+        maxBytes: Math.min(want.settings.origin.maxBytes ?? Infinity, maxObjectBytes),
+        digests: [],
+        ...form,
+        trace: want.trace,
+      },
+      {},
+      (there) => this.#order.objection(asking, place, notes, there),
+    );
+    const { manifest } = outcome;
+    if (outcome.kind !== "stored") return { copy: undefined, name, manifest };
     const { copy } = await this.#find(want);
     // Overtaken already, what stands there may be something else.
-    return copy?.object.manifest.sha256 === outcome.manifest.sha256 ? copy : undefined;
+    return { copy: copy?.object.manifest.sha256 === manifest.sha256 ? copy : undefined, name, manifest };
   }
 
   /** The origin's answer, or the copy where that still is it, or may stand in for it. */
   async #ask(
     want: OriginWant,
     copy: Copy | undefined,
+    asking: Asking,
   ): Promise<FromCopy | (Told & { readonly kind?: never })> {
     let told: Told;
     try {
@@ -278,7 +311,7 @@ export class Origins {
     const stale = isFault ? this.#standIn(want, copy) : undefined;
     if (!stale && !isSaid) return told;
     await body.return?.();
-    return stale ?? this.#served(await this.#updated(copy!, told, want.trace), "revalidated");
+    return stale ?? this.#served(await this.#updated(copy!, told, asking, want.trace), "revalidated");
   }
 
   #count(outcome: "failed" | "revalidated" | "fetched"): void {
@@ -310,7 +343,7 @@ export class Origins {
   }
 
   /** RFC 9111 section 4.3.4. */
-  async #updated(copy: Copy, told: Told, trace: string | undefined): Promise<Copy> {
+  async #updated(copy: Copy, told: Told, asking: Asking, trace: string | undefined): Promise<Copy> {
     const headers = updatedBy(copy.headers, told.answer.headers);
     const { receivedMs, ageMs, dateMs, freshMaxSeconds } = told.notes;
     const { freshMaxSeconds: _, ...kept } = copy.notes;
@@ -321,6 +354,8 @@ export class Origins {
       dateMs,
       ...(freshMaxSeconds !== undefined && { freshMaxSeconds }),
     };
+    if (asking.isOff) return this.#copies.amended(copy, headers, notes);
+    this.#order.confirmed(asking, copy.name, receivedMs);
     return await this.#copies.amend(copy, headers, notes, trace);
   }
 

@@ -2,11 +2,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Copy } from "../../src/node/origin-copies.ts";
-import { Pull, type Reader } from "../../src/node/origin-pull.ts";
+import { Pull, type Reader, type Stored } from "../../src/node/origin-pull.ts";
 
 const PART_BYTES = 64 << 10;
 const PARTS = 64;
 const COPY = {} as Copy;
+const STORED = { copy: COPY } as Stored;
 
 interface Source extends AsyncIterableIterator<Uint8Array> {
   taken: number;
@@ -31,9 +32,9 @@ function source(parts = PARTS): Source {
   };
 }
 
-async function readAll(body: AsyncIterable<Uint8Array>): Promise<Copy> {
+async function readAll(body: AsyncIterable<Uint8Array>): Promise<Stored> {
   for await (const _ of body);
-  return COPY;
+  return STORED;
 }
 
 async function bytesOf(reader: Reader): Promise<number[]> {
@@ -46,8 +47,8 @@ const ALL = Array.from({ length: PARTS }, (_, n) => n);
 
 test("Pull: who does not read goes on from what was stored, and holds no more than its share meanwhile", async () => {
   const from: number[] = [];
-  const pull = new Pull(source(), readAll, async (copy, offset) => {
-    assert.equal(copy, COPY);
+  const pull = new Pull(source(), readAll, async (stored, offset) => {
+    assert.equal(stored, STORED);
     from.push(offset);
     return (async function* () {
       for (let at = offset; at < PARTS * PART_BYTES; at += PART_BYTES) {
@@ -80,7 +81,7 @@ test("Pull: where nothing is stored the slowest reader sets the pace", async () 
 test("Pull: where storing fails all go on, and have everything", async () => {
   const pull = new Pull(source(), async (body) => {
     for await (const _ of body) throw new Error("the disk is full");
-    return COPY;
+    return STORED;
   }, () => Promise.reject(new Error("nothing is stored")));
   const other = pull.join()!;
   assert.deepEqual(await Promise.all([bytesOf(pull.first), bytesOf(other)]), [ALL, ALL]);
