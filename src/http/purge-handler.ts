@@ -47,9 +47,9 @@ export async function handlePurge(request: PublicRequest, deps: PurgeDeps): Prom
   // Before, so that nothing that is on its way to any node is kept after all; and after, as who read meanwhile knows it still.
   const before = await purges.everywhere(ofCopies);
   const copies = await origins.purge({ bucket, keys, prefix, tags, soft, trace: request.trace.header });
-  const after = await purges.everywhere(ofCopies);
+  const [after, told] = await Promise.all([purges.everywhere(ofCopies), purges.everywhere(purge)]);
   const failed = new Map([...before, ...after].filter((at) => "error" in at).map((at) => [at.node, at]));
-  const nodes = (await purges.everywhere(purge)).map((at) => failed.get(at.node) ?? at);
+  const nodes = told.map((at) => failed.get(at.node) ?? at);
   return jsonAnswer(200, { complete: nodes.every((at) => !("error" in at)), nodes, copies });
 }
 
