@@ -33,7 +33,11 @@ function stringsOf(field: string): string[] {
 }
 
 /** `manifest`: of the object, as far as there is one. */
-export function isPurged(purge: Purge, name: Name, manifest: Manifest | undefined): boolean {
+export function isPurged(
+  purge: Purge,
+  name: Name,
+  manifest: Pick<Manifest, "headers"> | undefined,
+): boolean {
   if (purge.prefixes.some((prefix) => name.startsWith(prefix))) return true;
   if (purge.tagged.length === 0 || !manifest) return false;
   const tags = tagsOf(manifest);

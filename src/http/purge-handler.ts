@@ -4,6 +4,7 @@ import { bucketProblem, keyProblem, objectName } from "../core/names.ts";
 import type { Purge } from "../core/purge.ts";
 import { AtollError } from "../errors.ts";
 import type { Buckets } from "../node/bucket-settings.ts";
+import { purgeOfCopies } from "../node/origin-copies.ts";
 import type { Origins } from "../node/origins.ts";
 import type { Purges } from "../node/purges.ts";
 import { type Answer, jsonAnswer } from "./answer.ts";
@@ -38,10 +39,17 @@ export async function handlePurge(request: PublicRequest, deps: PurgeDeps): Prom
   const body = await jsonBody(request, wanted, BODY_BYTES_MAX);
   const purge = purgeOf(body);
   const { bucket, keys = [], prefix, tags = [], soft } = body;
-  const copies = (await buckets.of(bucket)).origin
-    ? await origins.purge({ bucket, keys, prefix, tags, soft, trace: request.trace.header })
-    : undefined;
-  const nodes = await purges.everywhere(purge);
+  if (!(await buckets.of(bucket)).origin) {
+    const nodes = await purges.everywhere(purge);
+    return jsonAnswer(200, { complete: nodes.every((at) => !("error" in at)), nodes });
+  }
+  const ofCopies = purgeOfCopies(purge);
+  // Before, so that nothing that is on its way to any node is kept after all; and after, as who read meanwhile knows it still.
+  const before = await purges.everywhere(ofCopies);
+  const copies = await origins.purge({ bucket, keys, prefix, tags, soft, trace: request.trace.header });
+  const [after, told] = await Promise.all([purges.everywhere(ofCopies), purges.everywhere(purge)]);
+  const failed = new Map([...before, ...after].filter((at) => "error" in at).map((at) => [at.node, at]));
+  const nodes = told.map((at) => failed.get(at.node) ?? at);
   return jsonAnswer(200, { complete: nodes.every((at) => !("error" in at)), nodes, copies });
 }
 

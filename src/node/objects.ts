@@ -64,7 +64,8 @@ export type PutOutcome =
     readonly modifiedMs: number | undefined;
     readonly took: WriteTimes;
   }
-  | Conflict;
+  /** What came, all the same: safe until it is collected, and to be found by nobody else. */
+  | Conflict & { readonly manifest: Manifest };
 
 /** Where the time of a write went. */
 export interface WriteTimes {
@@ -181,8 +182,15 @@ export class Objects {
     return this.#deps.content.peek(object.manifest);
   }
 
-  /** Besides what `Uploads.receive` and `Registers.change` reject with, nothing. */
-  async put(upload: Upload, conditions: WriteConditions): Promise<PutOutcome> {
+  /**
+   * Besides what `Uploads.receive` and `Registers.change` reject with, nothing. `objection`: why what stands there must stay,
+   * if it must; asked as `ChangeRequest.decide` is.
+   */
+  async put(
+    upload: Upload,
+    conditions: WriteConditions,
+    objection?: (there: RegisterValue | null) => string | undefined,
+  ): Promise<PutOutcome> {
     const { registers, memory, clock } = this.#deps;
     await this.#deps.mustHope(upload.name);
     const begunMs = clock.monotonicMs();
@@ -199,7 +207,7 @@ export class Objects {
       decide: (value) => {
         const current = this.#live(value);
         const check = checkWrite(conditions, current && { ...current, sha256: current.manifest.sha256 });
-        conflict = check.kind === "failed" ? check.detail : undefined;
+        conflict = check.kind === "failed" ? check.detail : objection?.(value);
         // Where nothing is, not even a tombstone, what version comes next is not known here.
         if (value === null) fromNothing = true;
         else creates.set(value.version + 1, current === undefined);
@@ -208,7 +216,10 @@ export class Objects {
           : { kind: "stop" };
       },
     });
-    if (outcome.kind === "stopped") return this.#conflict(conflict, outcome.value);
+    if (outcome.kind === "stopped") {
+      if (outcome.value) memory.outdated(upload.name, outcome.value.version);
+      return { ...this.#conflict(conflict, outcome.value), manifest };
+    }
     memory.learn(upload.name, outcome);
     this.#deps.onCommitted(upload.name, outcome.version);
     const { value, version } = outcome;

@@ -7,12 +7,13 @@
  */
 import type { RequestDirectives, StoredPolicy } from "../core/freshness.ts";
 import { NOTHING_ASKED, parsePolicy } from "../core/freshness.ts";
-import { type Name, objectName } from "../core/names.ts";
+import { type Name, objectName, splitName } from "../core/names.ts";
 import { type CopyNotes, type Fields, standsFor, valueOf } from "../core/origin-answer.ts";
+import type { Purge } from "../core/purge.ts";
 import type { RegisterValue } from "../core/register.ts";
 import { headersProblem } from "../core/stored-headers.ts";
 import type { Clock, Hashing, Random } from "../ports.ts";
-import type { Objects, ObjectVersion } from "./objects.ts";
+import type { Located, Objects, ObjectVersion } from "./objects.ts";
 
 /** Of one key, whatever an origin says its answers vary by. */
 const SLOTS = 64;
@@ -42,6 +43,8 @@ export interface Found {
   readonly copy?: Copy | undefined;
   /** Of the key, whichever request it stands for. */
   readonly primary?: Copy | undefined;
+  /** Of its register, also where that holds a tombstone; undefined where only memory was asked, or nobody could be. */
+  readonly version?: number | undefined;
 }
 
 export interface CopiesDeps {
@@ -61,7 +64,7 @@ export class Copies {
 
   /** Without waiting, where memory may be used; undefined where others must be asked. */
   peek(bucket: string, key: string, request: Fields): Found | undefined {
-    const primary = this.#peek(primaryName(bucket, key));
+    const primary = this.#peek(firstCopyOf(objectName(bucket, key)));
     if (primary === undefined) return undefined;
     if (primary === null) return {};
     if (standsFor(primary.notes.vary, request)) return { copy: primary, primary };
@@ -70,21 +73,23 @@ export class Copies {
   }
 
   async find(bucket: string, key: string, request: Fields, trace?: string): Promise<Found> {
-    const primary = await this.at(primaryName(bucket, key), NOTHING_ASKED, trace);
-    if (!primary) return {};
-    if (standsFor(primary.notes.vary, request)) return { copy: primary, primary };
+    const name = firstCopyOf(objectName(bucket, key));
+    const located = await this.#deps.objects.locate(name, NOTHING_ASKED, trace);
+    const primary = this.#viewAt(name, located);
+    if (!primary) return { version: located.kind === "absent" ? located.version : undefined };
+    const { version } = primary.object;
+    if (standsFor(primary.notes.vary, request)) return { copy: primary, primary, version };
     const other = await this.at(
       this.#slotName(bucket, key, primary.notes.vary, request),
       NOTHING_ASKED,
       trace,
     );
-    return { copy: this.#matching(other, primary, request), primary };
+    return { copy: this.#matching(other, primary, request), primary, version };
   }
 
   /** What lies under that name, which is one of copies. */
   async at(name: Name, directives: RequestDirectives, trace?: string): Promise<Copy | undefined> {
-    const located = await this.#deps.objects.locate(name, directives, trace);
-    return located.kind === "found" ? this.viewOf(name, located.object) : undefined;
+    return this.#viewAt(name, await this.#deps.objects.locate(name, directives, trace));
   }
 
   /** Of an answer to that request which varies by that. `primary`: what is known of the key's first copy. */
@@ -99,7 +104,9 @@ export class Copies {
     const era = isAlike ? primary.era : this.#deps.random.hex(8);
     const isPrimary = !isAlike || standsFor(primary.vary, request);
     return {
-      name: isPrimary ? primaryName(bucket, key) : this.#slotName(bucket, key, primary.vary, request),
+      name: isPrimary
+        ? firstCopyOf(objectName(bucket, key))
+        : this.#slotName(bucket, key, primary.vary, request),
       era,
       isPrimary,
     };
@@ -124,21 +131,25 @@ export class Copies {
     const amended = form && await this.#deps.objects.amend(copy.name, copy.object, form, trace).catch(() => {
       // No majority: the origin has said it all the same, and the next reader asks again.
     });
-    const view = amended && this.viewOf(copy.name, amended);
-    return view ?? { ...copy, headers, notes, policy: policyOf(headers, notes) };
+    return amended && this.viewOf(copy.name, amended) || this.amended(copy, headers, notes);
   }
 
-  /** Of no copy is anything used any more. */
-  async drop(bucket: string, key: string, trace?: string): Promise<void> {
-    await this.#deps.objects.delete(primaryName(bucket, key), {}, trace);
+  /** As it would be if it were kept so. */
+  amended(copy: Copy, headers: Fields, notes: CopyNotes): Copy {
+    return { ...copy, headers, notes, policy: policyOf(headers, notes) };
+  }
+
+  /** Of no copy is anything used any more. `ifVersion`: unless the first is another by now. */
+  async drop(bucket: string, key: string, trace?: string, ifVersion?: number): Promise<void> {
+    await this.#deps.objects.delete(firstCopyOf(objectName(bucket, key)), { ifVersion }, trace);
   }
 
   viewOf(name: Name, object: ObjectVersion): Copy | undefined {
     let view = this.#views.get(object.value);
     if (view) return view;
-    const { [NOTES]: text, ...headers } = object.manifest.headers;
-    if (text === undefined) return undefined;
-    const notes = JSON.parse(text) as CopyNotes;
+    const { [NOTES]: _, ...headers } = object.manifest.headers;
+    const notes = notesOf(object.value);
+    if (!notes) return undefined;
     view = { name, object, notes, headers, policy: policyOf(headers, notes) };
     this.#views.set(object.value, view);
     return view;
@@ -150,6 +161,10 @@ export class Copies {
     const located = objects.peek(name, NOTHING_ASKED);
     if (!located || located.kind === "not-cached") return undefined;
     return located.kind === "found" ? this.viewOf(name, located.object) ?? null : null;
+  }
+
+  #viewAt(name: Name, located: Located): Copy | undefined {
+    return located.kind === "found" ? this.viewOf(name, located.object) : undefined;
   }
 
   #matching(other: Copy | null | undefined, primary: Copy, request: Fields): Copy | undefined {
@@ -186,8 +201,31 @@ export function otherCopiesOf(bucket: string): Name {
   return `${copiesOf(bucket)}/`;
 }
 
-function primaryName(bucket: string, key: string): Name {
-  return objectName(copiesOf(bucket), key);
+/** The same for what is kept of an origin under those names. */
+export function purgeOfCopies({ names, prefixes, tagged, soft }: Purge): Purge {
+  return {
+    names: names.map(firstCopyOf),
+    prefixes: prefixes.map(firstCopyOf),
+    tagged: tagged.map(({ bucket, tag }) => ({ bucket: copiesOf(bucket), tag })),
+    soft,
+  };
+}
+
+/** Of what clients call `name`. */
+export function firstCopyOf(name: Name): Name {
+  return copiesOf(name);
+}
+
+/** What clients call it; undefined where it is no key's first copy. */
+export function keyOfFirstCopy(name: Name): Name | undefined {
+  const key = name.slice(copiesOf("").length);
+  return firstCopyOf(key) === name && !splitName(name).bucket.includes("/") ? key : undefined;
+}
+
+/** Undefined where no copy is kept. */
+export function notesOf({ content }: RegisterValue): CopyNotes | undefined {
+  const text = content.kind === "object" ? content.manifest.headers[NOTES] : undefined;
+  return text === undefined ? undefined : JSON.parse(text) as CopyNotes;
 }
 
 function sameNames(a: CopyNotes["vary"], b: CopyNotes["vary"]): boolean {

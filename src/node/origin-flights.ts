@@ -36,7 +36,8 @@ export interface OriginFlightsDeps {
 
 export class OriginFlights {
   readonly #deps: OriginFlightsDeps;
-  readonly #flights = new Map<string, Promise<Flight>>();
+  /** By name, and by what the request showed of itself. */
+  readonly #flights = new Map<Name, Map<string, Promise<Flight>>>();
   readonly #unshared = new LRUCache<string, number>({ max: UNSHARED_MAX });
   /** What is on its way of each name, and may be what another request wants, too. */
   readonly #pulling = new Map<Name, Set<Pulling>>();
@@ -47,18 +48,19 @@ export class OriginFlights {
 
   async get(want: OriginWant, found: Found): Promise<OriginOutcome> {
     const key = JSON.stringify([want.bucket, want.key, want.fields]);
+    const name = objectName(want.bucket, want.key);
     if (!mayShare(want) || this.#isUnshared(key)) return landed(await this.#deps.fly(want, found));
-    const known = this.#flights.get(key);
+    const known = this.#flights.get(name)?.get(key);
     if (known) return await this.#after(known, key, want, found);
     const other = this.#other(want);
     const joined = other && await this.#joined(other);
     // While that was waited for somebody may have begun.
-    const later = other && this.#flights.get(key);
+    const later = other && this.#flights.get(name)?.get(key);
     if (joined) return joined;
     if (other && !other.pull.isStored) return await this.#beside(want);
     if (later) return await this.#after(later, key, want, found);
     const flight = this.#deps.fly(want, found);
-    this.#takeOff(key, flight);
+    this.#takeOff(name, key, flight);
     return landed(await flight);
   }
 
@@ -73,8 +75,14 @@ export class OriginFlights {
     this.#pulling.set(name, all.add(pulling));
     void pulling.pull.stored.then(() => {
       all.delete(pulling);
-      if (all.size === 0) this.#pulling.delete(name);
+      if (all.size === 0 && this.#pulling.get(name) === all) this.#pulling.delete(name);
     });
+  }
+
+  /** Whoever comes from now on joins nothing that is on its way of it. */
+  leave(name: Name): void {
+    this.#flights.delete(name);
+    this.#pulling.delete(name);
   }
 
   /** Resolves when no answer for such a request only waits to be stored: at once, where there is none. */
@@ -102,6 +110,7 @@ export class OriginFlights {
     want: OriginWant,
     { copy }: Found,
   ): Promise<OriginOutcome> {
+    const name = objectName(want.bucket, want.key);
     for (let before = known;;) {
       const flight = await before.catch((error: unknown) => this.#deps.instead(error, want, copy));
       // What was asked after all had come is for all, however fresh it is.
@@ -112,12 +121,12 @@ export class OriginFlights {
       if (flight.kind === "alone") return landed(await this.#anew(want));
       if (flight.kind === "pull") await flight.pull.soon;
       if (flight.kind === "pull" && !flight.pull.isStored) return await this.#beside(want);
-      const later = this.#flights.get(key);
+      const later = this.#flights.get(name)?.get(key);
       if (!later || later === before) break;
       before = later;
     }
     const next = this.#anew(want);
-    if (!this.#flights.has(key)) this.#takeOff(key, next);
+    if (!this.#flights.get(name)?.has(key)) this.#takeOff(name, key, next);
     return landed(await next);
   }
 
@@ -130,10 +139,12 @@ export class OriginFlights {
     return await this.#deps.fly(want, await this.#deps.find(want));
   }
 
-  #takeOff(key: string, flight: Promise<Flight>): void {
-    this.#flights.set(key, flight);
+  #takeOff(name: Name, key: string, flight: Promise<Flight>): void {
+    const all = this.#flights.get(name) ?? new Map<string, Promise<Flight>>();
+    this.#flights.set(name, all.set(key, flight));
     const gone = (): void => {
-      if (this.#flights.get(key) === flight) this.#flights.delete(key);
+      if (all.get(key) === flight) all.delete(key);
+      if (all.size === 0 && this.#flights.get(name) === all) this.#flights.delete(name);
     };
     flight.then((outcome) => {
       if (outcome.kind === "alone") this.#unshared.set(key, this.#deps.clock.monotonicMs());

@@ -96,7 +96,9 @@ export class OriginPurges {
     }
     const receivedMs = clock.wallMs();
     const ageMs = Math.max(ageOf(notes, receivedMs), 1000 * (policy.freshSeconds ?? 0));
-    await copies.amend(primary, headers, { ...notes, receivedMs, ageMs }, trace);
+    const aged = await copies.amend(primary, headers, { ...notes, receivedMs, ageMs }, trace);
+    // What could not be marked, or is another by now, goes.
+    if (aged.object.version === primary.object.version) await copies.drop(bucket, key, trace);
     return true;
   }
 }

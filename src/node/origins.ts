@@ -7,12 +7,13 @@ import { mayUse, mayUseWhenUnreachable, type RequestDirectives } from "../core/f
 import { objectName } from "../core/names.ts";
 import { ageOf, type CopyNotes, fieldOf, type Fields, updatedBy } from "../core/origin-answer.ts";
 import { forwardedFields, isLoop, originUrl, passedOn } from "../core/origin-request.ts";
+import type { Purge } from "../core/purge.ts";
 import { AtollError, isAtollError, messageOf } from "../errors.ts";
 import type { Clock, Hashing, Log, Origin, Random } from "../ports.ts";
 import type { Listings } from "./list-objects.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Objects } from "./objects.ts";
-import { Copies, type Copy, type Found, type Place, policyOf } from "./origin-copies.ts";
+import { Copies, type Copy, firstCopyOf, type Found, type Place, policyOf } from "./origin-copies.ts";
 import { OriginFlights } from "./origin-flights.ts";
 import {
   type Flight,
@@ -27,6 +28,7 @@ import {
   type Pulling,
   streamOf,
 } from "./origin-outcomes.ts";
+import { type Asking, OriginOrder } from "./origin-order.ts";
 import { type CopyPurge, OriginPurges } from "./origin-purges.ts";
 import { type Kept, Pull, type Store } from "./origin-pull.ts";
 import { type Question, Questions, type Told } from "./origin-questions.ts";
@@ -57,6 +59,7 @@ export class Origins {
   readonly #questions: Questions;
   readonly #flights: OriginFlights;
   readonly #purges: OriginPurges;
+  readonly #order = new OriginOrder();
   readonly #shares = new OriginShares(PULLS_MAX);
 
   constructor(deps: OriginsDeps) {
@@ -117,7 +120,14 @@ export class Origins {
 
   /** Clients changed what is there, or want it gone: nothing that was kept of it is used any more. */
   async drop(bucket: string, key: string, trace?: string): Promise<void> {
+    const name = firstCopyOf(objectName(bucket, key));
+    this.callOff({ names: [name], prefixes: [], tagged: [], soft: false });
     await this.#copies.drop(bucket, key, trace);
+  }
+
+  /** Of what falls under a purge, which names copies, nothing that is on its way to this node is kept or joined any more. */
+  callOff(purge: Purge): void {
+    for (const name of this.#order.callOff(purge)) this.#flights.leave(name);
   }
 
   /** As `OriginPurges.purge`. */
@@ -171,12 +181,22 @@ export class Origins {
 
   async #fly(want: OriginWant, found: Found): Promise<Flight> {
     const release = this.#shares.take(new URL(want.url).origin);
+    const asking = this.#order.begin(
+      objectName(want.bucket, want.key),
+      this.#deps.clock.wallMs(),
+      found.version,
+    );
+    const end = (): void => {
+      release();
+      this.#order.end(asking);
+    };
     let pull: Pull | undefined;
     try {
-      const told = await this.#ask(want, found.copy);
+      const told = await this.#ask(want, found.copy, asking);
       if (told.kind === "copy") return told;
+      asking.answer = told;
       try {
-        const begun = await this.#begin(want, found, told);
+        const begun = await this.#begin(want, found, told, asking);
         pull = begun.pull;
         return begun.flight;
       } finally {
@@ -184,12 +204,17 @@ export class Origins {
         if (!pull) await told.answer.body.return?.();
       }
     } finally {
-      if (pull) void pull.over.then(release);
-      else release();
+      if (pull) void pull.over.then(end);
+      else end();
     }
   }
 
-  async #begin(want: OriginWant, found: Found, told: Told): Promise<{ pull: Pull; flight: Flight }> {
+  async #begin(
+    want: OriginWant,
+    found: Found,
+    told: Told,
+    asking: Asking,
+  ): Promise<{ pull: Pull; flight: Flight }> {
     const place = await this.#place(want, told, found);
     const notes: CopyNotes = { ...told.notes, era: place.era };
     const form = told.unstorable === undefined && !isNoStore(want) && !want.isBeside
@@ -197,30 +222,26 @@ export class Origins {
       : undefined;
     // An old copy that the origin no longer stands by must not come back when the origin is away.
     if (!form && found.copy && told.answer.status < 500 && !want.isBeside) {
-      await this.drop(want.bucket, want.key).catch(() => {});
+      this.#order.confirmed(asking, firstCopyOf(asking.name), told.notes.receivedMs);
+      await this.#copies.drop(want.bucket, want.key, want.trace, found.version).catch(() => {});
     }
     const pull = new Pull(told.answer.body, {
       clock: this.#deps.clock,
-      store: form && ((body) =>
-        this.#store(want, told, place, form, body).catch((error: unknown) => {
-          this.#deps.log.warn("an origin's answer could not be kept", { reason: messageOf(error) });
-          throw error;
-        })),
+      store: form &&
+        ((body) =>
+          this.#store(want, asking, told, place, { form, notes }, body).catch((error: unknown) => {
+            this.#deps.log.warn("an origin's answer could not be kept", { reason: messageOf(error) });
+            throw error;
+          })),
       isSure: told.sizeBytes !== undefined && told.sizeBytes <= this.#maxBytes(want),
     });
     const wasHeld = found.copy !== undefined;
     if (!form) return { pull, flight: { kind: "alone", stream: streamOf(told, pull.first, false, wasHeld) } };
     const policy = policyOf(told.headers, notes);
-    const flight: Pulling = {
-      kind: "pull",
-      pull,
-      told,
-      notes,
-      policy,
-      wasHeld,
-      isPrimary: place.isPrimary,
-    };
-    this.#flights.track(want, flight);
+    const { isPrimary } = place;
+    const flight: Pulling = { kind: "pull", pull, told, notes, policy, wasHeld, isPrimary };
+    // Who waits for it came before it was called off, and may have it.
+    if (!asking.isOff) this.#flights.track(want, flight);
     return { pull, flight };
   }
 
@@ -236,31 +257,35 @@ export class Origins {
 
   async #store(
     want: OriginWant,
+    asking: Asking,
     told: Told,
-    { name }: Place,
-    form: { headers: Record<string, string>; expiresMs: number },
+    place: Place,
+    { form, notes }: { form: { headers: Record<string, string>; expiresMs: number }; notes: CopyNotes },
     body: Parameters<Store>[0],
-  ): Promise<Kept | undefined> {
+  ): Promise<Kept> {
+    const { name } = place;
     const { objects } = this.#deps;
     await this.#flights.stored(want);
-    const outcome = await objects.put({
-      name,
-      body,
-      sizeBytes: told.sizeBytes,
-      maxBytes: this.#maxBytes(want),
-      digests: [],
-      ...form,
-      trace: want.trace,
-    }, {});
-    if (outcome.kind !== "stored") return undefined;
+    const outcome = await objects.put(
+      {
+        name,
+        body,
+        sizeBytes: told.sizeBytes,
+        maxBytes: this.#maxBytes(want),
+        digests: [],
+        ...form,
+        trace: want.trace,
+      },
+      {},
+      (there) => this.#order.objection(asking, place, notes, there),
+    );
     const { manifest } = outcome;
+    const open = async (from: number) =>
+      (await objects.open(name, { manifest }, from, manifest.size - 1, want.trace)).bytes;
+    if (outcome.kind !== "stored") return { copy: undefined, open };
     const { copy } = await this.#find(want);
-    return {
-      // Overtaken already, what stands there may be something else; the bytes are here all the same.
-      copy: copy?.object.manifest.sha256 === manifest.sha256 ? copy : undefined,
-      open: async (from) =>
-        (await objects.open(name, { manifest }, from, manifest.size - 1, want.trace)).bytes,
-    };
+    // Overtaken already, what stands there may be something else; the bytes are here all the same.
+    return { copy: copy?.object.manifest.sha256 === manifest.sha256 ? copy : undefined, open };
   }
 
   #maxBytes({ settings }: OriginWant): number {
@@ -271,6 +296,7 @@ export class Origins {
   async #ask(
     want: OriginWant,
     copy: Copy | undefined,
+    asking: Asking,
   ): Promise<FromCopy | (Told & { readonly kind?: never })> {
     const question = this.#question(want, "GET", copy ? conditionsOf(copy) : {});
     let told: Told;
@@ -292,7 +318,7 @@ export class Origins {
     const stale = isFault ? this.#standIn(want, copy) : undefined;
     if (!stale && !isSaid) return told;
     await body.return?.();
-    return stale ?? this.#served(await this.#updated(copy!, told, want.trace), "revalidated");
+    return stale ?? this.#served(await this.#updated(copy!, told, asking, want.trace), "revalidated");
   }
 
   #count(outcome: "failed" | "revalidated" | "fetched"): void {
@@ -332,7 +358,7 @@ export class Origins {
   }
 
   /** RFC 9111 section 4.3.4. */
-  async #updated(copy: Copy, told: Told, trace: string | undefined): Promise<Copy> {
+  async #updated(copy: Copy, told: Told, asking: Asking, trace: string | undefined): Promise<Copy> {
     const headers = updatedBy(copy.headers, told.answer.headers);
     const { receivedMs, ageMs, dateMs, freshMaxSeconds } = told.notes;
     const { freshMaxSeconds: _, ...kept } = copy.notes;
@@ -343,6 +369,8 @@ export class Origins {
       dateMs,
       ...(freshMaxSeconds !== undefined && { freshMaxSeconds }),
     };
+    if (asking.isOff) return this.#copies.amended(copy, headers, notes);
+    this.#order.confirmed(asking, copy.name, receivedMs);
     return await this.#copies.amend(copy, headers, notes, trace);
   }
 

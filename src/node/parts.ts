@@ -206,7 +206,13 @@ export function createParts(deps: PartsDeps) {
   const documents: RingDocuments = new RingDocuments({ ...deps, objects, listings });
   const origin = deps.origin ?? NO_ORIGIN;
   const origins = new Origins({ ...deps, origin, objects, listings });
-  const purges = new Purges({ ...deps, memory, membership, gate });
+  const purges = new Purges({
+    ...deps,
+    memory,
+    membership,
+    gate,
+    callOff: (purge) => origins.callOff(purge),
+  });
   const prewarms = new Prewarms({
     ...deps,
     region,

@@ -3,7 +3,7 @@
  * who was away drops nothing, and goes on by what the object's freshness allows.
  */
 import { parsePolicy } from "../core/freshness.ts";
-import type { Name } from "../core/names.ts";
+import { type Name, RING_BUCKET } from "../core/names.ts";
 import { isPurged, type Purge } from "../core/purge.ts";
 import { messageOf } from "../errors.ts";
 import type { Clock } from "../ports.ts";
@@ -28,6 +28,8 @@ export interface PurgesDeps {
   membership: Membership;
   gate: PeerGate;
   clock: Clock;
+  /** Of what falls under it nothing that is on its way to this node is kept. */
+  callOff: (purge: Purge) => void;
 }
 
 export class Purges {
@@ -49,29 +51,32 @@ export class Purges {
     return told;
   }
 
-  /** How many of the objects that were known here fell under it. */
+  /** How many of the objects that were known here fell under it, copies of what an origin answered not counted. */
   here(purge: Purge): number {
     const { memory } = this.#deps;
+    this.#deps.callOff(purge);
     let purged = 0;
     for (const name of purge.names) {
       const known = memory.peekValue(name);
       if (!known) continue;
       this.#purge(name, known, purge.soft);
-      purged++;
+      if (!name.startsWith(RING_BUCKET)) purged++;
     }
     if (purge.prefixes.length === 0 && purge.tagged.length === 0) return purged;
     for (const [name, known] of memory.values()) {
       const { content } = known.value ?? {};
       if (!isPurged(purge, name, content?.kind === "object" ? content.manifest : undefined)) continue;
       this.#purge(name, known, purge.soft);
-      purged++;
+      if (!name.startsWith(RING_BUCKET)) purged++;
     }
     return purged;
   }
 
   #purge(name: Name, known: KnownValue, soft: boolean): void {
     const { memory, clock } = this.#deps;
-    if (!soft || known.value?.content.kind !== "object") return memory.forget(name);
+    // How fresh a copy is says its notes, which are marked where it is kept.
+    const isCopy = name.startsWith(RING_BUCKET);
+    if (!soft || isCopy || known.value?.content.kind !== "object") return memory.forget(name);
     const { modifiedMs, content: { manifest } } = known.value;
     const { freshSeconds = 0 } = parsePolicy(manifest.headers, modifiedMs);
     known.knownAtMs = Math.min(known.knownAtMs, clock.monotonicMs() - freshSeconds * 1_000);

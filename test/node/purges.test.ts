@@ -94,3 +94,28 @@ test("Purges.everywhere says who could not be told, and takes more names than on
     ring.close();
   }
 });
+
+test("Purges.everywhere: copies of what an origin answered are forgotten by name, softly too, and not counted", async () => {
+  const ring = await MemoryRing.open({ ids: IDS });
+  try {
+    const name = objectName("_abc", "k");
+    const upload = uploadOf(name, bytesOfKind(1, 100), {
+      "cache-control": "max-age=60, stale-while-revalidate=60",
+    });
+    assert.equal((await ring.run(ring.node("a").objects.put(upload, {}))).kind, "stored");
+    await ring.clock.advance(1_000);
+    const known = (): Promise<string[]> =>
+      Promise.all(IDS.map(async (id) => {
+        const found = await ring.run(ring.node(id).objects.locate(name, USUAL));
+        assert.ok(found.kind === "found");
+        return found.known.kind;
+      }));
+    await known();
+    assert.deepEqual(await known(), IDS.map(() => "fresh"));
+    const told = await ring.run(ring.node("b").purges.everywhere({ ...NONE, names: [name], soft: true }));
+    assert.deepEqual(told.map((at) => "purged" in at && at.purged), IDS.map(() => 0));
+    assert.deepEqual(await known(), IDS.map(() => "asked"));
+  } finally {
+    ring.close();
+  }
+});
