@@ -5,6 +5,7 @@
  */
 import { AtollError } from "../errors.ts";
 import type { Clock } from "../ports.ts";
+import { Loans } from "./loans.ts";
 import type { Counter, Metrics } from "./metrics.ts";
 
 /** Who waits for longer before anything was sent is better told to come back. */
@@ -17,6 +18,13 @@ export interface Buffers {
   take(bytes: number): Lease | undefined;
   /** When it is its turn. Rejects with `overloaded` after 5 s, unless what it is for has begun and cannot be taken back. */
   takeSoon(bytes: number, hasBegun?: boolean): Lease | Promise<Lease>;
+  /**
+   * So much is in use that what is handed out from now on has to be such that it can be given back: at most half of all there
+   * is may be in the hands of those who cannot.
+   */
+  readonly isTight: boolean;
+  /** What can be given back by `giveBack` is in use until what is returned is called. */
+  lend(giveBack: () => void): () => void;
 }
 
 export interface BufferBudgetDeps {
@@ -37,9 +45,11 @@ export class BufferBudget implements Buffers {
   readonly #waiting = new Set<Waiting>();
   /** Of buffers that several have in hand: they are there once. */
   readonly #holders = new Map<Uint8Array, number>();
+  readonly #loans: Loans;
   #usedBytes = 0;
 
   constructor({ maxBytes, clock, metrics }: BufferBudgetDeps) {
+    this.#loans = new Loans({ clock, isWanted: () => this.#waiting.size > 0 });
     this.#maxBytes = maxBytes;
     this.#clock = clock;
     const help = "Requests and connections turned away or cut, by the limit";
@@ -50,6 +60,14 @@ export class BufferBudget implements Buffers {
 
   get usedBytes(): number {
     return this.#usedBytes;
+  }
+
+  get isTight(): boolean {
+    return this.#usedBytes > this.#maxBytes / 2;
+  }
+
+  lend(giveBack: () => void): () => void {
+    return this.#loans.lend(giveBack);
   }
 
   take(bytes: number): Lease | undefined {
@@ -109,6 +127,7 @@ export class BufferBudget implements Buffers {
       };
       const waiting = { bytes, called };
       this.#waiting.add(waiting);
+      this.#loans.look();
     });
   }
 }
@@ -123,7 +142,12 @@ export interface Lease {
 const UNCOUNTED: Lease = { isFor() {}, release() {} };
 
 /** For whoever bounds it otherwise. */
-export const UNBOUNDED: Buffers = { take: () => UNCOUNTED, takeSoon: () => UNCOUNTED };
+export const UNBOUNDED: Buffers = {
+  isTight: false,
+  take: () => UNCOUNTED,
+  takeSoon: () => UNCOUNTED,
+  lend: () => () => {},
+};
 
 class CountedLease implements Lease {
   readonly #budget: BufferBudget;

@@ -147,8 +147,9 @@ export class Content {
     for await (const bytes of reading.chunks()) {
       const from = Math.max(0, first - at);
       const to = Math.min(bytes.length, last + 1 - at);
-      yield from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to);
-      at += chunkBytes;
+      at += bytes.length;
+      if (from < to) yield from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to);
+      if (at > last) return;
     }
   }
 

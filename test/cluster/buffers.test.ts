@@ -75,6 +75,8 @@ test("readers that do not read take no more either, and get what they asked for 
     return used > BUFFER_BYTES - MIB;
   });
   assert.equal((await ask(`${node.publicUrl}/small/a`)).body.toString(), "small");
+  const others = await put(`${node.publicUrl}/large/other`, Buffer.alloc(3 * MIB, "y"));
+  assert.equal(others.status, 201, "who waits has what they do not take");
   const isWhole = await Promise.all(clients.map(async (client, i) => {
     client.resume();
     const { status, body } = await client.reply("GET", DEADLINE_MS);
