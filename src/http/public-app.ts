@@ -179,10 +179,9 @@ class PublicHandler {
   }
 
   #protected(exchange: Exchange, answer: Answer): Response | Promise<Response> {
-    const { target, request } = exchange;
+    const { target, request, admitted } = exchange;
     const bucket = target?.kind === "object" || target?.kind === "bucket" ? target.bucket : undefined;
-    const isEntered = exchange.admitted?.place !== undefined;
-    const safe = bucket === undefined ? answer : this.#protection.of(request, bucket, answer, isEntered);
+    const safe = bucket === undefined ? answer : this.#protection.of(request, bucket, answer, admitted);
     return safe instanceof Promise
       ? safe.then((known) => this.#finish(exchange, known))
       : this.#finish(exchange, safe);
@@ -257,6 +256,7 @@ class PublicHandler {
 
   #answerTo(knock: Knock, visitor: Visitor): Answer | Promise<Answer> {
     const { target, request, admitted } = knock;
+    if (admitted) admitted.isPastDoor = true;
     if (this.#deps.access) request.enter(visitor.key !== undefined);
     if (target.kind === "probe") {
       const reads = request.method === "GET" || request.method === "HEAD";
