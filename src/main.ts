@@ -25,7 +25,7 @@ import { createSecrets } from "./adapters/secrets.ts";
 import { openSqliteCatalog } from "./adapters/sqlite-catalog.ts";
 import { createPeers } from "./adapters/undici-peers.ts";
 import { LoadShedder } from "./core/load-shedder.ts";
-import { type Config, helpText, parseConfig } from "./config.ts";
+import { type Config, helpText, isLoopback, parseConfig } from "./config.ts";
 import { AtollError, isAtollError, messageOf } from "./errors.ts";
 import { limitCounter } from "./http/admission.ts";
 import type { Manner } from "./http/credentials.ts";
@@ -247,6 +247,7 @@ async function serve(config: Config): Promise<void> {
     routing: config.routing,
     isDraining: () => draining,
     access: accessOf(config, node, clock, random),
+    isOnLoopback: isLoopback(config.host),
   });
   publicFetch = publicApp.fetch;
   if (shedder) {

@@ -49,6 +49,8 @@ export interface Admitted {
   headers: Readonly<Record<string, string>> | undefined;
   /** Among those that are worked at. */
   place: Place | undefined;
+  /** Whoever asks may have it, or may know that it is not there. */
+  isPastDoor: boolean;
 }
 
 export function turnedAway(refused: Answer | undefined): undefined {
@@ -57,7 +59,7 @@ export function turnedAway(refused: Answer | undefined): undefined {
 
 /** For whom there are no limits of clients. */
 export function uncounted(): Admitted {
-  return { client: undefined, headers: undefined, place: undefined };
+  return { client: undefined, headers: undefined, place: undefined, isPastDoor: false };
 }
 
 export class Admission {
@@ -111,7 +113,7 @@ export class Admission {
       }
     }
     if (maxConcurrentPerClient !== Infinity) this.#active.set(client, active + 1);
-    return { client, headers, place: undefined };
+    return { client, headers, place: undefined, isPastDoor: false };
   }
 
   /** Of one access key, once it is known to be whose it says. The answer that turns it away, if there is one. */

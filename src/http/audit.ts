@@ -15,6 +15,7 @@ export type RefusalReason =
   | "out-of-time"
   | "ambiguous"
   | "cross-site"
+  | "wrong-host"
   | "not-granted";
 
 /** Lines at once, and from then on a second. */

@@ -25,6 +25,11 @@ export function corsHeaders(rules: readonly CorsRule[], request: PublicRequest):
   };
 }
 
+/** Whether pages of that origin may change what is stored. */
+export function allowsWrite(rules: readonly CorsRule[], origin: string, method: string): boolean {
+  return ruleFor(rules, origin, method) !== undefined;
+}
+
 /** Fetch standard section 4.8 (CORS-preflight fetch). Without a rule the answer allows nothing, and the browser stops. */
 function preflightHeaders(
   rules: readonly CorsRule[],

@@ -18,6 +18,7 @@ import type { Audit, RefusalReason } from "./audit.ts";
 import { credentialsOf, type Manner, type ShownCredentials } from "./credentials.ts";
 import { aboutOf, isForAnyKey } from "./internal-pages.ts";
 import { listedPrefix } from "./list-handler.ts";
+import { isFromOtherSite } from "./other-sites.ts";
 import type { PublicRequest, ReceivedRequest } from "./request.ts";
 import { splitTarget, type Target } from "./target.ts";
 
@@ -63,6 +64,7 @@ export interface DoorDeps {
   readonly buckets: Buckets;
   readonly audit: Audit;
   readonly wallMs: () => number;
+  readonly publicUrl: () => string;
   /** Before anybody is made to wait for the ring; throws or rejects where there are too many already. */
   readonly enter: (knock: Knock, isStranger: boolean) => Promise<void> | undefined;
 }
@@ -190,14 +192,11 @@ export class PublicDoor {
   }
 
   /**
-   * A browser that knows a password sends it along with whatever any other site makes it send (CSRF). It says so, too
-   * (Fetch Metadata, `Sec-Fetch-Site`); other clients have no such header.
+   * A browser that knows a password sends it along with whatever any other site makes it send (CSRF), whatever CORS says; a
+   * site that has a key of its own shows that as Bearer.
    */
   #checkOrigin(knock: Knock, scheme: "basic" | "bearer", key: Key): void {
-    const { request } = knock;
-    if (scheme !== "basic" || request.method === "GET" || request.method === "HEAD") return;
-    const site = request.header("sec-fetch-site");
-    if (site === undefined || site === "same-origin" || site === "none") return;
+    if (scheme !== "basic" || !isFromOtherSite(knock, this.#deps.publicUrl)) return;
     const detail = "wanted a request that no other site made the browser send";
     this.#refuse(knock, "cross-site", "forbidden", detail, key);
   }

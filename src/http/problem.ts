@@ -45,7 +45,7 @@ const TITLE: Record<PublicCode, string> = {
   "incomplete-body": "The body ended early",
   "partial-put": "A part cannot be stored as the whole",
   unauthorized: "Credentials are needed",
-  forbidden: "The credentials do not allow this",
+  forbidden: "This is not allowed",
   "not-found": "There is no such object",
   "method-not-allowed": "The method is not allowed here",
   "layout-changed": "The ring has changed meanwhile",

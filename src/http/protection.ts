@@ -2,6 +2,7 @@
 import { type BucketSettings, NO_SETTINGS } from "../core/bucket-settings.ts";
 import { varyNames } from "../core/origin-answer.ts";
 import type { Buckets } from "../node/bucket-settings.ts";
+import type { Admitted } from "./admission.ts";
 import type { Answer } from "./answer.ts";
 import { corsHeaders } from "./cors.ts";
 import type { PublicRequest } from "./request.ts";
@@ -27,16 +28,16 @@ export class Protection {
     this.#buckets = buckets;
   }
 
-  /**
-   * What the bucket's settings make of an answer. Never rejects: of settings that cannot be had, none allow anything.
-   * `isEntered`: the request is one of those that are worked at.
-   */
-  of(request: PublicRequest, bucket: string, answer: Answer, isEntered: boolean): Answer | Promise<Answer> {
+  /** What the bucket's settings make of an answer. Never rejects: of settings that cannot be had, none allow anything. */
+  of(
+    request: PublicRequest,
+    bucket: string,
+    answer: Answer,
+    admitted: Admitted | undefined,
+  ): Answer | Promise<Answer> {
     // An error that no script asks for is the same with or without: nobody should have to wait for the ring to read it.
     if (answer.status >= 400 && request.header("origin") === undefined) return answer;
-    // To refuse must not cost a question to the ring, for buckets that whoever is refused makes up.
-    const isRefused = answer.status === 401 || (answer.status >= 400 && !isEntered);
-    if (isRefused && !this.#buckets.isAtHand(bucket)) return answer;
+    if (isRefusal(answer, admitted) && !this.#buckets.isAtHand(bucket)) return answer;
     const settings = this.#buckets.of(bucket);
     if (!(settings instanceof Promise)) return applied(settings, request, answer);
     return settings.then(
@@ -44,6 +45,13 @@ export class Protection {
       () => applied(NO_SETTINGS, request, answer),
     );
   }
+}
+
+/** To refuse must cost no question to the ring, for buckets that whoever is refused makes up. */
+function isRefusal({ status }: Answer, admitted: Admitted | undefined): boolean {
+  if (status < 400) return false;
+  if (status === 401 || !admitted?.isPastDoor) return true;
+  return admitted.place === undefined && (status === 503 || status === 429);
 }
 
 function applied({ website, cors }: BucketSettings, request: PublicRequest, answer: Answer): Answer {

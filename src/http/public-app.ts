@@ -16,21 +16,23 @@ import {
   turnedAway,
   uncounted,
 } from "./admission.ts";
-import { type Answer, type ConnectionEnv, jsonAnswer, send, textAnswer } from "./answer.ts";
+import { type Answer, type ConnectionEnv, send } from "./answer.ts";
 import { Audit } from "./audit.ts";
 import { bucketSettingsForm } from "./bucket-settings-form.ts";
-import { type AccessDeps, ANYBODY, type Knock, PublicDoor, type Visitor } from "./door.ts";
+import { type AccessDeps, type Knock, PublicDoor, type Visitor } from "./door.ts";
 import { GetHandler } from "./get-handler.ts";
 import { ListHandler } from "./list-handler.ts";
 import { InternalHandler } from "./internal-handler.ts";
 import { OriginHandler } from "./origin-handler.ts";
+import { OpenDoor } from "./open-door.ts";
+import { probeAnswer } from "./probes.ts";
 import { problem, publicError } from "./problem.ts";
 import { NOSNIFF, Protection } from "./protection.ts";
 import { Quotas } from "./quota.ts";
 import { redactedTarget } from "./redaction.ts";
 import { type PublicRequest, ReceivedRequest, requestIdOf } from "./request.ts";
 import { SendingOn, type SendingOnSettings } from "./sending-on.ts";
-import { parseTarget, routeOf, type Target } from "./target.ts";
+import { ALLOW, parseTarget, routeOf, type Target } from "./target.ts";
 import { TurningAway } from "./turning-away.ts";
 import { forPresigned, veiled, veiledError } from "./visitor-answers.ts";
 import { WriteHandler } from "./write-handler.ts";
@@ -52,14 +54,9 @@ export interface PublicAppDeps {
   readonly isDraining: () => boolean;
   /** Undefined: whoever reaches the app may do everything. */
   readonly access?: AccessDeps | undefined;
+  /** Listens for this machine only. */
+  readonly isOnLoopback?: boolean;
 }
-
-const ALLOW: Record<Exclude<Target["kind"], "internal">, string> = {
-  root: "GET, HEAD, OPTIONS",
-  bucket: "GET, HEAD, OPTIONS",
-  object: "GET, HEAD, PUT, DELETE, OPTIONS",
-  probe: "GET, HEAD, OPTIONS",
-};
 
 export interface PublicApp extends Hono<{ Bindings: ConnectionEnv }> {
   /** As `fetch`, for a listener that has no Request made of what it reads: the answer is written to `outgoing`. */
@@ -100,7 +97,7 @@ class PublicHandler {
   readonly #deps: PublicAppDeps;
   readonly #access: AccessLog;
   readonly #audit: Audit;
-  readonly #door: PublicDoor | undefined;
+  readonly #door: PublicDoor | OpenDoor;
   readonly #admission: Admission;
   readonly #buckets: Buckets;
   readonly #protection: Protection;
@@ -124,7 +121,11 @@ class PublicHandler {
     const sendingOn = new SendingOn(node, deps.routing ?? { mode: "here", minBytes: Infinity });
     this.#get = new GetHandler({ objects: node.objects, buckets, origins, random, wallMs, sendingOn });
     const enter = (knock: Knock, isStranger: boolean) => this.#enter(knock, isStranger);
-    this.#door = deps.access && new PublicDoor(deps.access, { buckets, audit: this.#audit, wallMs, enter });
+    const publicUrl = () => node.card().publicUrl;
+    const doorDeps = { buckets, audit: this.#audit, wallMs, enter, publicUrl };
+    this.#door = deps.access
+      ? new PublicDoor(deps.access, doorDeps)
+      : new OpenDoor({ ...doorDeps, isOnLoopback: deps.isOnLoopback ?? false });
     this.#buckets = buckets;
     this.#protection = new Protection(buckets);
     const quotas = new Quotas({
@@ -141,7 +142,7 @@ class PublicHandler {
       wallMs,
     });
     this.#list = new ListHandler(node.listings);
-    const presign = deps.access && { keys: deps.access.keys, wallMs, publicUrl: () => node.card().publicUrl };
+    const presign = deps.access && { keys: deps.access.keys, wallMs, publicUrl };
     this.#internal = new InternalHandler(node, buckets, deps.log, clock, presign);
     this.#idPrefix = random.hex(8);
     this.overload = new TurningAway({
@@ -178,10 +179,9 @@ class PublicHandler {
   }
 
   #protected(exchange: Exchange, answer: Answer): Response | Promise<Response> {
-    const { target, request } = exchange;
+    const { target, request, admitted } = exchange;
     const bucket = target?.kind === "object" || target?.kind === "bucket" ? target.bucket : undefined;
-    const isEntered = exchange.admitted?.place !== undefined;
-    const safe = bucket === undefined ? answer : this.#protection.of(request, bucket, answer, isEntered);
+    const safe = bucket === undefined ? answer : this.#protection.of(request, bucket, answer, admitted);
     return safe instanceof Promise
       ? safe.then((known) => this.#finish(exchange, known))
       : this.#finish(exchange, safe);
@@ -248,7 +248,7 @@ class PublicHandler {
   }
 
   #admitted(knock: Knock): Answer | Promise<Answer> {
-    const visitor = this.#door?.admit(knock) ?? ANYBODY;
+    const visitor = this.#door.admit(knock);
     return visitor instanceof Promise
       ? visitor.then((known) => this.#answerTo(knock, known))
       : this.#answerTo(knock, visitor);
@@ -256,8 +256,12 @@ class PublicHandler {
 
   #answerTo(knock: Knock, visitor: Visitor): Answer | Promise<Answer> {
     const { target, request, admitted } = knock;
-    if (this.#door) request.enter(visitor.key !== undefined);
-    if (target.kind === "probe") return this.#probe(request, target.path);
+    if (admitted) admitted.isPastDoor = true;
+    if (this.#deps.access) request.enter(visitor.key !== undefined);
+    if (target.kind === "probe") {
+      const reads = request.method === "GET" || request.method === "HEAD";
+      return reads ? probeAnswer(target.path, this.#deps) : this.#notAllowed(request, target);
+    }
     const refused = admitted && visitor.key && this.#admission.key(request, visitor.key.id, admitted);
     if (refused) return refused;
     if (target.kind === "internal") return this.#ownPage(knock, target, visitor);
@@ -330,27 +334,6 @@ class PublicHandler {
     const allow = this.#allow(target);
     return problem("method-not-allowed", `wanted one of ${allow}, got ${request.method}`, request.id, {
       Allow: allow,
-    });
-  }
-
-  #probe(request: PublicRequest, path: "livez" | "readyz" | "metrics"): Answer {
-    if (request.method !== "GET" && request.method !== "HEAD") {
-      return this.#notAllowed(request, { kind: "probe", path });
-    }
-    if (path === "livez") return textAnswer(200, "ok\n");
-    const { node, isDraining } = this.#deps;
-    if (path === "metrics") {
-      return textAnswer(200, node.metrics.text(), "text/plain; version=0.0.4; charset=utf-8");
-    }
-    // Not "no quorum": a node that lost its peers still serves what freshness allows, and says 503 for the rest itself.
-    const reasons = [
-      ...(isDraining() ? ["draining"] : []),
-      ...(node.layout() ? [] : ["waiting for a ring: too few nodes see each other yet"]),
-    ];
-    return jsonAnswer(reasons.length === 0 ? 200 : 503, {
-      ready: reasons.length === 0,
-      reasons,
-      node: node.id,
     });
   }
 

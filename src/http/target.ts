@@ -10,6 +10,14 @@ export type Target =
   /** `/_/…`, which belongs to the node. */
   | { readonly kind: "internal"; readonly path: string; readonly query: string };
 
+/** Methods, where they do not depend on the page. */
+export const ALLOW: Record<Exclude<Target["kind"], "internal">, string> = {
+  root: "GET, HEAD, OPTIONS",
+  bucket: "GET, HEAD, OPTIONS",
+  object: "GET, HEAD, PUT, DELETE, OPTIONS",
+  probe: "GET, HEAD, OPTIONS",
+};
+
 /** The route's template, for logs and metrics: never what the client sent. */
 export function routeOf(target: Target | undefined): string {
   switch (target?.kind) {

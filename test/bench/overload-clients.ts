@@ -110,7 +110,7 @@ export class Clients {
   static async open(publicUrl: string, count: number, bodyBytes: number): Promise<Clients> {
     const clients = new Clients();
     const { hostname, port } = new URL(publicUrl);
-    const rest = ` HTTP/1.1\r\nHost: bench\r\nContent-Length: ${bodyBytes}\r\n\r\n`;
+    const rest = ` HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${bodyBytes}\r\n\r\n`;
     const request = (key: number) => {
       const stamp = `${key} `;
       return `PUT /load/k${key}${rest}${stamp}${"x".repeat(bodyBytes - stamp.length)}`;

@@ -36,16 +36,16 @@ type Trickle = (socket: Socket) => void;
 
 const SLOW: readonly ((socket: Socket, index: number) => Trickle)[] = [
   (socket) => {
-    socket.write("GET /slow/small HTTP/1.1\r\nHost: bench\r\nX-Slow: ");
+    socket.write("GET /slow/small HTTP/1.1\r\nHost: localhost\r\nX-Slow: ");
     return () => socket.write("x");
   },
   (socket, index) => {
-    socket.write(`PUT /slow/body-${index} HTTP/1.1\r\nHost: bench\r\nContent-Length: 1000000\r\n\r\n`);
+    socket.write(`PUT /slow/body-${index} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n`);
     return () => socket.write("x".repeat(64));
   },
   (socket) => {
     socket.pause();
-    socket.write("GET /slow/large HTTP/1.1\r\nHost: bench\r\n\r\n");
+    socket.write("GET /slow/large HTTP/1.1\r\nHost: localhost\r\n\r\n");
     return () => void socket.read(1_024);
   },
 ];
@@ -119,7 +119,7 @@ async function gather(publicUrl: string, idle: number, slow: number) {
     }
     // One that was answered once is what browsers keep.
     socket.once("data", () => answered++);
-    socket.write("GET /livez HTTP/1.1\r\nHost: bench\r\n\r\n");
+    socket.write("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
   };
   for (let begun = 0; begun < idle + slow; begun += BATCH) {
     await Promise.all(

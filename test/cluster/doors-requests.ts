@@ -237,6 +237,29 @@ export const REQUESTS: readonly Attempt[] = [
     lines: [auth(basic(admin)), "Sec-Fetch-Site: cross-site"],
     body: '{"bucket":"docs","prefix":""}',
   },
+  {
+    what: "another site's form by an old browser",
+    status: 403,
+    method: "POST",
+    target: "/_/purge",
+    lines: [auth(basic(admin)), "Origin: https://evil.example"],
+    body: '{"bucket":"docs","prefix":""}',
+  },
+  {
+    what: "another site's form that hides where it is from",
+    status: 403,
+    method: "POST",
+    target: "/_/purge",
+    lines: [auth(basic(admin)), "Origin: null"],
+    body: '{"bucket":"docs","prefix":""}',
+  },
+  {
+    what: "a neighbouring site's page",
+    status: 403,
+    method: "DELETE",
+    target: "/docs/a",
+    lines: [auth(basic(admin)), "Origin: http://atoll.test:3000", "Sec-Fetch-Site: same-site"],
+  },
 
   // Paths and methods that look like others.
   { what: "the ring's own bucket", status: 401, target: "/_/../_/keys/0" },

@@ -13,6 +13,7 @@ import { until } from "../helpers/deadline.ts";
 import { ask, put } from "../helpers/raw-http.ts";
 import { answerTo } from "../helpers/raw-socket.ts";
 import { HERE } from "../helpers/raw-start.ts";
+import { LET_IN, OTHER_SITES } from "./doors-other-sites.ts";
 import { PRESIGNED } from "./doors-presigned.ts";
 import { type Attempt, auth, CONTENT, CONTENT_SHA256, REQUESTS } from "./doors-requests.ts";
 
@@ -45,6 +46,7 @@ after(async () => {
 /** Everything that came, of a connection that the server closes. */
 async function attempt(
   { method = "GET", target, lines = [], host = "atoll.test", body }: Attempt,
+  at = node,
 ): Promise<string> {
   const isChunked = lines.some((line) => line === "Transfer-Encoding: chunked") &&
     !lines.some((line) => line.startsWith("Auth"));
@@ -55,7 +57,7 @@ async function attempt(
     ...(body === undefined || isChunked ? [] : [`Content-Length: ${body.length}`]),
     "Connection: close",
   ];
-  return await answerTo(Number(new URL(node.publicUrl).port), `${head.join("\r\n")}\r\n\r\n${body ?? ""}`);
+  return await answerTo(Number(new URL(at.publicUrl).port), `${head.join("\r\n")}\r\n\r\n${body ?? ""}`);
 }
 
 async function stored(): Promise<string> {
@@ -151,5 +153,50 @@ describe("the public door", () => {
       );
     }
     assert.ok(!/atoll-signature=[0-9a-f]/.test(text), "a signature was written");
+  });
+});
+
+describe("the door of a node without keys", () => {
+  let open: AtollProcess;
+
+  before(async () => {
+    open = await startNode({ runtime: HERE, dataDir: join(directory, "open") });
+    for (const path of ["/docs/a", "/shared/a"]) {
+      assert.equal((await put(open.publicUrl + path, CONTENT)).status, 201);
+    }
+    const rules = '{"cors":[{"origins":["https://shop.example"],"methods":["GET","PUT"]}]}';
+    assert.equal((await put(`${open.publicUrl}/_/buckets/shared`, rules)).status, 201);
+  });
+  after(() => open[Symbol.asyncDispose]());
+
+  const here = async (): Promise<string> => {
+    const pages = ["/docs", "/shared", "/_/buckets"].map((path) => ask(open.publicUrl + path));
+    return (await Promise.all(pages)).map(({ body }) => body.toString()).join("");
+  };
+
+  for (const one of OTHER_SITES) {
+    test(`${one.what}: ${one.status}`, async () => {
+      const before = await here();
+      const answer = await attempt(one, open);
+      assert.equal(answer.slice(0, 13), `HTTP/1.1 ${one.status} `, answer);
+      assert.ok(!answer.includes(CONTENT) && !/^(etag|atoll-version):/im.test(answer), answer);
+      assert.equal(await here(), before, "nothing was changed");
+    });
+  }
+
+  for (const one of LET_IN) {
+    test(`${one.what}: ${one.status}`, async () => {
+      const answer = await attempt(one, open);
+      assert.equal(answer.slice(0, 13), `HTTP/1.1 ${one.status} `, answer);
+    });
+  }
+
+  test("who is refused is told what was wanted, and stands in the audit", async () => {
+    const answer = await attempt({ what: "", status: 403, target: "/docs/a", host: "evil.example" }, open);
+    assert.match(answer, /wanted localhost, .*ATOLL_PUBLIC_URL as Host, got \\"evil.example\\"/);
+    for (const reason of ["wrong-host", "cross-site"]) {
+      const told = () => open.lines.some((line) => line.includes(`"reason":"${reason}"`));
+      await until(`the audit has ${reason}`, 5_000, told, open.lines);
+    }
   });
 });

@@ -92,7 +92,7 @@ function request(random: SeededRandom): Buffer {
   ]);
   const headers = [
     `Host: ${
-      random.chance(0.002) ? bendText("fuzz.test:80", random).replace(/[^\x21-\x7e]/g, "") : "fuzz.test"
+      random.chance(0.002) ? bendText("localhost:80", random).replace(/[^\x21-\x7e]/g, "") : "localhost"
     }`,
   ];
   for (let left = random.below(5); left > 0; left--) headers.push(header(random));
@@ -177,29 +177,39 @@ function chunked(body: Buffer, random: SeededRandom): Buffer {
 /** Heads that must be refused, or be waited for in vain. */
 function broken(random: SeededRandom): Buffer {
   const lines = random.pick([
-    () => ["GET /fuzz-a/k1 HTTP/1.1", "Host: a", "Host: b"],
+    () => ["GET /fuzz-a/k1 HTTP/1.1", "Host: localhost", "Host: b"],
     () => ["GET /fuzz-a/k1 HTTP/1.1"],
     () => ["GET /fuzz-a/k1 HTTP/1.0", `Range: bytes=${numberText(random)}-`],
-    () => ["PUT /fuzz-a/k1 HTTP/1.1", "Host: a", "Content-Length: 5", "Content-Length: 6"],
-    () => ["PUT /fuzz-a/k1 HTTP/1.1", "Host: a", "Content-Length: 5", "Transfer-Encoding: chunked"],
-    () => ["PUT /fuzz-a/k1 HTTP/1.1", "Host: a", `Content-Length: ${numberText(random)}`],
-    () => ["PUT /fuzz-a/k1 HTTP/1.1", "Host: a", "Transfer-Encoding: gzip, chunked"],
-    () => ["PUT /fuzz-a/k1 HTTP/1.1", "Host: a", "Transfer-Encoding: chunked", "", `${random.hex(9)}\r\nabc`],
-    () => ["GET /fuzz-a/k1 HTTP/1.1", "Host: a", " folded: line"],
-    () => ["GET /fuzz-a/k1 HTTP/1.1", "Host: a", `X: ${"y".repeat(40_000)}`],
-    () => ["GET /fuzz-a/k1 HTTP/1.1", "Host: a", ...Array.from({ length: 3_000 }, (_, i) => `X${i}: y`)],
-    () => [`GET /${"z".repeat(40_000)} HTTP/1.1`, "Host: a"],
-    () => ["GET /fuzz-a/k1 HTTP/9.9", "Host: a"],
-    () => ["BREW /fuzz-a/k1 HTTP/1.1", "Host: a"],
-    () => ["CONNECT fuzz.test:443 HTTP/1.1", "Host: fuzz.test"],
+    () => ["PUT /fuzz-a/k1 HTTP/1.1", "Host: localhost", "Content-Length: 5", "Content-Length: 6"],
+    () => ["PUT /fuzz-a/k1 HTTP/1.1", "Host: localhost", "Content-Length: 5", "Transfer-Encoding: chunked"],
+    () => ["PUT /fuzz-a/k1 HTTP/1.1", "Host: localhost", `Content-Length: ${numberText(random)}`],
+    () => ["PUT /fuzz-a/k1 HTTP/1.1", "Host: localhost", "Transfer-Encoding: gzip, chunked"],
+    () => [
+      "PUT /fuzz-a/k1 HTTP/1.1",
+      "Host: localhost",
+      "Transfer-Encoding: chunked",
+      "",
+      `${random.hex(9)}\r\nabc`,
+    ],
+    () => ["GET /fuzz-a/k1 HTTP/1.1", "Host: localhost", " folded: line"],
+    () => ["GET /fuzz-a/k1 HTTP/1.1", "Host: localhost", `X: ${"y".repeat(40_000)}`],
     () => [
       "GET /fuzz-a/k1 HTTP/1.1",
-      "Host: a",
+      "Host: localhost",
+      ...Array.from({ length: 3_000 }, (_, i) => `X${i}: y`),
+    ],
+    () => [`GET /${"z".repeat(40_000)} HTTP/1.1`, "Host: localhost"],
+    () => ["GET /fuzz-a/k1 HTTP/9.9", "Host: localhost"],
+    () => ["BREW /fuzz-a/k1 HTTP/1.1", "Host: localhost"],
+    () => ["CONNECT localhost:443 HTTP/1.1", "Host: localhost"],
+    () => [
+      "GET /fuzz-a/k1 HTTP/1.1",
+      "Host: localhost",
       "Upgrade: h2c",
       "Connection: Upgrade, HTTP2-Settings",
       "HTTP2-Settings: AAMAAABk",
     ],
-    () => ["GET /fuzz-a/k1 HTTP/1.1", "Host: a", "X: a\0b"],
+    () => ["GET /fuzz-a/k1 HTTP/1.1", "Host: localhost", "X: a\0b"],
     () => ["PRI * HTTP/2.0", "", "SM"],
   ])();
   return Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
@@ -208,6 +218,6 @@ function broken(random: SeededRandom): Buffer {
 function expecting(random: SeededRandom): Buffer {
   const expectation = random.pick(["100-continue", "100-Continue", "200-ok", ""]);
   return Buffer.from(
-    `PUT /fuzz-a/k1 HTTP/1.1\r\nHost: a\r\nExpect: ${expectation}\r\nContent-Length: 9\r\n\r\ncontent 1`,
+    `PUT /fuzz-a/k1 HTTP/1.1\r\nHost: localhost\r\nExpect: ${expectation}\r\nContent-Length: 9\r\n\r\ncontent 1`,
   );
 }

@@ -38,14 +38,16 @@ const LAST_CHUNK = Buffer.from("\r\n0\r\n\r\n");
 
 export class RawHttp {
   readonly #socket: Socket;
+  readonly #host: string;
   readonly #closed: Promise<void>;
   #received: Buffer[] = [];
   #receivedBytes = 0;
   #ended = false;
   #wake = () => {};
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, host: string) {
     this.#socket = socket;
+    this.#host = host;
     this.#closed = new Promise((resolve) => socket.once("close", () => resolve()));
     socket.on("data", (part: Buffer) => {
       this.#received.push(part);
@@ -63,21 +65,21 @@ export class RawHttp {
 
   /** Rejects when nobody listens there. */
   static async open(url: string): Promise<RawHttp> {
-    const { protocol, hostname, port } = new URL(url);
+    const { protocol, host, hostname, port } = new URL(url);
     if (protocol === "https:") {
       // Whose certificate it is, others look at.
       const secure = connectTls({ host: hostname, port: Number(port), rejectUnauthorized: false });
       await once(secure, "secureConnect");
-      return new RawHttp(secure);
+      return new RawHttp(secure, host);
     }
     const socket = connect(Number(port), hostname);
     await once(socket, "connect");
-    return new RawHttp(socket);
+    return new RawHttp(socket, host);
   }
 
   /** A request's head; Content-Length only if it is among the headers. */
   head(method: string, target: string, headers: Readonly<Record<string, string>> = {}): void {
-    const all = Object.entries({ Host: "atoll.test", ...headers });
+    const all = Object.entries({ Host: this.#host, ...headers });
     this.write(
       `${method} ${target} HTTP/1.1\r\n${all.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`,
     );

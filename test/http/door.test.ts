@@ -241,6 +241,11 @@ describe("the door", () => {
     assert.equal(await put(basic(admin), "cross-site"), 403);
     assert.equal(await put(basic(admin), "same-site"), 403);
     assert.equal(await put(basic(admin), "same-origin"), 201);
+    const from = (authorization: string, origin: string) =>
+      statusOf(solo, "PUT", "/docs/k", authorization, { body: "x", headers: { Origin: origin } });
+    assert.equal(await from(basic(admin), "https://evil.example"), 403);
+    assert.equal(await from(basic(admin), "http://localhost"), 200);
+    assert.equal(await from(bearer(admin), "https://evil.example"), 200);
     // Nothing but a program that knows it sends a bearer token.
     assert.equal(await put(bearer(admin), "cross-site"), 200);
   });

@@ -163,6 +163,19 @@ test("an origin that a rule names may read, errors too, and what it gets is not 
   );
 });
 
+test("what memory answers is as readable when the bucket's rules are not at hand any more", async () => {
+  using solo = await openMemoryNode();
+  await settle(solo, "abc", RULES);
+  const put = { method: "PUT", body: "x", headers: { "Cache-Control": "max-age=600" } };
+  assert.equal((await solo.request("/abc/k", put)).status, 201);
+  await headersOf(solo, "/abc/k");
+  for (const [range, status] of [["bytes=900-", 416], ["bytes=0-0", 206]] as const) {
+    solo.pass(6_000);
+    const response = await solo.request("/abc/k", { headers: { Origin: SHOP, Range: range } });
+    assert.deepEqual([response.status, response.headers.get("access-control-allow-origin")], [status, SHOP]);
+  }
+});
+
 /** Origin, method, headers asked for; what is allowed. */
 const PREFLIGHTS: readonly (readonly [string, string, string | undefined, (string | null)[]])[] = [
   [SHOP, "PUT", "Content-Type, Atoll-TTL", [SHOP, "PUT", "content-type, atoll-ttl", "600", null]],
