@@ -14,8 +14,11 @@ const UNITS: Record<string, number> = {
 };
 const DURATIONS: Record<string, number> = { ms: 1, s: 1e3, m: 6e4, h: 36e5, d: 864e5 };
 
-/** Without a path; a slash at its end is dropped. */
-export const httpUrl = z.string().refine((text) => isHttpUrl(text), "wanted a URL like http://10.0.0.1:8081")
+/** Without a path; a slash at its end is dropped. A node's own stand on its card, and a longer one nobody would read. */
+export const httpUrl = z.string().max(1_024, "wanted a URL of at most 1024 characters").refine(
+  (text) => isHttpUrl(text),
+  "wanted a URL like http://10.0.0.1:8081",
+)
   .transform((text) => text.replace(/\/+$/, ""));
 
 /** Both ends included. */

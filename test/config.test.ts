@@ -68,6 +68,13 @@ describe("parseConfig", () => {
     }
   });
 
+  it("refuses an address of the node that no other node would read", () => {
+    for (const name of ["ATOLL_PEER_URL", "ATOLL_PUBLIC_URL"]) {
+      const message = refusal({ [name]: `http://${"x".repeat(1_018)}` });
+      assert.ok(message.includes(`${name}: wanted a URL of at most 1024 characters`), message);
+    }
+  });
+
   it("takes times with a unit, and no others", () => {
     const config = parseConfig({ ATOLL_COMPARE_INTERVAL: "10m", ATOLL_SCRUB_CYCLE: " 1500ms " }, GIB);
     assert.deepEqual([config.compareIntervalMs, config.scrubCycleMs], [600_000, 1_500]);

@@ -12,6 +12,7 @@ import {
   setsOfPartition,
   type Table,
 } from "./layout.ts";
+import { NODES_MAX } from "./layout-node.ts";
 import { computeTable } from "./layout-table.ts";
 import { chooseVoters } from "./layout-voters.ts";
 import { majorityOf } from "./quorum.ts";
@@ -54,6 +55,12 @@ export function changedLayout(current: Layout, change: LayoutChange): Planned {
   for (const node of change.join ?? []) nodes.set(node.id, node);
   for (const [id, to] of replaced) {
     nodes.set(to.id, { ...to, weight: current.nodes.find((node) => node.id === id)!.weight || to.weight });
+  }
+  if (nodes.size > NODES_MAX) {
+    return {
+      kind: "refused",
+      reason: `wanted at most ${NODES_MAX} nodes, those included that are leaving, got ${nodes.size}`,
+    };
   }
   const all = sorted([...nodes.values()]);
   const replicas = change.replicas ?? current.replicas;

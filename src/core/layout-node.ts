@@ -1,5 +1,8 @@
 /** The nodes of a layout, and which of them hold data. */
 
+/** Of one layout, those that are leaving it included: a document of more is one that no node reads. */
+export const NODES_MAX = 1_024;
+
 export interface LayoutNode {
   readonly id: string;
   readonly region: string;

@@ -4,7 +4,7 @@
  * The table of owners is computed once, by whoever proposes the layout, and is part of the document, so nodes never
  * disagree about it. The order of preference: replicas in distinct zones, then load by weight, then the least change.
  */
-import { copiesOf, type LayoutNode } from "./layout-node.ts";
+import { copiesOf, type LayoutNode, NODES_MAX } from "./layout-node.ts";
 import { computeTable } from "./layout-table.ts";
 import { chooseVoters } from "./layout-voters.ts";
 import type { Name } from "./names.ts";
@@ -134,6 +134,7 @@ export function layoutProblem(layout: Layout): string | undefined {
   if (layout.format !== 1 && layout.format !== LAYOUT_FORMAT) {
     return `wanted format 1 or ${LAYOUT_FORMAT}, got ${String(layout.format)}`;
   }
+  if (layout.nodes.length > NODES_MAX) return `wanted at most ${NODES_MAX} nodes, got ${layout.nodes.length}`;
   const ids = new Set(layout.nodes.map((node) => node.id));
   if (ids.size !== layout.nodes.length) return "a node stands in it twice";
   const stranger = layout.voters.find((id) => !ids.has(id));

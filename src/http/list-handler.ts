@@ -1,5 +1,5 @@
 /** Listings of a bucket's objects and of the buckets. */
-import { objectName, splitName } from "../core/names.ts";
+import { KEY_BYTES_MAX, objectName, splitName, utf8Length } from "../core/names.ts";
 import { AtollError } from "../errors.ts";
 import type { Listings } from "../node/list-objects.ts";
 import { type Answer, jsonAnswer } from "./answer.ts";
@@ -114,9 +114,21 @@ export function parseQuery(query: string, known: readonly string[]): Record<stri
     if (asked[name] !== undefined) {
       throw new AtollError("invalid-argument", `wanted ${name} once, got it twice`);
     }
-    asked[name] = equals === -1 ? "" : decode(pair.slice(equals + 1));
+    const value = equals === -1 ? "" : decode(pair.slice(equals + 1));
+    if (name === "prefix" || name === "after") mustFitKey(name, value);
+    asked[name] = value;
   }
   return asked;
+}
+
+/** What is longer than any key could be is nothing that other nodes can be asked. Throws `invalid-argument`. */
+export function mustFitKey(what: string, text: string): void {
+  const bytes = utf8Length(text);
+  if (bytes <= KEY_BYTES_MAX) return;
+  throw new AtollError(
+    "invalid-argument",
+    `wanted at most ${KEY_BYTES_MAX} bytes of UTF-8 as ${what}, got ${bytes}`,
+  );
 }
 
 function decode(text: string): string {

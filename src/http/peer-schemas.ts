@@ -8,6 +8,7 @@
  */
 import { z } from "zod";
 import { type Layout, LAYOUT_FORMAT, type LayoutNode, layoutProblem } from "../core/layout.ts";
+import { NODES_MAX } from "../core/layout-node.ts";
 import {
   isChunkId,
   type Manifest,
@@ -26,7 +27,6 @@ import type { NodeCard, PeerReply, PeerRequest } from "../ports.ts";
 const NAME_CHARS_MAX = 2_048;
 const TEXT_CHARS_MAX = 1_024;
 const MESSAGE_CHARS_MAX = 16_384;
-const NODES_MAX = 1_024;
 const REPLICAS_MAX = 99;
 /** More than are written: a later release may put larger objects into their manifests. */
 const CONTENT_CHARS_MAX = 4 * Math.ceil(SMALL_CHUNK_BYTES / 3);

@@ -8,6 +8,7 @@ import { within } from "../node/waiting.ts";
 import type { Clock } from "../ports.ts";
 import type { Answer } from "./answer.ts";
 import { jsonBody } from "./json-body.ts";
+import { mustFitKey } from "./list-handler.ts";
 import type { PublicRequest } from "./request.ts";
 
 /** About fifty thousand keys; more are more requests, or a prefix. */
@@ -71,6 +72,7 @@ function prewarmOf({ bucket, keys = [], prefix, region }: z.infer<typeof wanted>
     const issue = keyProblem(key);
     if (issue !== undefined) throw new AtollError("invalid-key", issue);
   }
+  mustFitKey("prefix", prefix ?? "");
   return {
     names: keys.map((key) => objectName(bucket, key)),
     prefix: prefix === undefined ? undefined : objectName(bucket, prefix),

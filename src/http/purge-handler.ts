@@ -9,6 +9,7 @@ import type { Origins } from "../node/origins.ts";
 import type { Purges } from "../node/purges.ts";
 import { type Answer, jsonAnswer } from "./answer.ts";
 import { jsonBody } from "./json-body.ts";
+import { mustFitKey } from "./list-handler.ts";
 import type { PublicRequest } from "./request.ts";
 
 /** About fifty thousand keys; more are more requests, or a prefix. */
@@ -67,6 +68,7 @@ function purgeOf({ bucket, keys = [], prefix, tags = [], soft }: z.infer<typeof 
     const issue = keyProblem(key);
     if (issue !== undefined) throw new AtollError("invalid-key", issue);
   }
+  mustFitKey("prefix", prefix ?? "");
   return {
     names: keys.map((key) => objectName(bucket, key)),
     prefixes: prefix === undefined ? [] : [objectName(bucket, prefix)],

@@ -1,5 +1,6 @@
 /** `/_/ring…`: what an operator sees of the ring and does to it. */
 import { z } from "zod";
+import { NODES_MAX } from "../core/layout-node.ts";
 import type { Administration, Applied } from "../node/layout/administration.ts";
 import { type Answer, jsonAnswer } from "./answer.ts";
 import { jsonBody } from "./json-body.ts";
@@ -7,7 +8,6 @@ import { problem } from "./problem.ts";
 import type { PublicRequest } from "./request.ts";
 
 const BODY_BYTES_MAX = 64 << 10;
-const NODES_MAX = 2_048;
 
 const id = z.string().min(1).max(256);
 const ids = z.array(id).max(NODES_MAX);

@@ -2,7 +2,8 @@
  * How much a bucket holds, about: for quotas. Nobody in a ring keeps such a sum, and one that were kept exactly would be a
  * register that every upload of the bucket has to pass. So each node counts by listing, again when the last count is some
  * seconds old (longer where counting takes long), and adds what it stored itself meanwhile. A quota can so be passed by what
- * other nodes stored since, and what was deleted is noticed with the next count.
+ * other nodes stored since, and what was deleted is noticed with the next count. Of what cannot be counted the last count
+ * goes on; where there is none yet nothing is let in: a failure is not an empty bucket.
  */
 import { LRUCache } from "lru-cache";
 import { objectName } from "../core/names.ts";
@@ -42,6 +43,9 @@ class Entry implements BucketCount {
   /** Not before then again. */
   countAtMs = 0;
   counting: Promise<void> | undefined;
+  /** Why there is no count at all yet. */
+  fault: unknown;
+  isCounted = false;
   /** No count has it: it is nowhere to be listed yet. */
   #taken = NOTHING;
 
@@ -63,30 +67,33 @@ class Entry implements BucketCount {
 }
 
 export class BucketUsage {
-  readonly #listings: Listings;
+  readonly #listings: Pick<Listings, "list">;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #buckets = new LRUCache<string, Entry>({ max: BUCKETS_MAX });
 
-  constructor(deps: { listings: Listings; clock: Clock; log: Log }) {
+  constructor(deps: { listings: Pick<Listings, "list">; clock: Clock; log: Log }) {
     this.#listings = deps.listings;
     this.#clock = deps.clock;
     this.#log = deps.log;
   }
 
-  /** Whoever asks first waits for the count; later ones only where the last one was never finished. */
+  /**
+   * Whoever asks first waits for the count; later ones only where there was none. Rejects as a listing does as long as there
+   * is none.
+   */
   async of(bucket: string): Promise<BucketCount> {
     let entry = this.#buckets.get(bucket);
-    const isNew = entry === undefined;
     if (!entry) this.#buckets.set(bucket, entry = new Entry());
     if (!entry.counting && this.#clock.monotonicMs() >= entry.countAtMs) {
       entry.counting = this.#count(bucket, entry).finally(() => (entry.counting = undefined));
     }
-    if (isNew || entry.countAtMs === 0) await entry.counting;
+    if (!entry.isCounted) await entry.counting;
+    if (!entry.isCounted) throw entry.fault;
     return entry;
   }
 
-  /** Never rejects: of what cannot be counted the last count goes on. */
+  /** Never rejects. */
   async #count(bucket: string, entry: Entry): Promise<void> {
     const begunMs = this.#clock.monotonicMs();
     const addedBefore = entry.added;
@@ -100,13 +107,20 @@ export class BucketUsage {
         after = page.next;
       }
       entry.counted = { bytes, objects };
+      entry.isCounted = true;
       // What came meanwhile may have been counted or not: counted twice is the safer of the two.
       entry.added = minus(entry.added, addedBefore);
     } catch (error) {
       this.#log.warn("a bucket could not be counted for its quota", { bucket, reason: messageOf(error) });
+      entry.fault = error;
     }
     const nowMs = this.#clock.monotonicMs();
-    entry.countAtMs = nowMs + Math.max(COUNT_EVERY_MS, (nowMs - begunMs) / COUNTING_SHARE);
+    const tookMs = nowMs - begunMs;
+    // Without a count uploads are refused: soon again where that cost little, as when nobody was to be reached.
+    const pauseMs = entry.isCounted
+      ? Math.max(COUNT_EVERY_MS, tookMs / COUNTING_SHARE)
+      : Math.min(COUNT_EVERY_MS, tookMs);
+    entry.countAtMs = nowMs + pauseMs;
   }
 }
 

@@ -7,7 +7,7 @@
  */
 import { type Ballot, NO_BALLOT } from "../core/ballot.ts";
 import type { Layout } from "../core/layout.ts";
-import { compareUtf8, type Name, RING_BUCKET } from "../core/names.ts";
+import { compareUtf8, type Name, RING_BUCKET, utf8Length } from "../core/names.ts";
 import { PARTITIONS } from "../core/partitions.ts";
 import { Tally } from "../core/quorum.ts";
 import type { RegisterValue } from "../core/register.ts";
@@ -22,6 +22,13 @@ import { defer, Permits } from "./waiting.ts";
 
 const SCAN_TIMEOUT_MS = 5_000;
 const SCAN_LIMIT_MAX = 1_000;
+/** Rows carry all of an object's headers: no more of them are in memory for one scan. */
+const ROWS_AT_ONCE = 256;
+/**
+ * JSON of a page, which ends with the entry that reaches it. A type alone may be 16 thousand characters, twice that in JSON:
+ * by their number alone a thousand entries would be more than another node reads of an answer.
+ */
+export const PAGE_BYTES_MAX = 4 << 20;
 const SETTLING_AT_ONCE = 16;
 /** Newer layouts by which one page is asked for again. */
 const LAYOUTS_MAX = 16;
@@ -34,6 +41,7 @@ export interface ListRequest {
   readonly after: Name;
   /** Names alike up to and including its first occurrence after the prefix are one item. */
   readonly delimiter?: string | undefined;
+  /** Fewer may come where they are large: `next` says whether there are more. */
   readonly limit: number;
   /** What the ring keeps for itself, and nothing else; otherwise none of it. */
   readonly ofRing?: boolean;
@@ -76,6 +84,7 @@ export class Listings {
     const objects: ScanEntry[] = [];
     const prefixes: Name[] = [];
     let last: Name | null = null;
+    let bytes = 0;
     let after = request.after;
     let afterPrefix = groupOf(request.after, prefix, delimiter);
     for (;;) {
@@ -90,8 +99,11 @@ export class Listings {
         if (!entry.object || this.#isExpired(entry)) continue;
         if (entry.name.startsWith(RING_BUCKET) !== (request.ofRing ?? false)) continue;
         if (afterPrefix !== undefined && entry.name.startsWith(afterPrefix)) continue;
-        if (objects.length + prefixes.length === limit) return { objects, prefixes, next: last };
+        if (objects.length + prefixes.length === limit || bytes >= PAGE_BYTES_MAX) {
+          return { objects, prefixes, next: last };
+        }
         const group = groupOf(entry.name, prefix, delimiter);
+        bytes += jsonBytes(group ?? entry);
         if (group === undefined) objects.push(entry);
         else {
           prefixes.push(group);
@@ -250,15 +262,30 @@ export class Listings {
   }
 }
 
-/** One node's part of a listing: what its acceptors hold, tombstones too. */
+/** One node's part of a listing: what its acceptors hold, tombstones too. Never empty where it is not done. */
 export async function scanCatalog(
   catalog: Catalog,
   range: ScanRange,
 ): Promise<{ entries: ScanEntry[]; done: boolean }> {
-  const limit = Math.min(range.limit, SCAN_LIMIT_MAX);
-  const rows = await catalog.scan({ ...range, limit });
-  const entries = rows.map(({ name, state }) => scanEntry(name, state.accepted, state.value!));
-  return { entries, done: rows.length < limit };
+  const limitMax = Math.min(range.limit, SCAN_LIMIT_MAX);
+  const entries: ScanEntry[] = [];
+  let bytes = 0;
+  while (entries.length < limitMax) {
+    const limit = Math.min(limitMax - entries.length, ROWS_AT_ONCE);
+    const rows = await catalog.scan({ ...range, after: entries.at(-1)?.name ?? range.after, limit });
+    for (const { name, state } of rows) {
+      const entry = scanEntry(name, state.accepted, state.value!);
+      entries.push(entry);
+      bytes += jsonBytes(entry);
+      if (bytes >= PAGE_BYTES_MAX) return { entries, done: false };
+    }
+    if (rows.length < limit) return { entries, done: true };
+  }
+  return { entries, done: false };
+}
+
+function jsonBytes(value: ScanEntry | Name): number {
+  return utf8Length(JSON.stringify(value));
 }
 
 function scanEntry(name: Name, accepted: Ballot, value: RegisterValue): ScanEntry {

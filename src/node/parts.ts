@@ -77,7 +77,7 @@ export function createParts(deps: PartsDeps) {
     documents.outdated(name);
   };
   const chunks = new ChunkStore({ ...deps, files: deps.chunkFiles });
-  const memories = new Memories(catalog);
+  const memories = new Memories(catalog, () => ring.members);
   const membership: Membership = new Membership({
     ...deps,
     hasPlace: (id) => ring.layout === undefined || ring.members.includes(id),

@@ -8,7 +8,7 @@ import { assert, AtollError } from "../errors.ts";
 import type { Clock, Log } from "../ports.ts";
 import { forEach } from "./background.ts";
 import { KnownDocuments } from "./known-documents.ts";
-import type { Listings } from "./list-objects.ts";
+import { type Listings, PAGE_BYTES_MAX } from "./list-objects.ts";
 import type { Conflict, DeleteOutcome, Objects, ObjectVersion } from "./objects.ts";
 
 /** They travel with a register's promise, and are held in memory by the thousand. */
@@ -137,7 +137,10 @@ export class DocumentsOfKind<T> {
     return await this.#deps.objects.delete(this.#name(id), conditions, trace);
   }
 
-  /** In order of ids, those that begin with `prefix` and are greater than `after` ("" for all), at most `limit`. */
+  /**
+   * In order of ids, those that begin with `prefix` and are greater than `after` ("" for all), at most `limit`, and fewer
+   * where they are large.
+   */
   async list(
     { prefix = "", after = "", limit, trace }: {
       prefix?: string;
@@ -153,7 +156,10 @@ export class DocumentsOfKind<T> {
       ofRing: true,
       trace,
     });
-    const ids = page.objects.map(({ name }) => this.#idOf(name));
+    let bytes = 0;
+    const fitting = page.objects.findIndex(({ object }) => (bytes += object!.size) >= PAGE_BYTES_MAX) + 1;
+    const isCut = fitting > 0 && fitting < page.objects.length;
+    const ids = page.objects.slice(0, fitting || undefined).map(({ name }) => this.#idOf(name));
     const found = new Map<string, RingDocument<T>>();
     await forEach(ids, READS_AT_ONCE, async (id) => {
       const document = await this.read(id, trace);
@@ -161,7 +167,7 @@ export class DocumentsOfKind<T> {
     });
     return {
       documents: ids.flatMap((id) => found.get(id) ?? []),
-      next: page.next === null ? null : this.#idOf(page.next),
+      next: isCut ? ids.at(-1)! : page.next === null ? null : this.#idOf(page.next),
     };
   }
 

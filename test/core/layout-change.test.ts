@@ -7,6 +7,7 @@ import {
   lostPartitions,
   settledLayout,
 } from "../../src/core/layout-change.ts";
+import { NODES_MAX } from "../../src/core/layout-node.ts";
 import { recoveredLayout } from "../../src/core/layout-recovery.ts";
 import {
   foundingLayout,
@@ -55,6 +56,30 @@ test("a joining node gets its share, and until it has it both sets decide", () =
   for (const partition of PARTITION_NUMBERS) {
     assert.deepEqual(setsOfPartition(settled, partition), setsOfPartition(moving, partition).slice(-1));
   }
+});
+
+/** Of so many members, the first three of which hold everything. */
+function large(count: number): Layout {
+  const nodes = Array.from({ length: count }, (_, n) => node(`n${String(n).padStart(4, "0")}`, "zone"));
+  return {
+    ...foundingLayout("ring", 3, nodes.slice(0, 3)),
+    nodes,
+    table: PARTITION_NUMBERS.map(() => [0, 1, 2]),
+  };
+}
+
+test("a change to more nodes than a layout may name is refused, those included that are leaving", () => {
+  const joining = (count: number) => Array.from({ length: count }, (_, n) => node(`new${n}`, "zone"));
+  const before = large(NODES_MAX - 4);
+  const five = changedLayout(before, { join: joining(5) });
+  assert.deepEqual(five, {
+    kind: "refused",
+    reason: "wanted at most 1024 nodes, those included that are leaving, got 1025",
+  });
+  const replace = joining(600).map((to, n) => ({ from: before.nodes[n]!.id, to }));
+  assert.equal(changedLayout(before, { replace }).kind, "refused");
+  assert.equal(layoutProblem(large(NODES_MAX)), undefined);
+  assert.equal(layoutProblem(large(NODES_MAX + 1)), "wanted at most 1024 nodes, got 1025");
 });
 
 test("a drained node holds nothing and stays, a removed one is gone when it has settled", () => {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { compareUtf8, type Name, objectName } from "../../src/core/names.ts";
-import type { ListPage, ListRequest } from "../../src/node/list-objects.ts";
+import { type ListPage, type ListRequest, PAGE_BYTES_MAX, scanCatalog } from "../../src/node/list-objects.ts";
 import type { MemoryRing } from "../helpers/memory-ring.ts";
 import { bytesOf, uploadOf } from "../helpers/uploads.ts";
 import { openParts, type Parts } from "../helpers/memory-ring-parts.ts";
@@ -168,6 +168,37 @@ test("Listings.list goes on through pages that hold nothing but tombstones", asy
   assert.deepEqual([first.objects.map(({ name }) => name), first.next], [[`${PREFIX}000`], `${PREFIX}000`]);
   const second = await list(ring, parts["b"]!, { limit: 1, after: first.next! });
   assert.deepEqual([second.objects.map(({ name }) => name), second.next], [[`${PREFIX}149`], null]);
+});
+
+test("Listings.list: types too long for one message come in pages of so many bytes, also where a node lacks some", async () => {
+  const { ring, parts } = await openParts({ ids: IDS });
+  const contentType = `text/plain;a="${'"'.repeat(16_000)}"`;
+  const stored = Array.from({ length: 240 }, (_, n) => `${PREFIX}${String(n).padStart(3, "0")}`);
+  const store = async (name: Name): Promise<void> => {
+    const upload = uploadOf(name, bytesOf("x"), { "content-type": contentType });
+    await ring.run(parts["a"]!.objects.put(upload, {}));
+  };
+  for (const [n, name] of stored.entries()) if (n % 3 > 0) await store(name);
+  await ring.clock.advance(100);
+  const heal = ring.network.refuse("c");
+  for (const [n, name] of stored.entries()) if (n % 3 === 0) await store(name);
+  heal();
+  const range = { prefix: PREFIX, after: "", limit: 1_000 };
+  const pages = await Promise.all(IDS.map((id) => scanCatalog(ring.site(id).disk.catalog, range)));
+  assert.notEqual(pages[0]!.entries.at(-1)!.name, pages[2]!.entries.at(-1)!.name);
+  for (const { entries, done } of pages) {
+    const bytes = JSON.stringify(entries).length;
+    assert.ok(!done && bytes >= PAGE_BYTES_MAX && bytes < PAGE_BYTES_MAX + 40_000, `got ${bytes} bytes`);
+  }
+  const listed: Name[] = [];
+  for (let after: Name | null = ""; after !== null;) {
+    const page: ListPage = await list(ring, parts["c"]!, { after });
+    const bytes = JSON.stringify(page).length;
+    assert.ok(bytes < PAGE_BYTES_MAX + 40_000, `got a page of ${bytes} bytes`);
+    listed.push(...page.objects.map(({ name }) => name));
+    after = page.next;
+  }
+  assert.deepEqual(listed, stored);
 });
 
 /** Keys that order, prefixes and delimiters could trip over. */

@@ -163,3 +163,16 @@ test("RingDocuments.list goes page by page through one kind, and no listing of c
     assert.deepEqual(buckets.prefixes, prefix === "" ? ["abc\0"] : [], prefix);
   }
 });
+
+test("RingDocuments.list ends a page of large ones by their bytes, and goes on after the last that it gave", async () => {
+  using world = await open();
+  const { ring, at } = world;
+  const colour = "x".repeat(60_000);
+  const ids = Array.from({ length: 75 }, (_, n) => `n${String(n).padStart(2, "0")}`);
+  for (const id of ids) await ring.run(at("a").write(id, { colour }, {}));
+  const first: DocumentPage<Colour> = await ring.run(at("b").list({ limit: 100 }));
+  assert.deepEqual([first.documents.length, first.next], [70, "n69"], "4 MiB by 60,013 bytes each");
+  const second = await ring.run(at("b").list({ limit: 100, after: first.next! }));
+  assert.deepEqual([...first.documents, ...second.documents].map(({ id }) => id), ids);
+  assert.equal(second.next, null);
+});

@@ -4,7 +4,7 @@
  * next after the layout this node goes by.
  */
 import { type Ballot, compareBallots, NO_BALLOT, sameBallot } from "../../core/ballot.ts";
-import type { Layout } from "../../core/layout.ts";
+import { type Layout, layoutProblem } from "../../core/layout.ts";
 import type { AcceptReply } from "../../core/register.ts";
 import { AtollError } from "../../errors.ts";
 import type { Catalog, DecreePrepareReply, DecreeState } from "../../ports.ts";
@@ -70,8 +70,11 @@ export class DecreeAcceptor {
     });
   }
 
+  /** Rejects with `peer-garbage` for what is no layout: once accepted, nobody could read this voter's promises any more. */
   accept(ballot: Ballot, layout: Layout): Promise<AcceptReply> {
     return this.#queue.run("", async () => {
+      const problem = layoutProblem(layout);
+      if (problem !== undefined) throw new AtollError("peer-garbage", `not a layout: ${problem}`);
       const kept = this.#vote(layout.number);
       if (compareBallots(ballot, kept.promised) < 0) return { kind: "refused", promised: kept.promised };
       if (!sameBallot(ballot, kept.accepted)) {

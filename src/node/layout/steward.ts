@@ -5,6 +5,7 @@
  * that accepted it, each waiting for the one before.
  */
 import type { Layout, LayoutNode } from "../../core/layout.ts";
+import { NODES_MAX } from "../../core/layout-node.ts";
 import { changedLayout, settledLayout } from "../../core/layout-change.ts";
 import { Tally } from "../../core/quorum.ts";
 import { messageOf } from "../../errors.ts";
@@ -42,6 +43,8 @@ export class Steward {
   readonly #work: Background;
   /** By ID and incarnation: since when a stranger has been there. */
   readonly #strangers = new Map<string, number>();
+  /** Said once that some wait outside. */
+  #isFull = false;
   /** Since when a majority has had everything. */
   #enough: { readonly number: number; readonly sinceMs: number } | undefined;
   /** Accepted here and not heard of again since. */
@@ -156,14 +159,33 @@ export class Steward {
       if (now - sinceMs >= joinAfterMs) ready.push(layoutNode(card));
     }
     for (const life of this.#strangers.keys()) if (!there.has(life)) this.#strangers.delete(life);
-    if (ready.length === 0) return;
+    this.#sayWhetherFull(members.size + ready.length);
+    if (ready.length === 0 || members.size >= NODES_MAX) return;
     const decided = await decrees.propose((current) => {
-      const join = ready.filter(({ id }) => !current.nodes.some((node) => node.id === id));
+      const join = joining(current, ready);
       return join.length === 0 || current.from ? { kind: "nothing" } : changedLayout(current, { join });
     });
     if (decided.kind !== "decided") return;
-    log.info("nodes joined", { nodes: ready.map(({ id }) => id).join(" "), layout: decided.layout.number });
+    const nodes = decided.layout.nodes.filter(({ id }) => !members.has(id));
+    log.info("nodes joined", { nodes: nodes.map(({ id }) => id).join(" "), layout: decided.layout.number });
   }
+
+  #sayWhetherFull(nodes: number): void {
+    const isFull = nodes > NODES_MAX;
+    if (isFull && !this.#isFull) {
+      this.#deps.log.warn("the ring has no place for more members: some wait outside", {
+        wanted: nodes,
+        most: NODES_MAX,
+      });
+    }
+    this.#isFull = isFull;
+  }
+}
+
+/** Those that are no members yet, as far as there is room. */
+function joining({ nodes }: Layout, ready: readonly LayoutNode[]): LayoutNode[] {
+  const members = new Set(nodes.map(({ id }) => id));
+  return ready.filter(({ id }) => !members.has(id)).slice(0, Math.max(0, NODES_MAX - members.size));
 }
 
 /** As a node's card has it; its weight is one until an operator says otherwise. */

@@ -2,6 +2,7 @@
  * What this node's disk is called, and which disks of others it knows to be the newest; see `Testimony` in core/quorum.ts.
  * Both are durable before anybody is told.
  */
+import { NODES_MAX } from "../../core/layout-node.ts";
 import { type Ballot, compareBallots, NO_BALLOT, sameBallot } from "../../core/ballot.ts";
 import type { Testimony } from "../../core/quorum.ts";
 import type { Catalog } from "../../ports.ts";
@@ -16,11 +17,14 @@ interface State {
 
 export class Memories {
   readonly #catalog: Catalog;
+  readonly #members: () => readonly string[];
   readonly #queue = new KeyedQueue();
   #state: State = { own: NO_BALLOT, witnessed: [] };
 
-  constructor(catalog: Catalog) {
+  /** `members`: of the ring, as it is now. */
+  constructor(catalog: Catalog, members: () => readonly string[]) {
     this.#catalog = catalog;
+    this.#members = members;
   }
 
   async load(): Promise<void> {
@@ -36,7 +40,10 @@ export class Memories {
   testimony(): Testimony | undefined {
     const { own, witnessed } = this.#state;
     if (witnessed.length === 0 && sameBallot(own, NO_BALLOT)) return undefined;
-    return { memory: own, witnessed };
+    if (witnessed.length <= NODES_MAX) return { memory: own, witnessed };
+    // In a long life more nodes may have come and gone than one message holds: no vote is any but a member's.
+    const members = new Set(this.#members());
+    return { memory: own, witnessed: witnessed.filter(({ node }) => members.has(node)) };
   }
 
   /** A node says what its disk is called. Resolves with the newest name that is known, durably. */

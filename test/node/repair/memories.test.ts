@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NO_BALLOT } from "../../../src/core/ballot.ts";
+import { NODES_MAX } from "../../../src/core/layout-node.ts";
 import { Memories } from "../../../src/node/repair/memories.ts";
 import { MemoryRing } from "../../helpers/memory-ring.ts";
 
@@ -9,7 +10,7 @@ const [OLD, NEW] = [{ counter: 1, node: "0a" }, { counter: 2, node: "0b" }];
 function openBench(diskMs = 0) {
   const ring = new MemoryRing({ ids: ["a"], diskMs: () => diskMs });
   const open = async (): Promise<Memories> => {
-    const memories = new Memories(ring.portsOf("a").catalog);
+    const memories = new Memories(ring.portsOf("a").catalog, () => ["a", "b", "c"]);
     await ring.run(memories.load());
     return memories;
   };
@@ -21,6 +22,16 @@ test("Memories say nothing for as long as no disk was ever lost", async () => {
   const memories = await open();
   assert.equal(memories.testimony(), undefined);
   assert.deepEqual(memories.own, NO_BALLOT);
+});
+
+test("Memories tell of members only, once they know more disks than a message holds", async () => {
+  const { open } = openBench();
+  const memories = await open();
+  for (let n = 0; n < NODES_MAX; n++) await memories.witness(`gone-${n}`, OLD);
+  assert.equal(memories.testimony()?.witnessed.length, NODES_MAX);
+  await memories.witness("b", NEW);
+  assert.deepEqual(memories.testimony(), { memory: NO_BALLOT, witnessed: [{ node: "b", memory: NEW }] });
+  assert.deepEqual(await memories.witness("gone-0", OLD), OLD, "none is forgotten");
 });
 
 test("Memories keep the newest name of each node's disk, whatever the order in which they come", async () => {
@@ -61,7 +72,7 @@ test("Memories that could not be made durable were never there", async () => {
   const { catalog } = ring.portsOf("a");
   const failing = Object.create(catalog) as typeof catalog;
   failing.commit = () => Promise.reject(new Error("the disk has a bad day"));
-  const memories = new Memories(failing);
+  const memories = new Memories(failing, () => []);
   await assert.rejects(memories.witness("b", OLD));
   await assert.rejects(memories.rename(NEW));
   assert.equal(memories.testimony(), undefined);
