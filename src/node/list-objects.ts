@@ -16,6 +16,7 @@ import type { Catalog, Clock, ScanEntry, ScanRange } from "../ports.ts";
 import type { Membership } from "./membership.ts";
 import type { Outlook } from "./outlook.ts";
 import type { PeerGate } from "./peer-gate.ts";
+import type { Recovery } from "./repair/recovery.ts";
 import type { Ring } from "./ring.ts";
 import type { StrongReads } from "./strong-reads.ts";
 import { defer, Permits } from "./waiting.ts";
@@ -48,6 +49,9 @@ export interface ListPage {
   readonly next: Name | null;
 }
 
+/** What a node knows of what it has forgotten. */
+type Memory = Pick<Recovery, "mustRememberAllPartitions" | "damagedAmong">;
+
 type Replies = Map<string, { entries: readonly ScanEntry[]; done: boolean }>;
 
 export interface ListingsDeps {
@@ -57,6 +61,7 @@ export interface ListingsDeps {
   membership: Membership;
   strongReads: StrongReads;
   outlook: Outlook;
+  recovery: Memory;
   clock: Clock;
   /** Resolves when no newer layout is being fetched, however that went. */
   caughtUp: () => Promise<void>;
@@ -226,9 +231,9 @@ export class Listings {
   }
 
   async #scan(node: string, range: ScanRange, layout: number, trace: string | undefined) {
-    const { ring, catalog, gate } = this.#deps;
+    const { ring, catalog, gate, recovery } = this.#deps;
     if (node === ring.self) {
-      const page = await scanCatalog(catalog, range);
+      const page = await scanCatalog(catalog, range, recovery);
       ring.mustGoBy(layout);
       return page;
     }
@@ -250,13 +255,28 @@ export class Listings {
   }
 }
 
-/** One node's part of a listing: what its acceptors hold, tombstones too. */
+/** One node's part of a listing: what its acceptors hold, tombstones too. Throws where it has forgotten some of it. */
 export async function scanCatalog(
   catalog: Catalog,
   range: ScanRange,
+  recovery: Memory,
 ): Promise<{ entries: ScanEntry[]; done: boolean }> {
   const limit = Math.min(range.limit, SCAN_LIMIT_MAX);
+  recovery.mustRememberAllPartitions();
   const rows = await catalog.scan({ ...range, limit });
+  recovery.mustRememberAllPartitions();
+  // Most that are damaged cannot be read; one may have gone from where a listing reads.
+  const last = rows.length < limit ? undefined : rows.at(-1)!.name;
+  const [damaged] = recovery.damagedAmong((name) =>
+    name.startsWith(range.prefix) && compareUtf8(name, range.after) > 0 &&
+    (last === undefined || compareUtf8(name, last) <= 0)
+  );
+  if (damaged !== undefined) {
+    throw new AtollError(
+      "damaged",
+      `wanted to list ${damaged.replace("\0", "/")}, whose row here is damaged`,
+    );
+  }
   const entries = rows.map(({ name, state }) => scanEntry(name, state.accepted, state.value!));
   return { entries, done: rows.length < limit };
 }
