@@ -16,6 +16,7 @@ import type { Catalog, Clock, ScanEntry, ScanRange } from "../ports.ts";
 import type { Membership } from "./membership.ts";
 import type { Outlook } from "./outlook.ts";
 import type { PeerGate } from "./peer-gate.ts";
+import type { Recovery } from "./repair/recovery.ts";
 import type { Ring } from "./ring.ts";
 import type { StrongReads } from "./strong-reads.ts";
 import { defer, Permits } from "./waiting.ts";
@@ -56,7 +57,15 @@ export interface ListPage {
   readonly next: Name | null;
 }
 
-type Replies = Map<string, { entries: readonly ScanEntry[]; done: boolean }>;
+/** What a node knows of what it has forgotten. */
+type Memory = Pick<Recovery, "mustRememberAllPartitions" | "damagedAmong">;
+
+interface ScanPage {
+  readonly entries: readonly ScanEntry[];
+  readonly done: boolean;
+}
+
+type Replies = Map<string, ScanPage>;
 
 export interface ListingsDeps {
   ring: Ring;
@@ -65,6 +74,7 @@ export interface ListingsDeps {
   membership: Membership;
   strongReads: StrongReads;
   outlook: Outlook;
+  recovery: Memory;
   clock: Clock;
   /** Resolves when no newer layout is being fetched, however that went. */
   caughtUp: () => Promise<void>;
@@ -238,9 +248,9 @@ export class Listings {
   }
 
   async #scan(node: string, range: ScanRange, layout: number, trace: string | undefined) {
-    const { ring, catalog, gate } = this.#deps;
+    const { ring, catalog, gate, recovery } = this.#deps;
     if (node === ring.self) {
-      const page = await scanCatalog(catalog, range);
+      const page = await scanCatalog(catalog, range, recovery);
       ring.mustGoBy(layout);
       return page;
     }
@@ -262,11 +272,25 @@ export class Listings {
   }
 }
 
-/** One node's part of a listing: what its acceptors hold, tombstones too. Never empty where it is not done. */
-export async function scanCatalog(
-  catalog: Catalog,
-  range: ScanRange,
-): Promise<{ entries: ScanEntry[]; done: boolean }> {
+/**
+ * One node's part of a listing: what its acceptors hold, tombstones too. Never empty where it is not done. Throws where the
+ * node has forgotten some of it.
+ */
+export async function scanCatalog(catalog: Catalog, range: ScanRange, recovery: Memory): Promise<ScanPage> {
+  recovery.mustRememberAllPartitions();
+  const page = await scanPage(catalog, range);
+  recovery.mustRememberAllPartitions();
+  // Most that are damaged cannot be read; one may have gone from where a listing reads.
+  const last = page.done ? undefined : page.entries.at(-1)!.name;
+  const [damaged] = recovery.damagedAmong((name) =>
+    name.startsWith(range.prefix) && compareUtf8(name, range.after) > 0 &&
+    (last === undefined || compareUtf8(name, last) <= 0)
+  );
+  if (damaged === undefined) return page;
+  throw new AtollError("damaged", `wanted to list ${damaged.replace("\0", "/")}, whose row here is damaged`);
+}
+
+async function scanPage(catalog: Catalog, range: ScanRange): Promise<ScanPage> {
   const limitMax = Math.min(range.limit, SCAN_LIMIT_MAX);
   const entries: ScanEntry[] = [];
   let bytes = 0;

@@ -181,6 +181,7 @@ export function createParts(deps: PartsDeps) {
     registers,
     gate,
     membership,
+    recovery,
     fetchedBytes: () => completion.fetchedBytes,
   });
   const leavings: Leavings = new Leavings({
@@ -202,7 +203,7 @@ export function createParts(deps: PartsDeps) {
     membership,
     storedBytes: () => repair.garbage.storedBytes,
   });
-  const listings = new Listings({ ...deps, gate, membership, strongReads, outlook, caughtUp });
+  const listings = new Listings({ ...deps, gate, membership, strongReads, outlook, recovery, caughtUp });
   const documents: RingDocuments = new RingDocuments({ ...deps, objects, listings });
   const origin = deps.origin ?? NO_ORIGIN;
   const origins = new Origins({ ...deps, origin, objects, listings });

@@ -1,5 +1,6 @@
 /** What this node does for others: the other end of the peers' port. */
 import type { Name } from "../core/names.ts";
+import { partitionOf } from "../core/partitions.ts";
 import { AtollError } from "../errors.ts";
 import type {
   Catalog,
@@ -58,7 +59,19 @@ export interface PeerServiceDeps {
 }
 
 export function createPeerService(deps: PeerServiceDeps): PeerHandler {
-  const { ring, membership, decree, layouts, replica, chunks, catalog, memories, handoffs, digests } = deps;
+  const {
+    ring,
+    membership,
+    decree,
+    layouts,
+    replica,
+    chunks,
+    catalog,
+    memories,
+    handoffs,
+    digests,
+    recovery,
+  } = deps;
 
   return async (from, request): Promise<PeerReply> => {
     const isVote = VOTES.has(request.type);
@@ -134,10 +147,10 @@ export function createPeerService(deps: PeerServiceDeps): PeerHandler {
       case "chunks-held":
         return { type: "chunks-held", held: await Promise.all(request.ids.map((id) => chunks.keeps(id))) };
       case "chunks-wanted":
-        deps.recovery.mustRememberAll();
+        // Of a damaged register it is asked, and refused, only if it is incomplete here.
+        recovery.mustRememberAllPartitions();
         return { type: "chunks-wanted", wanted: await deps.completion.wants(request.ids) };
       case "scan":
-        deps.recovery.mustRememberAll();
         return await scan(request.range, layout);
       case "notice":
         for (const { name, version } of request.commits) deps.outdated(name, version);
@@ -161,9 +174,17 @@ export function createPeerService(deps: PeerServiceDeps): PeerHandler {
         };
       }
       case "slot-states": {
-        deps.recovery.mustRememberAll();
+        recovery.mustRememberPartitions(request.partitions);
         await layouts.drained();
-        return { type: "slot-states", ...await statesPage(catalog, replica, request) };
+        const page = await statesPage(
+          catalog,
+          replica,
+          request,
+          (partition) => recovery.damagedAmong((name) => partitionOf(name) === partition),
+        );
+        // What was lost while it was read was told of no more.
+        recovery.mustRememberPartitions(request.partitions);
+        return { type: "slot-states", ...page };
       }
       case "state":
         return { type: "state", state: await replica.state(replicaOf(request)) };
@@ -178,7 +199,7 @@ export function createPeerService(deps: PeerServiceDeps): PeerHandler {
   };
 
   async function scan(range: ScanRange, layout: number): Promise<PeerReply> {
-    const page = await scanCatalog(catalog, range);
+    const page = await scanCatalog(catalog, range, recovery);
     ring.mustGoBy(layout); // still: by another the others may have gone on meanwhile
     return { type: "scan", ...page };
   }

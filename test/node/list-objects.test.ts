@@ -184,7 +184,9 @@ test("Listings.list: types too long for one message come in pages of so many byt
   for (const [n, name] of stored.entries()) if (n % 3 === 0) await store(name);
   heal();
   const range = { prefix: PREFIX, after: "", limit: 1_000 };
-  const pages = await Promise.all(IDS.map((id) => scanCatalog(ring.site(id).disk.catalog, range)));
+  const pages = await Promise.all(
+    IDS.map((id) => scanCatalog(ring.site(id).disk.catalog, range, parts[id]!.recovery)),
+  );
   assert.notEqual(pages[0]!.entries.at(-1)!.name, pages[2]!.entries.at(-1)!.name);
   for (const { entries, done } of pages) {
     const bytes = JSON.stringify(entries).length;

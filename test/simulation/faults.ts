@@ -2,7 +2,8 @@
  * What goes wrong in a run. Each seed draws its own mix (swarm testing: Groce et al., 2012): a run in which everything
  * fails at once hardly ever gets anywhere, and never meets what needs one thing often and another not at all.
  *
- * What destroys data hits one node only, the victim: more than that was never promised. Everything else may hit anybody.
+ * What destroys data hits only as many copies as was promised: one node, the victim, as a rule; two where there are five
+ * copies; or two of which each loses other registers than the other, and none a whole disk. Everything else may hit anybody.
  * That messages overtake each other needs no fault of its own: each draws its own delay.
  *
  * A disk that acknowledges a sync and drops what was written is a bad disk, and a protocol of votes cannot notice every
@@ -16,6 +17,7 @@ import type { SeededRandom } from "../helpers/fake-random.ts";
 import type { Fate, Message } from "../helpers/fake-network.ts";
 import type { MemoryRing } from "../helpers/memory-ring.ts";
 import type { PeerRequest } from "../../src/ports.ts";
+import { type Losses, lossesAmong, PAUSE_MAX_MS, type Trouble, TROUBLES } from "./troubles.ts";
 
 /** Of 1, how often a fault is part of a run. */
 const OFTEN = 0.4;
@@ -23,7 +25,6 @@ const SLOWEST_MS = 5_000;
 const AMBUSHES_MAX = 8;
 /** Back before messages that were under way have arrived. */
 const AT_ONCE_MS = 2;
-const PAUSE_MAX_MS = 5_000;
 /** No message takes longer: sent late by a paused node, slow, a copy that came after it, met late by another. */
 export const LATEST_MS = 2 * SLOWEST_MS + 2 * PAUSE_MAX_MS;
 
@@ -32,6 +33,10 @@ export class Faults {
   readonly #ids: readonly string[];
   readonly #random: SeededRandom;
   readonly #victim: string;
+  readonly #losses: Losses;
+  /** The victim, and who else loses something. */
+  readonly #victims: readonly string[];
+  readonly #lossRandom: SeededRandom;
   readonly #loss: number;
   readonly #doubling: number;
   readonly #slowestMs: number;
@@ -50,12 +55,17 @@ export class Faults {
   #over = false;
   #fastestMs = 0;
 
-  /** `spares`: nodes that come later. `destroys`: whether a disk may lose what it synced. */
+  /** `spares`: nodes that come later. `destroys`: whether a disk may lose what it synced; `lossRandom`: on which. */
   constructor(
     ring: MemoryRing,
     ids: readonly string[],
     random: SeededRandom,
-    { spares = [], destroys = true }: { spares?: readonly string[] | undefined; destroys?: boolean } = {},
+    { spares = [], destroys = true, losses, lossRandom }: {
+      spares?: readonly string[] | undefined;
+      destroys?: boolean;
+      losses: Losses;
+      lossRandom: SeededRandom;
+    },
   ) {
     this.#ring = ring;
     this.#ids = [...ids, ...spares];
@@ -66,7 +76,12 @@ export class Faults {
     this.#loss = drawn(0.3);
     this.#doubling = drawn(0.3);
     this.#slowestMs = random.pick([5, 50, 500, SLOWEST_MS]);
-    this.#kinds = TROUBLES.filter((kind) => random.chance(OFTEN) && (destroys || kind.destroys !== true));
+    const kinds = TROUBLES.filter((kind) => random.chance(OFTEN) && (destroys || kind.destroys !== true));
+    this.#losses = losses;
+    this.#lossRandom = lossRandom;
+    const others = this.#ids.filter((id) => id !== this.#victim);
+    this.#victims = losses === "one" ? [this.#victim] : [this.#victim, lossRandom.pick(others)];
+    this.#kinds = lossesAmong(kinds, losses);
     this.#everyMs = random.pick([500, 2_000, 5_000]);
     ring.network.rule((message) => this.#fateOf(message));
   }
@@ -91,7 +106,7 @@ export class Faults {
       const struck = this.#struck.get(kind) ?? 0;
       if (struck >= (kind.most ?? Infinity)) continue;
       this.#struck.set(kind, struck + 1);
-      const id = kind.destroys ? this.#victim : this.#random.pick(this.#ids);
+      const id = kind.destroys ? this.#lossRandom.pick(this.#victims) : this.#random.pick(this.#ids);
       this.happened.push(`${Math.round(clock.monotonicMs())} ${kind.name} ${id}`);
       void kind.strike(this, id);
     }
@@ -128,6 +143,16 @@ export class Faults {
   /** The node whose disk may lose what it synced. */
   get victim(): string {
     return this.#victim;
+  }
+
+  /** Whether its copy of that register may be lost: another's of the same may be already. */
+  mayLose(id: string, name: string): boolean {
+    if (this.#losses !== "apart") return true;
+    return this.#victims[name.charCodeAt(name.length - 1) % 2] === id;
+  }
+
+  mayLoseChunks(id: string): boolean {
+    return this.#losses !== "apart" || id === this.#victim;
   }
 
   /** As whoever supervises it would: again and again, until it stays up. */
@@ -206,169 +231,6 @@ interface Skew {
 }
 
 const NO_SKEW: Skew = { sinceMs: 0, ms: 0, rate: 0 };
-
-interface Trouble {
-  readonly name: string;
-  /** In one run: what costs a thousand messages each time. */
-  readonly most?: number;
-  /** Takes something away that was synced. */
-  readonly destroys?: boolean;
-  readonly strike: (faults: Faults, id: string) => void | Promise<void>;
-}
-
-const TROUBLES: readonly Trouble[] = [
-  {
-    name: "crash",
-    async strike(faults, id) {
-      if (!faults.ring.isUp(id)) return;
-      faults.ring.crash(id);
-      await faults.pause(5_000);
-      if (!faults.over) await faults.restart(id);
-    },
-  },
-  {
-    name: "blip",
-    strike: (faults, id) => faults.blip(id, 50),
-  },
-  {
-    // What was promised or accepted is forgotten, if it can be, at the very moment at which somebody counts on it.
-    name: "crash after a vote",
-    strike(faults, id) {
-      faults.ambush(id, faults.random.pick(["prepare", "prepare", "accept"]));
-    },
-  },
-  {
-    name: "isolate",
-    async strike(faults, id) {
-      const ends = faults.ids.flatMap((other) => [faults.cut(id, other), faults.cut(other, id)]);
-      await faults.pause(8_000);
-      for (const end of ends) end();
-    },
-  },
-  {
-    name: "one-way cut",
-    async strike(faults, id) {
-      const ends = faults.ids.filter(() => faults.random.chance(0.5)).map((other) => faults.cut(id, other));
-      await faults.pause(8_000);
-      for (const end of ends) end();
-    },
-  },
-  {
-    name: "split",
-    async strike(faults) {
-      const here = faults.ids.filter(() => faults.random.chance(0.5));
-      const there = faults.ids.filter((id) => !here.includes(id));
-      const ends = here.flatMap((a) => there.flatMap((b) => [faults.cut(a, b), faults.cut(b, a)]));
-      await faults.pause(8_000);
-      for (const end of ends) end();
-    },
-  },
-  {
-    name: "slow links",
-    async strike(faults, id) {
-      const end = faults.slow(id);
-      await faults.pause(10_000);
-      end();
-    },
-  },
-  {
-    name: "pause",
-    strike(faults, id) {
-      const { clock } = faults.ring;
-      faults.ring.site(id).heldUntilMs = clock.monotonicMs() + faults.random.fraction() * PAUSE_MAX_MS;
-    },
-  },
-  {
-    name: "clock jump",
-    strike(faults, id) {
-      faults.skew(id, (faults.random.fraction() - 0.5) * 600_000);
-    },
-  },
-  {
-    name: "clock drift",
-    strike(faults, id) {
-      faults.skew(id, 0, (faults.random.fraction() - 0.5) * 0.4);
-    },
-  },
-  {
-    name: "disk full",
-    async strike(faults, id) {
-      const { disk } = faults.ring.site(id);
-      disk.isFull = true;
-      await faults.pause(8_000);
-      disk.isFull = false;
-    },
-  },
-  {
-    name: "read errors",
-    async strike(faults, id) {
-      const { disk } = faults.ring.site(id);
-      const often = faults.random.pick([0.02, 0.3]);
-      disk.readFails = () => faults.random.chance(often);
-      await faults.pause(4_000);
-      disk.readFails = () => false;
-    },
-  },
-  {
-    name: "flipped bits",
-    destroys: true,
-    async strike(faults, id) {
-      const { disk } = faults.ring.site(id);
-      for (const { id: chunk } of await disk.chunkFiles.list("", 100)) {
-        if (faults.random.chance(0.3)) disk.chunkFiles.flip(chunk);
-      }
-      for (const { id: chunk, sizeBytes } of await disk.catalog.listChunks("", 100)) {
-        if (sizeBytes > 0 && faults.random.chance(0.3)) disk.rottenChunks.add(chunk);
-      }
-    },
-  },
-  {
-    name: "lost write",
-    destroys: true,
-    async strike(faults, id) {
-      const { disk } = faults.ring.site(id);
-      for (const { id: chunk } of await disk.chunkFiles.list("", 100)) {
-        if (faults.random.chance(0.1)) disk.chunkFiles.lose(chunk);
-      }
-    },
-  },
-  {
-    name: "misdirected write",
-    destroys: true,
-    async strike(faults, id) {
-      const { disk } = faults.ring.site(id);
-      const { random } = faults;
-      const files = await disk.chunkFiles.list("", 100);
-      if (files.length > 1) disk.chunkFiles.misdirect(random.pick(files).id, random.pick(files).id);
-      const small = (await disk.catalog.listChunks("", 100)).filter(({ sizeBytes }) => sizeBytes > 0);
-      if (small.length > 0) disk.rottenChunks.add(random.pick(small).id);
-      const rows = await disk.catalog.scan({ prefix: "", after: "", limit: 100 });
-      // The row that was overwritten holds another register's bytes, which do not fit its name.
-      if (rows.length > 1) disk.damagedRows.add(random.pick(rows).name);
-    },
-  },
-  {
-    name: "damaged row",
-    destroys: true,
-    async strike(faults, id) {
-      const { disk } = faults.ring.site(id);
-      for (const { name } of await disk.catalog.scan({ prefix: "", after: "", limit: 100 })) {
-        if (faults.random.chance(0.5)) disk.damagedRows.add(name);
-      }
-    },
-  },
-  {
-    name: "wipe",
-    destroys: true,
-    most: 2,
-    async strike(faults, id) {
-      if (!faults.ring.isUp(id)) return;
-      faults.ring.wipe(id);
-      await faults.pause(5_000);
-      if (!faults.over) await faults.restart(id);
-    },
-  },
-];
 
 export function wait(ring: MemoryRing, ms: number): Promise<void> {
   return new Promise((resolve) => void ring.clock.after(ms, resolve));

@@ -13,6 +13,7 @@ import { boundBroken, unrest } from "./convergence.ts";
 import { Faults, LATEST_MS, wait } from "./faults.ts";
 import { OBJECT_MODEL } from "./model.ts";
 import { drawRingMix, RingChanges } from "./ring-changes.ts";
+import type { Losses } from "./troubles.ts";
 
 const OBJECTS = 3;
 /** Where the ring changes: a change moves some of them, and costs the same for many. */
@@ -26,6 +27,10 @@ const QUIET_STEP_MS = 2_500;
 const LATER_MS = 20_000;
 /** So that a run whose ring stays as it is draws what it would without these. */
 const RING_SEED = 0x52494e47;
+/** Likewise where one disk at most loses anything. */
+const LOSS_SEED = 0x4c4f5353;
+/** Of 1, how often two lose something, where that was promised to do no harm. */
+const TOGETHER = 0.4;
 /** Of the trace, hashed at once. */
 const NOTES_CHARACTERS = 1 << 16;
 /** Too little for all there is, so that caches let go. */
@@ -60,18 +65,34 @@ export function isChanging(seed: number): boolean {
   return drawRingMix(createSeededRandom(seed ^ RING_SEED)) !== undefined;
 }
 
-/** Throws what was violated. */
-export async function play(seed: number): Promise<Run> {
+/** Whether it is a run in which several disks lose something. */
+export function losesTogether(seed: number): boolean {
+  return drawRing(seed).losses !== "one";
+}
+
+/** `random`: for all else that is drawn. */
+function drawRing(seed: number) {
   const random = createSeededRandom(seed);
   const ids = "abcdefg".slice(0, random.pick([3, 3, 3, 4, 5, 7])).split("");
+  const ringSeed = random.below(2 ** 32);
+  const replicas = ids.length >= 5 && random.chance(0.4) ? 5 : 3;
+  const lossRandom = createSeededRandom(seed ^ LOSS_SEED);
+  const isTogether = lossRandom.chance(TOGETHER) && !isChanging(seed);
+  const losses: Losses = !isTogether ? "one" : replicas === 5 ? "two" : "apart";
+  return { random, ids, ringSeed, replicas, losses, lossRandom };
+}
+
+/** Throws what was violated. */
+export async function play(seed: number): Promise<Run> {
+  const { random, ids, ringSeed, replicas, losses, lossRandom } = drawRing(seed);
   const ringRandom = createSeededRandom(seed ^ RING_SEED);
   const mix = drawRingMix(ringRandom);
   const all = [...ids, ...mix?.spares ?? []];
   let faults: Faults | undefined;
   const ring = new MemoryRing({
     ids,
-    seed: random.below(2 ** 32),
-    replicas: ids.length >= 5 && random.chance(0.4) ? 5 : 3,
+    seed: ringSeed,
+    replicas,
     diskMs: (own) => own.fraction() * 4,
     skewMs: (id) => faults?.skewMs(id) ?? 0,
     repair: REPAIR,
@@ -94,6 +115,8 @@ export async function play(seed: number): Promise<Run> {
     faults = new Faults(ring, ids, createSeededRandom(random.below(2 ** 32)), {
       spares: mix?.spares,
       destroys: mix?.isNarrow !== true,
+      losses,
+      lossRandom,
     });
     const { gone } = faults;
     const changes = mix && new RingChanges(ring, faults, mix, ringRandom);

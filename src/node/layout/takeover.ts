@@ -26,6 +26,8 @@ import type { Membership } from "../membership.ts";
 import type { Counter, Metrics } from "../metrics.ts";
 import type { PeerGate } from "../peer-gate.ts";
 import type { Registers } from "../registers.ts";
+import { isRefusal } from "../repair/others-states.ts";
+import type { Recovery } from "../repair/recovery.ts";
 import { QuestionSize, statesPages } from "../repair/slot-rows.ts";
 import type { Replica } from "../replica.ts";
 import type { Ring } from "../ring.ts";
@@ -53,6 +55,7 @@ export interface TakeoverDeps {
   registers: Registers;
   gate: PeerGate;
   membership: Membership;
+  recovery: Pick<Recovery, "mustRememberPartitions">;
   clock: Clock;
   log: Log;
   metrics: Metrics;
@@ -196,9 +199,7 @@ export class Takeover {
     const { catalog, log } = this.#deps;
     const number = this.#number;
     const some = [...this.#left].slice(0, BATCH);
-    await forEach(this.#together(some), QUESTIONS_AT_ONCE, async (partitions) => {
-      if (!this.#work.stopped) await this.#take(partitions, number);
-    });
+    await forEach(this.#together(some), QUESTIONS_AT_ONCE, (partitions) => this.#takeAll(partitions, number));
     if (this.#work.stopped) return;
     const left = [...this.#left].slice(some.length);
     await catalog.commit({ documents: [{ key: DOCUMENT, text: JSON.stringify({ number, left }) }] });
@@ -212,9 +213,23 @@ export class Takeover {
     for (const group of groups.values()) yield* this.#size.slices(group);
   }
 
+  /** By halves where some of the old set cannot tell of all: one may have lost this, another that. */
+  async #takeAll(partitions: readonly number[], number: number): Promise<void> {
+    if (this.#work.stopped) return;
+    try {
+      await this.#take(partitions, number);
+    } catch (error) {
+      const isPart = partitions.length > 1 && error instanceof AtollError && isRefusal(error.cause);
+      if (!isPart) throw error;
+      const half = partitions.length >> 1;
+      await this.#takeAll(partitions.slice(0, half), number);
+      await this.#takeAll(partitions.slice(half), number);
+    }
+  }
+
   /** Of the same old set: from a majority of it, the nearest that answer. */
   async #take(partitions: readonly number[], number: number): Promise<void> {
-    const { ring, layouts, membership } = this.#deps;
+    const { ring, layouts, membership, recovery } = this.#deps;
     const { sets } = ring.quorumOfPartition(partitions[0]!);
     if (ring.number !== number) throw new AtollError("wrong-layout", "another layout has come");
     const old = sets[0]!;
@@ -225,12 +240,14 @@ export class Takeover {
     for (const source of order) {
       if (asked === majorityOf(old.length)) break;
       try {
-        // What lies here is accepted here already.
-        if (source === ring.self) await layouts.drained();
-        else await this.#takeFrom(source, partitions, number, floors);
+        // What lies here is accepted here already, unless it was lost.
+        if (source === ring.self) {
+          recovery.mustRememberPartitions(partitions);
+          await layouts.drained();
+        } else await this.#takeFrom(source, partitions, number, floors);
         asked++;
       } catch (error) {
-        reason = error;
+        if (!isRefusal(reason)) reason = error;
       }
     }
     if (asked < majorityOf(old.length)) {

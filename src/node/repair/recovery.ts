@@ -29,7 +29,7 @@ import type { Registers } from "../registers.ts";
 import type { Replica } from "../replica.ts";
 import type { Ring } from "../ring.ts";
 import type { Memories } from "./memories.ts";
-import { OthersStates } from "./others-states.ts";
+import { isRefusal, OthersStates, type Sources, toldByEnough } from "./others-states.ts";
 import { partitionNames, QuestionSize } from "./slot-rows.ts";
 
 const DOCUMENT = "recovery";
@@ -56,6 +56,12 @@ export interface RecoveryDeps {
   random: Random;
   log: Log;
   metrics: Metrics;
+}
+
+/** Partitions of the same sets, and who is asked for them. */
+interface Question {
+  readonly partitions: number[];
+  readonly sources: Sources;
 }
 
 export class Recovery {
@@ -119,8 +125,19 @@ export class Recovery {
     if (this.#damaged.size > 0 && this.#damaged.has(name)) throw forgotten();
   }
 
-  mustRememberAll(): void {
-    if (this.isUnderWay) throw forgotten();
+  /** Throws where this node knows nothing of one of these partitions; of single registers see `damagedAmong`. */
+  mustRememberPartitions(partitions: readonly number[]): void {
+    if (this.#lost.size > 0 && partitions.some((partition) => this.#lost.has(partition))) throw forgotten();
+  }
+
+  /** Throws where there are partitions this node knows nothing of. */
+  mustRememberAllPartitions(): void {
+    if (this.#lost.size > 0) throw forgotten();
+  }
+
+  /** Registers this node cannot tell of, wherever it was that their rows looked wrong. */
+  damagedAmong(isAsked: (name: Name) => boolean): Name[] {
+    return this.#damaged.size === 0 ? [] : [...this.#damaged].filter(isAsked);
   }
 
   get lost(): readonly number[] {
@@ -227,10 +244,10 @@ export class Recovery {
   }
 
   /** The other replicas that noted the new memory; fails with fewer than a majority of all in any set this node is in. */
-  #sources(partition: number, noted: ReadonlySet<string>): string[] {
+  #sources(partition: number, noted: ReadonlySet<string>): Sources {
     const { ring } = this.#deps;
     const sets = ring.quorumOfPartition(partition).sets.filter((set) => set.includes(ring.self));
-    return [...new Set(sets.flatMap((set) => this.#othersOf(set, noted)))].sort();
+    return { ids: [...new Set(sets.flatMap((set) => this.#othersOf(set, noted)))].sort(), sets };
   }
 
   /** So that few questions ask for many of them. */
@@ -259,10 +276,10 @@ export class Recovery {
     const { number, voters } = ring.layout!;
     let state: DecreeState = { number: number + 1, promised: NO_BALLOT, accepted: NO_BALLOT, layout: null };
     if (voters.includes(ring.self)) {
-      const replies = await Promise.all(
-        this.#othersOf(voters, noted).map((id) =>
-          gate.call(id, { type: "decree-state" }, { timeoutMs: CALL_TIMEOUT_MS, layout: number })
-        ),
+      const sources: Sources = { ids: this.#othersOf(voters, noted), sets: [voters] };
+      const replies = await toldByEnough(
+        sources,
+        (id) => gate.call(id, { type: "decree-state" }, { timeoutMs: CALL_TIMEOUT_MS, layout: number }),
       );
       for (const { state: other } of replies) {
         // One that is ahead was fetched from at once: the next try is by its layout.
@@ -284,16 +301,23 @@ export class Recovery {
     const turn = this.#turn;
     const restored = new Set<number>();
     const faults: unknown[] = [];
-    await forEach(this.#together(some, noted, faults), QUESTIONS_AT_ONCE, async ({ partitions, sources }) => {
+    const restore = async ({ partitions, sources }: Question): Promise<void> => {
       if (this.#work.stopped) return;
       try {
         const registers = await this.#restorePartitions(partitions, sources);
         this.#size.answered(registers, partitions.length);
         for (const partition of partitions) restored.add(partition);
       } catch (error) {
-        faults.push(error);
+        const isPart = partitions.length > 1 && error instanceof AtollError && isRefusal(error.cause);
+        if (!isPart) return void faults.push(error);
+        // Some source has lost one of them itself: the others are had without it.
+        const half = partitions.length >> 1;
+        for (const part of [partitions.slice(0, half), partitions.slice(half)]) {
+          await restore({ partitions: part, sources });
+        }
       }
-    });
+    };
+    await forEach(this.#together(some, noted, faults), QUESTIONS_AT_ONCE, restore);
     if (this.#work.stopped || restored.size === 0) return faults;
     await this.#queue.run("", async () => {
       // Another layout has come: it was learned from those who were asked by the one before.
@@ -311,14 +335,15 @@ export class Recovery {
     some: readonly number[],
     noted: ReadonlySet<string>,
     faults: unknown[],
-  ): Generator<{ partitions: number[]; sources: readonly string[] }> {
-    const groups = new Map<string, { partitions: number[]; sources: readonly string[] }>();
+  ): Generator<Question> {
+    const groups = new Map<string, Question>();
     for (const partition of some) {
       try {
         const sources = this.#sources(partition, noted);
-        const group = groups.get(sources.join());
+        const of = sources.sets.map((set) => [...set].sort().join()).join(" ");
+        const group = groups.get(of);
         if (group) group.partitions.push(partition);
-        else groups.set(sources.join(), { partitions: [partition], sources });
+        else groups.set(of, { partitions: [partition], sources });
       } catch (error) {
         faults.push(error);
       }
@@ -329,7 +354,7 @@ export class Recovery {
   }
 
   /** All of the same sources. Resolves with how many registers they hold. */
-  async #restorePartitions(partitions: readonly number[], sources: readonly string[]): Promise<number> {
+  async #restorePartitions(partitions: readonly number[], sources: Sources): Promise<number> {
     const { replica, catalog } = this.#deps;
     const { states, floors } = await this.#others.statesOf(sources, partitions);
     await forEach(Map.groupBy(states, ([name]) => slotOf(name)), SLOTS_AT_ONCE, async ([slot, group]) => {
@@ -351,7 +376,7 @@ export class Recovery {
     const slot = slotOf(name);
     const partition = partitionOf(name);
     const sources = this.#sources(partition, noted);
-    const { states, floors } = await this.#others.statesOf(sources, [partition], { slot, name });
+    const { states, floors } = await this.#others.statesOf(sources, [partition], name);
     const floor = floors.get(slot) ?? NO_FLOOR;
     // Nobody else may have heard of it: then it is as if this node never had.
     const state = states.get(name) ?? { ...EMPTY_ACCEPTOR, promised: floor.promised };

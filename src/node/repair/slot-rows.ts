@@ -1,5 +1,5 @@
 /** The registers of slots, page by page: here, and as another node tells of them. */
-import type { Name } from "../../core/names.ts";
+import { compareUtf8, type Name } from "../../core/names.ts";
 import { slotOf, SLOTS_PER_PARTITION } from "../../core/partitions.ts";
 import { type Floor, NO_FLOOR } from "../../core/register.ts";
 import { AtollError, DamagedRegister } from "../../errors.ts";
@@ -58,11 +58,16 @@ function damagedOf(error: unknown): Name {
 
 type SlotStates = Extract<PeerRequest, { type: "slot-states" }>;
 
-/** What one node tells another that lost its own: as much of these partitions, in this order, as one page holds. */
+/**
+ * What one node tells another that lost its own: as much of these partitions, in this order, as one page holds. It ends
+ * before a register that cannot be told of: one whose row is damaged, or is known to be by `damagedIn`. Throws `damaged`
+ * where such a one would be the first, so that whoever asks for all never takes a part for it.
+ */
 export async function statesPage(
   catalog: Catalog,
   replica: { floorOf(slot: number): Floor },
   { partitions, from }: Pick<SlotStates, "partitions" | "from">,
+  damagedIn: (partition: number) => readonly Name[] = () => [],
 ): Promise<Omit<ReplyTo<SlotStates>, "type">> {
   const rows: RegisterRow[] = [];
   const floors: { slot: number; floor: Floor }[] = [];
@@ -77,19 +82,75 @@ export async function statesPage(
     }
     const start = at === begun && from ? from : { slot: first, after: "" };
     const [end, limit] = [first + SLOTS_PER_PARTITION, SLOT_PAGE_MAX - rows.length];
-    // In one go: most slots are empty, and to ask for each costs more than all that they hold.
-    const some = await catalog.slotRows(start.slot, start.after, limit, end);
+    const { some, next } = await soundRows(catalog, start, { limit, end }, damagedIn(partitions[at]!));
     rows.push(...some);
-    const last = some.length < limit ? undefined : some.at(-1)!;
-    const through = last ? slotOf(last.name) : end - 1;
     // After the rows: a register that was forgotten meanwhile has left its floor.
-    for (let slot = start.slot; slot <= through; slot++) {
+    for (let slot = start.slot; slot <= (next?.slot ?? end - 1); slot++) {
       const floor = replica.floorOf(slot);
       if (floor !== NO_FLOOR) floors.push({ slot, floor });
     }
-    if (last) return { rows, floors, next: { slot: through, after: last.name } };
+    if (next) return { rows, floors, next };
   }
   return { rows, floors };
+}
+
+/**
+ * `next`: undefined at the end. In one go: most slots are empty, and to ask for each costs more than all that they hold. Only
+ * where something is damaged fewer are read, until they can be. What was read together was so at one moment: where not even
+ * one row can be read, nothing else lies before it.
+ */
+async function soundRows(
+  catalog: Catalog,
+  start: Place,
+  { limit, end }: { limit: number; end: number },
+  damaged: readonly Name[],
+): Promise<{ some: readonly RegisterRow[]; next: Place | undefined }> {
+  for (let few = limit;; few >>= 1) {
+    const read = await catalog.slotRows(start.slot, start.after, few, end).catch(damagedOf);
+    const met = typeof read === "string" ? read : undefined;
+    if (met !== undefined && few > 1) continue;
+    const rows = typeof read === "string" ? [] : read;
+    const stop = firstAfter(start, met === undefined ? damaged : [...damaged, met], end);
+    const some = stop ? rows.filter(({ name }) => comparePlaces(placeOf(name), stop) < 0) : rows;
+    const last = some.at(-1);
+    if (last && (stop || some.length === few)) return { some, next: placeOf(last.name) };
+    const which = stop?.after ?? met;
+    if (which === undefined) return { some, next: undefined };
+    const next = stop && { slot: stop.slot, after: closeBefore(stop.after) };
+    if (next && comparePlaces(next, start) > 0) return { some, next };
+    const written = which.replace("\0", "/");
+    throw new DamagedRegister(which, `wanted to tell of ${written}, whose row here is damaged`);
+  }
+}
+
+/** A register lies right after the place before it: slots first, then names. */
+type Place = NonNullable<SlotStates["from"]>;
+
+function placeOf(name: Name): Place {
+  return { slot: slotOf(name), after: name };
+}
+
+export function comparePlaces(a: Place, b: Place): number {
+  return a.slot - b.slot || compareUtf8(a.after, b.after);
+}
+
+function firstAfter(start: Place, names: readonly Name[], end: number): Place | undefined {
+  return names.map(placeOf)
+    .filter((place) => place.slot < end && comparePlaces(place, start) > 0)
+    .sort(comparePlaces)[0];
+}
+
+/**
+ * A string before that name with next to nothing between them: who asks for what comes after it is told of that register
+ * first, whatever is damaged around it.
+ */
+export function closeBefore(name: Name): string {
+  const points = Array.from(name);
+  const last = points.pop()!.codePointAt(0)!;
+  if (last === 0) return points.join("");
+  // What lies between the planes is half a character.
+  const before = last === 0xe000 ? 0xd7ff : last - 1;
+  return `${points.join("")}${String.fromCodePoint(before)}\u{10ffff}`;
 }
 
 /** All that a node tells of these partitions, from there on, page by page. Fails as `ask` does. */
