@@ -36,6 +36,8 @@ export const ringStatus = z.object({
     bytesDone: count,
     bytesLeft: count,
     etaSeconds: z.number().nullable(),
+    /** Nodes of an earlier build do not say it. */
+    objectsLeft: count.optional(),
   }).nullable(),
 });
 

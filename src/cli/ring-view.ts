@@ -16,6 +16,7 @@ export function statusLines(status: RingStatus): string[] {
   return [
     head,
     ...(move ? [moveLine(move, { hasBar: false })] : []),
+    ...(move?.objectsLeft ? [`copies of objects that still lack chunks: ${move.objectsLeft}`] : []),
     "",
     ...nodeTable(status),
     "",

@@ -233,6 +233,6 @@ export interface MoveProgress {
   readonly partitionsLeft: number;
   /** Of chunks fetched since the move began. */
   readonly bytes: number;
-  /** Objects whose chunks are still missing. */
+  /** Objects whose chunks are still missing; once it is done, those of which nobody has them. */
   readonly objectsLeft: number;
 }

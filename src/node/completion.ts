@@ -6,7 +6,7 @@
 import { NO_BALLOT } from "../core/ballot.ts";
 import type { ChunkId } from "../core/manifest.ts";
 import type { Name } from "../core/names.ts";
-import { messageOf } from "../errors.ts";
+import { isAtollError, messageOf } from "../errors.ts";
 import type { Catalog, Clock, Log } from "../ports.ts";
 import { Background, forEach } from "./background.ts";
 import type { ChunkReader } from "./chunk-reader.ts";
@@ -21,6 +21,8 @@ import type { Replica } from "./replica.ts";
 const FIRST_DELAY_MS = 1_000;
 const RETRY_DELAY_MS = 2_000;
 const RETRY_DELAY_MAX_MS = 60_000;
+/** After the first chunk of an object that could not be had its others are tried, for so long, unless who has them is silent. */
+const OTHERS_MS = 5_000;
 const BATCH = 64;
 const AT_ONCE = 8;
 /** Incomplete objects looked at to say what is wanted, and which are the newest; with more, everything is wanted. */
@@ -147,8 +149,9 @@ export class Completion {
 
   /** True when that version needs nothing any more. */
   async #complete(name: Name): Promise<boolean> {
-    const { replica, chunks, content, reader, log } = this.#deps;
+    const { replica, content, log, clock } = this.#deps;
     let accepted = NO_BALLOT;
+    let failed: { readonly error: unknown; readonly atMs: number } | undefined;
     try {
       const state = await replica.state(name);
       const { value } = state;
@@ -157,16 +160,16 @@ export class Completion {
         for await (const { id, sizeBytes } of content.chunksOf(name, value.content.manifest)) {
           if (this.#work.stopped) return false;
           await this.#deps.courtesy.turn();
-          // Those that an index names are held by nothing but this while the collector has not seen the object.
-          if (!await chunks.keeps(id)) {
-            // This stores what a replica lacks, but says nothing when it could not, or had it in memory.
-            const { bytes } = await reader.fetch({ name, id, sizeBytes, keep: false });
-            if (!await chunks.has(id)) await chunks.putVerified(id, bytes);
-            this.#fetchedBytes += bytes.length;
-            await this.#pace.spend(bytes.length);
+          try {
+            await this.#have(name, id, sizeBytes);
+          } catch (error) {
+            if (!isAtollError(error, "no-quorum")) throw error;
+            failed ??= { error, atMs: clock.monotonicMs() };
+            if (clock.monotonicMs() - failed.atMs > OTHERS_MS) break;
           }
         }
       }
+      if (failed) throw failed.error;
       if (!await replica.looked(name, accepted, true)) return false;
       this.#owed = Math.max(0, this.#owed - 1);
       this.#completed.add();
@@ -180,5 +183,16 @@ export class Completion {
       await replica.looked(name, accepted, false).catch(() => {});
       return false;
     }
+  }
+
+  async #have(name: Name, id: ChunkId, sizeBytes: number): Promise<void> {
+    const { chunks, reader } = this.#deps;
+    // Those that an index names are held by nothing but this while the collector has not seen the object.
+    if (await chunks.keeps(id)) return;
+    // This stores what a replica lacks, but says nothing when it could not, or had it in memory.
+    const { bytes } = await reader.fetch({ name, id, sizeBytes, keep: false });
+    if (!await chunks.has(id)) await chunks.putVerified(id, bytes);
+    this.#fetchedBytes += bytes.length;
+    await this.#pace.spend(bytes.length);
   }
 }

@@ -18,6 +18,7 @@ import { Decrees } from "./layout/decrees.ts";
 import { Layouts } from "./layout/layouts.ts";
 import { Leavings } from "./layout/leavings.ts";
 import { Steward } from "./layout/steward.ts";
+import { GoneChunks } from "./layout/gone-chunks.ts";
 import { Takeover } from "./layout/takeover.ts";
 import { Listings } from "./list-objects.ts";
 import { Membership } from "./membership.ts";
@@ -174,11 +175,13 @@ export function createParts(deps: PartsDeps) {
     onLacking: (name) => completion.lacks(name),
     timings: deps.repairTimings,
   });
+  const gone = new GoneChunks({ ...deps, replica, chunks, content, gate, membership, courtesy });
   const takeover: Takeover = new Takeover({
     ...deps,
     layouts,
     replica,
     registers,
+    gone,
     gate,
     membership,
     recovery,

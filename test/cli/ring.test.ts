@@ -22,6 +22,7 @@ const move = {
   bytesDone: 3 * 2 ** 20,
   bytesLeft: 2 ** 20,
   etaSeconds: 75,
+  objectsLeft: 3,
 };
 const moving = standInStatus({
   layout: { number: 8, state: "moving", replicas: 3, voters: ["node-a"] },
@@ -54,6 +55,7 @@ test("ring status shows the nodes by zone, and while it moves how far it is", as
     now.stdout.toString(),
     /^moving {2}75 % {2}60 of 100 partitions {2}3\.0 MiB of 4\.0 MiB {2}1 min 15 s left$/m,
   );
+  assert.match(now.stdout.toString(), /^copies of objects that still lack chunks: 3$/m);
   assert.match(now.stdout.toString(), /^node-a \* {2}suspect .* 10 +0 +no +1\.3 ms/m);
   assert.deepEqual((await ring(standIn, ["status", "--json"])).documents(), [moving]);
 });

@@ -40,6 +40,8 @@ export interface RingOptions {
   readonly repair?: Partial<RepairTimings>;
   /** As in `NodeOptions`, where it is said. */
   readonly joinAfterMs?: number | undefined;
+  /** Of all nodes; default: what they log is lost. */
+  readonly log?: Log;
   /** False: nodes begin with empty disks and these settings, and no layout. */
   readonly founded?: boolean;
 }
@@ -211,7 +213,7 @@ export class MemoryRing {
       hashing: HASHING,
       clock,
       random: this.random,
-      log: QUIET,
+      log: this.#options.log ?? QUIET,
       metrics: site.metrics,
     };
   }

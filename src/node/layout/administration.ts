@@ -4,7 +4,7 @@ import { changedLayout, type LayoutChange, lostPartitions, type Planned } from "
 import { compareTables, type TableChange } from "../../core/layout-comparison.ts";
 import { majorityOf } from "../../core/quorum.ts";
 import { AtollError } from "../../errors.ts";
-import type { Clock, Log } from "../../ports.ts";
+import type { Clock, Log, MoveProgress } from "../../ports.ts";
 import type { Membership } from "../membership.ts";
 import type { Ring } from "../ring.ts";
 import type { Decrees } from "./decrees.ts";
@@ -48,6 +48,8 @@ export interface RingStatus {
     readonly bytesDone: number;
     readonly bytesLeft: number;
     readonly etaSeconds: number | null;
+    /** Copies of objects of which chunks are missing; also those that are waited for no longer, since no node has them. */
+    readonly objectsLeft: number;
   } | null;
 }
 
@@ -284,10 +286,10 @@ export class Administration {
   }
 
   #move(
-    progress: readonly { partitions: number; partitionsLeft: number; bytes: number; objectsLeft: number }[],
+    progress: readonly MoveProgress[],
   ) {
     const { ring, clock } = this.#deps;
-    const sum = (of: (one: (typeof progress)[number]) => number): number =>
+    const sum = (of: (one: MoveProgress) => number): number =>
       progress.reduce((total, one) => total + of(one), 0);
     const partitionsTotal = sum((one) => one.partitions);
     const partitionsLeft = sum((one) => one.partitionsLeft);
@@ -305,6 +307,7 @@ export class Administration {
       // What is known of what is left is how many partitions there are: theirs will be like those that came.
       bytesLeft: done > 0 ? Math.round((bytesDone / done) * partitionsLeft) : 0,
       etaSeconds: rate > 0 ? Math.ceil(partitionsLeft / rate / 1_000) : null,
+      objectsLeft: sum((one) => one.objectsLeft),
     };
   }
 

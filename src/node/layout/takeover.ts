@@ -8,6 +8,8 @@
  *    round of its own comes instead. What was promised there is promised here as well: whoever accepted in a ballot that
  *    came no further may come into a majority later, and what is committed until then must stand above that ballot.
  * 3. The chunks of what it accepted until then are fetched; what is written meanwhile is written to both sets anyway.
+ *    An object whose missing chunks nobody has any more counts as taken over after a while (gone-chunks.ts): no layout
+ *    would ever settle otherwise. It stays on the list of the incomplete, and what is left of it where it lies.
  *
  * A commit by the old layouts was accepted by a majority of the old set, which shares a member with the one that was
  * asked; a commit by this one was accepted by a majority of the new set as well. So when a majority of a new set is done,
@@ -31,6 +33,7 @@ import type { Recovery } from "../repair/recovery.ts";
 import { QuestionSize, statesPages } from "../repair/slot-rows.ts";
 import type { Replica } from "../replica.ts";
 import type { Ring } from "../ring.ts";
+import type { GoneChunks } from "./gone-chunks.ts";
 import type { Layouts } from "./layouts.ts";
 
 const DOCUMENT = "takeover";
@@ -44,8 +47,15 @@ const BATCH = 64;
 const QUESTIONS_AT_ONCE = 8;
 const REGISTERS_AT_ONCE = 32;
 const ROUNDS_MAX = 8;
-/** Incomplete objects looked at. */
+/** Incomplete objects waited for, by name. */
 const INCOMPLETE_MAX = 1_024;
+/** Looked at, with those that are not waited for: of other partitions, or gone. */
+const LOOKED_AT_MAX = 16_384;
+/** How long missing chunks are waited for before others are asked whether they are gone for good, and between two times. */
+const GONE_MS = 60_000;
+const GONE_AT_ONCE = 8;
+/** Named in the log. */
+const GONE_NAMED_MAX = 16;
 
 export interface TakeoverDeps {
   ring: Ring;
@@ -53,6 +63,7 @@ export interface TakeoverDeps {
   catalog: Catalog;
   replica: Replica;
   registers: Registers;
+  gone: GoneChunks;
   gate: PeerGate;
   membership: Membership;
   recovery: Pick<Recovery, "mustRememberPartitions">;
@@ -74,6 +85,12 @@ export class Takeover {
   #objectsLeft = 0;
   /** Which of the objects that were incomplete here when the last register had come still are, by version. */
   #awaited: Map<Name, number> | undefined;
+  /** Of those, by version, what nobody has the chunks of: not waited for any longer. */
+  readonly #gone = new Map<Name, number>();
+  /** Incomplete objects that were not waited for, when they were looked at last. */
+  #passed = 0;
+  /** When others are asked next what is gone. */
+  #askMs: number | undefined;
   #isDone = false;
   #bytesBefore = 0;
   #retryMs = RETRY_MS;
@@ -90,6 +107,11 @@ export class Takeover {
     this.#registers = deps.metrics.counter(
       "atoll_takeover_registers_total",
       "Registers taken over from replicas of an earlier layout",
+    );
+    deps.metrics.gauge(
+      "atoll_takeover_objects_gone",
+      "Objects that the last move took over although chunks of them are missing, since nobody had those",
+      () => this.#gone.size,
     );
   }
 
@@ -114,7 +136,7 @@ export class Takeover {
       partitions: isIt ? this.#partitions : 0,
       partitionsLeft: isIt ? this.#left.size : 0,
       bytes: isIt ? this.#deps.fetchedBytes() - this.#bytesBefore : 0,
-      objectsLeft: isIt ? this.#objectsLeft : 0,
+      objectsLeft: isIt ? this.#objectsLeft + this.#gone.size : 0,
     };
   }
 
@@ -133,11 +155,17 @@ export class Takeover {
       }
       if (this.#isDone) return undefined;
       this.#objectsLeft = await this.#stillIncomplete();
-      if (this.#objectsLeft > 0) return LOOK_MS;
+      if (this.#objectsLeft > 0) return LOOK_MS * Math.floor(1 + this.#passed / INCOMPLETE_MAX);
       if (ring.number !== layout.number) return 0;
       this.#isDone = true;
       this.#retryMs = RETRY_MS;
       log.info("taken over", { layout: layout.number, partitions: this.#partitions });
+      if (this.#gone.size > 0) {
+        log.error("taken over without chunks that no node has: these objects cannot be read whole", {
+          layout: layout.number,
+          objects: this.#gone.size,
+        });
+      }
       return undefined;
     } catch (error) {
       log.warn("taking over waits", {
@@ -156,6 +184,8 @@ export class Takeover {
     this.#left.clear();
     this.#objectsLeft = 0;
     this.#awaited = undefined;
+    this.#passed = 0;
+    this.#askMs = undefined;
     this.#isDone = false;
   }
 
@@ -163,6 +193,7 @@ export class Takeover {
   async #begin(number: number): Promise<void> {
     const { ring, catalog, fetchedBytes, log } = this.#deps;
     this.#forget();
+    this.#gone.clear();
     const mine = ring.movingPartitions().filter((partition) =>
       ring.quorumOfPartition(partition).sets[1]!.includes(ring.self)
     );
@@ -303,16 +334,47 @@ export class Takeover {
     );
   }
 
-  /** How many, at least. */
+  /** How many that are waited for, at least. */
   async #stillIncomplete(): Promise<number> {
     const { ring, catalog } = this.#deps;
-    const rows = await catalog.incomplete(INCOMPLETE_MAX);
-    // More than can be looked at: wait until they are few enough to be known by name.
-    if (rows.length === INCOMPLETE_MAX) return INCOMPLETE_MAX;
+    const limit = Math.min(LOOKED_AT_MAX, INCOMPLETE_MAX + this.#passed);
+    const rows = await catalog.incomplete(limit);
     const moving = new Map<Name, number>();
     for (const { name, version } of rows) if (ring.isMoving(partitionOf(name))) moving.set(name, version);
-    const awaited = [...this.#awaited ?? moving].filter(([name, version]) => moving.get(name) === version);
-    this.#awaited = new Map(awaited);
-    return awaited.length;
+    const isStill = ([name, version]: readonly [Name, number]): boolean => moving.get(name) === version;
+    // With more than can be looked at, those that are looked at tell at least which of them are gone.
+    const areAll = rows.length < limit;
+    for (const entry of this.#gone) {
+      if (!isStill(entry) && (areAll || moving.has(entry[0]))) this.#gone.delete(entry[0]);
+    }
+    if (areAll) this.#awaited = new Map([...this.#awaited ?? moving].filter(isStill));
+    const isGone = ([name, version]: readonly [Name, number]): boolean => this.#gone.get(name) === version;
+    const left = [...areAll ? this.#awaited! : moving].filter((entry) => !isGone(entry));
+    const kept = left.length - await this.#askWhatIsGone(left);
+    this.#passed = Math.max(rows.length - kept, this.#gone.size);
+    return areAll ? kept : Math.max(1, kept);
+  }
+
+  /** Resolves with how many of them are. */
+  async #askWhatIsGone(left: readonly (readonly [Name, number])[]): Promise<number> {
+    const { clock, gone, log, ring } = this.#deps;
+    const now = clock.monotonicMs();
+    this.#askMs ??= now + GONE_MS;
+    if (now < this.#askMs || this.#gone.size >= LOOKED_AT_MAX) return 0;
+    const before = this.#gone.size;
+    try {
+      await forEach(left, GONE_AT_ONCE, async ([name, version]) => {
+        if (this.#work.stopped || ring.number !== this.#number) return;
+        if (!await gone.areAll(name, version) || ring.number !== this.#number) return;
+        this.#gone.set(name, version);
+        if (this.#gone.size > GONE_NAMED_MAX) return;
+        log.error("an object lacks chunks that no node has", { name: name.replace("\0", "/"), version });
+      });
+    } catch (error) {
+      // Once somebody who may have them is silent, nobody else need be asked for now.
+      log.warn("whether missing chunks are gone is not known yet", { reason: messageOf(error) });
+    }
+    this.#askMs = clock.monotonicMs() + GONE_MS;
+    return this.#gone.size - before;
   }
 }

@@ -10,9 +10,10 @@
  * still be carried on. So the other nodes are asked whether they are looking for a chunk before it goes, all of them, and
  * while one is away nothing goes.
  */
-import type { ChunkId } from "../../core/manifest.ts";
+import type { ChunkId, Manifest } from "../../core/manifest.ts";
+import type { Name } from "../../core/names.ts";
 import type { RegisterValue } from "../../core/register.ts";
-import { DamagedRegister, messageOf } from "../../errors.ts";
+import { AtollError, messageOf } from "../../errors.ts";
 import type { Catalog, Clock, Log, Random, RegisterRow, StoredChunk } from "../../ports.ts";
 import { IdFilter } from "../../core/id-filter.ts";
 import { Background } from "../background.ts";
@@ -23,11 +24,14 @@ import type { PeerGate } from "../peer-gate.ts";
 import { WRITE_DEADLINE_MS } from "../registers.ts";
 import type { Ring } from "../ring.ts";
 import { Lately } from "./lately.ts";
+import { nextRegisters } from "./register-rows.ts";
 
 const SCAN = 256;
 /** Deletions under way. */
 const BATCH = 64;
 const ASK_TIMEOUT_MS = 5_000;
+/** Named in the log in one run. After so many nothing is read any more but the registers: each may take as long as a peer is silent. */
+const UNREADABLE_MAX = 16;
 
 export interface GarbageDeps {
   ring: Ring;
@@ -108,15 +112,21 @@ export class Garbage {
   }
 
   async #run(): Promise<number> {
-    const { log, onDamaged } = this.#deps;
+    const { log } = this.#deps;
     try {
       this.#storedCount ??= await this.#count();
-      const { live, inlineBytes } = await this.#mark(this.#storedCount);
+      const { live, inlineBytes, unreadable } = await this.#mark(this.#storedCount);
       if (this.#work.stopped) return this.#deps.intervalMs;
+      if (unreadable > 0) {
+        throw new AtollError(
+          "damaged",
+          `wanted to know the chunks of every object here, got those of all but ${unreadable}` +
+            (unreadable < UNREADABLE_MAX ? "" : " or more"),
+        );
+      }
       this.#lately.age(this.#storedCount);
       await this.#sweep(live, inlineBytes);
     } catch (error) {
-      if (error instanceof DamagedRegister) onDamaged(error.register);
       log.warn("garbage was not collected", { reason: messageOf(error) });
     }
     return this.#deps.intervalMs;
@@ -129,27 +139,57 @@ export class Garbage {
     return count;
   }
 
-  /** All chunks that registers name now, and how much content lies in the registers themselves. */
-  async #mark(storedCount: number): Promise<{ live: IdFilter; inlineBytes: number }> {
-    const { catalog, content, random, visit } = this.#deps;
+  /**
+   * All chunks that registers name now, and how much content lies in the registers themselves. `unreadable`: objects of
+   * which that is not known, at least.
+   */
+  async #mark(
+    storedCount: number,
+  ): Promise<{ live: IdFilter; inlineBytes: number; unreadable: number }> {
+    const { catalog, random, visit, log } = this.#deps;
     const live = new IdFilter(storedCount, random.fraction() * 2 ** 32);
     let inlineBytes = 0;
+    let unreadable = 0;
+    const note = (name: Name, reason: string): void => {
+      if (++unreadable > UNREADABLE_MAX) return;
+      log.warn("the chunks of an object are not known, and no garbage is collected until they are", {
+        name: name.replace("\0", "/"),
+        reason,
+      });
+    };
+    let damaged = "";
+    const onDamaged = (name: Name): void => {
+      if (name === damaged) return;
+      damaged = name;
+      this.#deps.onDamaged(name);
+      note(name, "its register is damaged");
+    };
     for (let after = "", ended = false; !ended && !this.#work.stopped;) {
-      const rows = await catalog.scan({ prefix: "", after, limit: SCAN });
-      ended = rows.length < SCAN;
+      const rows = await nextRegisters({ catalog, onDamaged }, after, SCAN);
+      ended = rows.length === 0;
       after = rows.at(-1)?.name ?? after;
       for (const row of rows) {
         visit(row);
         const { value } = row.state;
-        if (value?.content.kind !== "object") continue;
-        if (value.content.manifest.layout === "inline") inlineBytes += value.content.manifest.size;
-        for await (const { id } of content.chunksOf(row.name, value.content.manifest)) {
-          live.add(id);
-          this.#lately.add(id);
+        if (value?.content.kind !== "object" || unreadable >= UNREADABLE_MAX) continue;
+        const { manifest } = value.content;
+        if (manifest.layout === "inline") inlineBytes += manifest.size;
+        try {
+          await this.#markChunks(row.name, manifest, live);
+        } catch (error) {
+          note(row.name, messageOf(error));
         }
       }
     }
-    return { live, inlineBytes };
+    return { live, inlineBytes, unreadable };
+  }
+
+  /** Rejects when an index chunk cannot be had. */
+  async #markChunks(name: Name, manifest: Manifest, live: IdFilter): Promise<void> {
+    for await (const { id } of this.#deps.content.chunksOf(name, manifest)) {
+      live.add(id);
+      this.#lately.add(id);
+    }
   }
 
   /** All are counted; where a peer that must be asked is away, nothing is taken away from there on. */

@@ -106,7 +106,7 @@ export class Repair {
       onDamaged,
       intervalMs: timings.compareIntervalMs,
     });
-    this.#tombstones = new Tombstones({ ...deps, horizonMs: timings.tombstoneAgeMs });
+    this.#tombstones = new Tombstones({ ...deps, onDamaged, horizonMs: timings.tombstoneAgeMs });
     this.garbage = new Garbage({
       ...deps,
       onDamaged,

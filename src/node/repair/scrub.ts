@@ -4,9 +4,9 @@
  */
 import { LRUCache } from "lru-cache";
 import type { ChunkId, Manifest } from "../../core/manifest.ts";
-import { compareUtf8, type Name } from "../../core/names.ts";
-import { DamagedRegister, messageOf } from "../../errors.ts";
-import type { Catalog, Clock, Log, RegisterRow } from "../../ports.ts";
+import type { Name } from "../../core/names.ts";
+import { messageOf } from "../../errors.ts";
+import type { Catalog, Clock, Log } from "../../ports.ts";
 import { Background } from "../background.ts";
 import type { ChunkReader } from "../chunk-reader.ts";
 import type { ChunkStore } from "../chunk-store.ts";
@@ -14,6 +14,7 @@ import type { Content } from "../content.ts";
 import type { Counter, Metrics } from "../metrics.ts";
 import type { Ring } from "../ring.ts";
 import { pause } from "../waiting.ts";
+import { nextRegisters } from "./register-rows.ts";
 
 const DOCUMENT = "scrub";
 const SCAN = 64;
@@ -139,7 +140,7 @@ export class Scrub {
     const { ring } = this.#deps;
     let { after, report } = from;
     for (let ended = false; !ended && !this.#work.stopped;) {
-      const rows = await this.#page(after);
+      const rows = await nextRegisters(this.#deps, after, SCAN, true);
       ended = rows.length === 0;
       for (const { name, state: { value } } of rows) {
         if (this.#work.stopped) break;
@@ -152,25 +153,6 @@ export class Scrub {
       await keep({ after, begunMs: from.begunMs, report });
     }
     return report;
-  }
-
-  /** The next registers; none at the end. One whose row is damaged is passed over, and reported. */
-  async #page(after: Name): Promise<readonly RegisterRow[]> {
-    const { catalog, onDamaged } = this.#deps;
-    for (let from = after, limit = SCAN;;) {
-      try {
-        return await catalog.scan({ prefix: "", after: from, limit }, true);
-      } catch (error) {
-        if (!(error instanceof DamagedRegister)) throw error;
-        onDamaged(error.register);
-        // First those before it one by one, then what comes after it.
-        if (limit > 1) limit = 1;
-        else if (compareUtf8(error.register, from) > 0) {
-          from = error.register;
-          limit = SCAN;
-        } else throw error;
-      }
-    }
   }
 
   async #checkObject(

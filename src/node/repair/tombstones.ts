@@ -8,41 +8,57 @@ import { type Ballot, compareBallots, NO_BALLOT, sameBallot } from "../../core/b
 import { isExpired } from "../../core/manifest.ts";
 import type { Name } from "../../core/names.ts";
 import { partitionOf } from "../../core/partitions.ts";
+import { majorityOf } from "../../core/quorum.ts";
 import type { AcceptorState } from "../../core/register.ts";
 import { isAtollError, messageOf } from "../../errors.ts";
-import type { Clock, Log, RegisterRow } from "../../ports.ts";
+import type { Catalog, Clock, Log, RegisterRow } from "../../ports.ts";
 import { Background, forEach } from "../background.ts";
+import type { Courtesy } from "../courtesy.ts";
 import type { Membership } from "../membership.ts";
 import type { Counter, Metrics } from "../metrics.ts";
 import type { PeerGate } from "../peer-gate.ts";
 import type { Registers } from "../registers.ts";
 import type { Replica } from "../replica.ts";
 import type { Ring } from "../ring.ts";
+import { nextRegisters } from "./register-rows.ts";
 
 const CALL_TIMEOUT_MS = 5_000;
-/** Met in one look at all registers; more wait for the next. */
+/** Known by name; where more are met, they are looked for once more when these are done. */
 const WAITING_MAX = 10_000;
-const AT_ONCE = 8;
+const SCAN = 256;
+/** Each waits for far replicas most of the time: with a few at once a ring over a WAN would never catch up with its writers. */
+const AT_ONCE = 64;
+const RETRY_MS = 60_000;
 
 export interface TombstonesDeps {
   ring: Ring;
+  catalog: Catalog;
   replica: Replica;
   registers: Registers;
   gate: PeerGate;
   membership: Membership;
+  courtesy: Courtesy;
   clock: Clock;
   log: Log;
   metrics: Metrics;
+  onDamaged: (name: Name) => void;
   /** Deletes an object whose time has passed if it still has that version. */
   expire: (name: Name, version: number) => Promise<unknown>;
   /** Age by the home's wall clock from which on a tombstone may go. */
   horizonMs: number;
 }
 
+interface Due {
+  /** The version whose time has passed; undefined for a tombstone. */
+  readonly expired?: number;
+}
+
 export class Tombstones {
   readonly #deps: TombstonesDeps;
   readonly #work: Background;
-  readonly #waiting = new Map<Name, { readonly expired?: number }>();
+  readonly #waiting = new Map<Name, Due>();
+  /** After this name some are due that had no room: they are looked for as soon as there is. */
+  #restAfter: Name | undefined;
   readonly #collected: Counter;
 
   constructor(deps: TombstonesDeps) {
@@ -58,25 +74,67 @@ export class Tombstones {
     this.#work.stop();
   }
 
-  /** A register as it lies here. */
-  consider({ name, state: { value } }: RegisterRow): void {
-    const { ring, clock, horizonMs, membership } = this.#deps;
-    const replicas = ring.replicas(name);
-    if (!value || replicas[0] !== ring.self || this.#waiting.size >= WAITING_MAX) return;
-    // Somebody may be taking it over right now: what is collected at one end would arrive at the other.
-    if (ring.isMoving(partitionOf(name))) return;
-    const now = clock.wallMs();
-    if (value.content.kind === "tombstone") {
-      // While one is away none of theirs can go, and they must not take the places of those that can.
-      const areThere = replicas.every((id) => id === ring.self || membership.isAlive(id));
-      if (areThere && value.modifiedMs <= now - horizonMs) this.#waiting.set(name, {});
-    } else if (isExpired(value.content.manifest, now)) this.#waiting.set(name, { expired: value.version });
-    if (this.#waiting.size > 0) this.#work.wake();
+  /** A register as it lies here, whenever all are looked at, in the order of names. Returns at once. */
+  consider(row: RegisterRow): void {
+    const due = this.#due(row);
+    if (!due) return;
+    if (this.#waiting.size >= WAITING_MAX) {
+      if (this.#restAfter !== undefined) return;
+      // This one is taken beyond the limit, so that the rest comes after it.
+      this.#restAfter = row.name;
+    }
+    this.#waiting.set(row.name, due);
+    this.#work.wake();
   }
 
-  async #run(): Promise<undefined> {
-    const { log, expire } = this.#deps;
-    await forEach([...this.#waiting], AT_ONCE, async ([name, { expired }]) => {
+  #due({ name, state: { value } }: RegisterRow): Due | undefined {
+    const { ring, clock, horizonMs, membership } = this.#deps;
+    const replicas = ring.replicas(name);
+    if (!value || replicas[0] !== ring.self) return undefined;
+    // Somebody may be taking it over right now: what is collected at one end would arrive at the other.
+    if (ring.isMoving(partitionOf(name))) return undefined;
+    const now = clock.wallMs();
+    // What cannot go while they are away must not take the time and the places of what can.
+    const there = replicas.filter((id) => id === ring.self || membership.isAlive(id)).length;
+    if (value.content.kind === "tombstone") {
+      return there === replicas.length && value.modifiedMs <= now - horizonMs ? {} : undefined;
+    }
+    if (!isExpired(value.content.manifest, now) || there < majorityOf(replicas.length)) return undefined;
+    return { expired: value.version };
+  }
+
+  async #run(): Promise<number | undefined> {
+    while (!this.#work.stopped) {
+      await this.#clear(this.#waiting);
+      if (this.#restAfter === undefined) return undefined;
+      let after = this.#restAfter;
+      // A look at all registers that finds no room meanwhile begins another round, after this one has come to its end.
+      this.#restAfter = undefined;
+      try {
+        for (let ended = false; !ended && !this.#work.stopped;) {
+          const rows = await nextRegisters(this.#deps, after, SCAN);
+          ended = rows.length === 0;
+          after = rows.at(-1)?.name ?? after;
+          const page = rows.flatMap((row) => {
+            const due = this.#due(row);
+            return due ? [[row.name, due] as const] : [];
+          });
+          // Neither those that are met again and again nor the rest may keep the others waiting.
+          await this.#clear([...page, ...[...this.#waiting].slice(0, SCAN)]);
+        }
+      } catch (error) {
+        this.#deps.log.warn("tombstones wait", { reason: messageOf(error) });
+        this.#restAfter ??= after;
+        return RETRY_MS;
+      }
+    }
+    return undefined;
+  }
+
+  async #clear(some: Iterable<readonly [Name, Due]>): Promise<void> {
+    const { log, expire, courtesy } = this.#deps;
+    await forEach([...some], AT_ONCE, async ([name, { expired }]) => {
+      await courtesy.turn();
       this.#waiting.delete(name);
       if (this.#work.stopped) return;
       try {
@@ -84,7 +142,7 @@ export class Tombstones {
         else await expire(name, expired);
       } catch (error) {
         // A replica that is away, as a rule: the next look at all registers meets it again.
-        if (!isAtollError(error, "peer-unreachable") && !isAtollError(error, "peer-timeout")) {
+        if (!isAtollError(error, "peer-unreachable", "peer-timeout")) {
           log.warn("a tombstone stays", { name: name.replace("\0", "/"), reason: messageOf(error) });
         }
       }

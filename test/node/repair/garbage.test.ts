@@ -13,10 +13,12 @@ import {
   manifestOf,
   putObject,
   rowOf,
+  stateAt,
 } from "../../helpers/stored-objects.ts";
 
 const IDS = ["a", "b", "c"];
 const NAME = "bucket\0key";
+const BEHIND = "bucket\0key behind it";
 const GRACE_MS = 100_000;
 const INTERVAL_MS = 20_000;
 /** What a write's last messages may take beyond the grace. */
@@ -40,6 +42,14 @@ async function orphanAt(ring: MemoryRing, id: string, kind: number, sizeBytes = 
   if (sizeBytes > 65_536) await disk.chunkFiles.put(chunk, bytes);
   else await disk.catalog.commit({ chunks: [{ id: chunk, bytes }] });
   return chunk;
+}
+
+/** An object whose time has passed. */
+async function expiredAt(ring: MemoryRing, id: string, name: string): Promise<void> {
+  const manifest = { ...manifestOf("ab".repeat(32), 0), chunks: [], expiresMs: 1 };
+  await ring.site(id).disk.catalog.commit({
+    registers: [rowOf(name, 1, { content: { kind: "object", manifest } })],
+  });
 }
 
 function bytesAt(ring: MemoryRing, id: string): number[] {
@@ -173,13 +183,46 @@ test("Garbage takes nothing while a row cannot be read", async () => {
   });
   const orphan = await orphanAt(ring, "a", 1_000);
   await putObject(ring, "a", NAME);
+  await expiredAt(ring, "a", BEHIND);
   // A ring of one: nobody can mend it.
   ring.site("a").disk.damagedRows.add(NAME);
   await ring.clock.advance(2 * GONE_MS);
   assert.deepEqual(await holdersOf(ring, ["a"], orphan), ["a"]);
+  assert.deepEqual(await stateAt(ring, "a", BEHIND).then((state) => state?.value?.content.kind), "tombstone");
   ring.site("a").disk.damagedRows.delete(NAME);
   await ring.clock.advance(2 * GONE_MS);
   assert.deepEqual(await holdersOf(ring, ["a"], orphan), []);
+  ring.close();
+});
+
+test("Garbage takes nothing while an index chunk cannot be had, names the object, and goes on to the others", async () => {
+  const lines: string[] = [];
+  const line = (text: string, fields: object = {}): void =>
+    void lines.push(`${text} ${JSON.stringify(fields)}`);
+  const ring = await MemoryRing.open({
+    ids: ["a"],
+    memoryCacheBytes: 0,
+    chunkSizes: { chunkBytes: 1_000, smallBytes: 100, inlineBytes: 0, listedMax: 2 },
+    log: { info: line, warn: line, error: line },
+    repair: { garbageGraceMs: GRACE_MS, garbageIntervalMs: INTERVAL_MS },
+  });
+  const orphan = await orphanAt(ring, "a", 1_000);
+  const { layout, chunks: [index] } = await putObject(ring, "a", NAME, contentAt(0, 5_000));
+  assert.equal(layout, "index");
+  await expiredAt(ring, "a", BEHIND);
+  const { chunkFiles } = ring.site("a").disk;
+  const kept = await chunkFiles.get(index!);
+  assert.ok(kept.kind === "found");
+  await chunkFiles.delete(index!);
+  await ring.clock.advance(2 * GONE_MS);
+  assert.deepEqual(await holdersOf(ring, ["a"], orphan), ["a"]);
+  assert.deepEqual(await stateAt(ring, "a", BEHIND).then((state) => state?.value?.content.kind), "tombstone");
+  const named = lines.filter((text) => text.startsWith("the chunks of an object are not known"));
+  assert.ok(named[0]?.includes('"bucket/key"'), lines.join("\n"));
+  await chunkFiles.put(index!, kept.bytes);
+  await ring.clock.advance(2 * GONE_MS);
+  assert.deepEqual(await holdersOf(ring, ["a"], orphan), []);
+  assert.deepEqual(await holdersOf(ring, ["a"], index!), ["a"]);
   ring.close();
 });
 

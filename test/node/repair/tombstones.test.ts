@@ -1,6 +1,7 @@
 /** Tombstones: they go when every replica has them, not before, and what went never comes back. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Courtesy } from "../../../src/node/courtesy.ts";
 import type { Membership } from "../../../src/node/membership.ts";
 import type { PeerGate } from "../../../src/node/peer-gate.ts";
 import type { Registers } from "../../../src/node/registers.ts";
@@ -213,6 +214,8 @@ test("Tombstones of which a replica is away take no places from those that can g
     registers: {} as Registers,
     gate: { call: () => Promise.reject(new Error("nobody answers")) } as unknown as PeerGate,
     membership: { isAlive: (id: string) => id !== "e" } as Membership,
+    courtesy: new Courtesy(ring.clock),
+    onDamaged: () => {},
     expire: async () => {},
     horizonMs: 0,
   });
@@ -227,4 +230,109 @@ test("Tombstones of which a replica is away take no places from those that can g
   await ring.clock.advance(1_000);
   assert.ok(going > 10);
   assert.equal(looked.length, going);
+});
+
+/** A ring of one with so many expired objects, and what expires them there, shown them all as a walk would. */
+async function expiring(count: number) {
+  const ring = new MemoryRing({ ids: ["a"] });
+  const ports = ring.portsOf("a");
+  const { disk } = ring.site("a");
+  const content = {
+    kind: "object",
+    manifest: { ...manifestOf("ab".repeat(32), 0), chunks: [], expiresMs: 1 },
+  } as const;
+  const rows = Array.from(
+    { length: count },
+    (_, n) => rowOf(`bucket\0${String(n).padStart(6, "0")}`, 1, { content }),
+  );
+  await disk.catalog.commit({ registers: rows });
+  const expired: string[] = [];
+  const damaged = new Set<string>();
+  const tombstones = new Tombstones({
+    ...ports,
+    ring: new Ring("a", ring.layout),
+    replica: {} as Replica,
+    registers: {} as Registers,
+    gate: {} as PeerGate,
+    membership: {} as Membership,
+    courtesy: new Courtesy(ring.clock),
+    onDamaged: (name) => damaged.add(name),
+    expire: async (name: string, version: number) => {
+      expired.push(name);
+      await disk.catalog.commit({
+        registers: [rowOf(name, version + 1, { modifiedMs: ring.clock.wallMs() })],
+      });
+    },
+    horizonMs: 1e9,
+  });
+  const walk = (): void => rows.forEach((row) => tombstones.consider(row));
+  return { ring, disk, rows, expired, damaged, tombstones, walk };
+}
+
+test("Tombstones come of everything that is past its time after one look, however much there is", async () => {
+  const { ring, disk, rows, expired, damaged, walk } = await expiring(24_000);
+  const rotten = rows[20_000]!.name;
+  disk.damagedRows.add(rotten);
+  walk();
+  await ring.clock.advance(60_000);
+  const wanted = rows.map(({ name }) => name).filter((name) => name !== rotten);
+  assert.equal(expired.length, wanted.length);
+  assert.equal([...expired].sort().join(), wanted.join());
+  assert.deepEqual([...damaged], [rotten]);
+});
+
+test("Tombstones: looks that find the first names due again and again keep no later name from its turn", async () => {
+  const { ring, disk, rows, expired, walk } = await expiring(13_000);
+  walk();
+  for (let look = 0; look < 20 && !expired.includes(rows.at(-1)!.name); look++) {
+    await ring.clock.advance(500);
+    // They were put again meanwhile, and are past their time once more.
+    await disk.catalog.commit({ registers: rows.slice(0, 11_000) });
+    walk();
+  }
+  assert.ok(expired.includes(rows.at(-1)!.name), `${new Set(expired).size} of ${rows.length} expired`);
+});
+
+test("Tombstones are looked for no more once the node stops, and later where the catalog has a bad day", async () => {
+  const { ring, disk, rows, expired, tombstones, walk } = await expiring(12_000);
+  disk.readFails = () => true;
+  walk();
+  await ring.clock.advance(30_000);
+  assert.equal(expired.length, 10_001);
+  disk.readFails = () => false;
+  await ring.clock.until("it goes on", () => expired.length > 10_500, 60_000);
+  tombstones.stop();
+  const before = expired.length;
+  await ring.clock.advance(120_000);
+  assert.ok(before < rows.length && expired.length === before, `${before}, then ${expired.length}`);
+});
+
+test("Tombstones: what no majority is there to expire waits for it without a try", async () => {
+  const ring = new MemoryRing({ ids: IDS });
+  const own = new Ring("a", ring.layout);
+  let there: readonly string[] = [];
+  const expired: string[] = [];
+  const tombstones = new Tombstones({
+    ...ring.portsOf("a"),
+    ring: own,
+    replica: {} as Replica,
+    registers: {} as Registers,
+    gate: {} as PeerGate,
+    membership: { isAlive: (id: string) => there.includes(id) } as Membership,
+    courtesy: new Courtesy(ring.clock),
+    onDamaged: () => {},
+    expire: async (name: string) => void expired.push(name),
+    horizonMs: 0,
+  });
+  const name = Array.from({ length: 100 }, (_, n) => `bucket\0${n}`).find((some) =>
+    own.replicas(some)[0] === "a"
+  )!;
+  const manifest = { ...manifestOf("ab".repeat(32), 0), chunks: [], expiresMs: 1 };
+  for (const alive of [[], ["b"]]) {
+    assert.deepEqual(expired, []);
+    there = alive;
+    tombstones.consider(rowOf(name, 1, { content: { kind: "object", manifest } }));
+    await ring.clock.advance(1_000);
+  }
+  assert.deepEqual(expired, [name]);
 });
