@@ -254,7 +254,17 @@ export class Listings {
       ring.mustGoBy(layout);
       return page;
     }
-    return await gate.call(node, { type: "scan", range }, { timeoutMs: SCAN_TIMEOUT_MS, trace, layout });
+    const page = await gate.call(node, { type: "scan", range }, {
+      timeoutMs: SCAN_TIMEOUT_MS,
+      trace,
+      layout,
+    });
+    // One that is not done and gets nowhere would be asked for ever.
+    const end = page.entries.at(-1)?.name ?? "";
+    if (!page.done && compareUtf8(end, range.after) <= 0) {
+      throw new AtollError("peer-garbage", `wanted names after the last page from ${node}, got none`);
+    }
+    return page;
   }
 
   #distinctSets(layout: Layout): string[][] {

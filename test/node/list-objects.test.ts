@@ -4,7 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { compareUtf8, type Name, objectName } from "../../src/core/names.ts";
 import { type ListPage, type ListRequest, PAGE_BYTES_MAX, scanCatalog } from "../../src/node/list-objects.ts";
-import type { MemoryRing } from "../helpers/memory-ring.ts";
+import { type MemoryRing, urlOf } from "../helpers/memory-ring.ts";
 import { bytesOf, uploadOf } from "../helpers/uploads.ts";
 import { openParts, type Parts } from "../helpers/memory-ring-parts.ts";
 
@@ -201,6 +201,26 @@ test("Listings.list: types too long for one message come in pages of so many byt
     after = page.next;
   }
   assert.deepEqual(listed, stored);
+});
+
+test("Listings.list does not ask for ever where a node says the same page again and again", async () => {
+  const { ring, parts } = await openParts({ ids: IDS });
+  await put(ring, parts["a"]!, `${PREFIX}key`);
+  const whole = await scanCatalog(ring.site("b").disk.catalog, { prefix: PREFIX, after: "", limit: 1_000 });
+  for (const entries of [whole.entries, []]) {
+    for (const id of ["b", "c"]) {
+      ring.network.listen(urlOf(id), {
+        id,
+        handler: () => Promise.resolve({ type: "scan", entries, done: false }),
+        ringId: () => ring.layout.ringId,
+      });
+    }
+    const after = entries.at(-1)?.name ?? "";
+    await assert.rejects(list(ring, parts["a"]!, { after }), {
+      code: "no-quorum",
+      message: /wanted names after the last page/,
+    });
+  }
 });
 
 /** Keys that order, prefixes and delimiters could trip over. */
