@@ -9,7 +9,7 @@
  *    greatest promise and the greatest acceptance of each register. Every majority its old memory ever voted in shares a
  *    member with them: that member knew the ballot before it was asked, or voids the old vote.
  *
- * Not all that they tell may be vouched for as it is: see others-states.ts.
+ * Not all that they tell may be vouched for as it is, and not all of them must: see others-states.ts.
  *
  * With fewer than a majority of others there is no safe way back, and it waits.
  */
