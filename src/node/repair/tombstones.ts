@@ -133,7 +133,8 @@ export class Tombstones {
 
   async #clear(some: Iterable<readonly [Name, Due]>): Promise<void> {
     const { log, expire, courtesy } = this.#deps;
-    await forEach([...some], AT_ONCE, async ([name, { expired }]) => {
+    // Each once: two at the same one would undo each other.
+    await forEach(new Map(some), AT_ONCE, async ([name, { expired }]) => {
       await courtesy.turn();
       this.#waiting.delete(name);
       if (this.#work.stopped) return;
@@ -154,6 +155,8 @@ export class Tombstones {
     const layout = ring.number;
     const others = ring.replicas(name).filter((id) => id !== ring.self);
     const own = await replica.state(name);
+    // Collected since it was looked at: a round now would leave a promise behind that nobody ever takes away.
+    if (own.value === null) return;
     const states = [own, ...await Promise.all(others.map((id) => this.#stateAt(id, name)))];
     if (states.some(({ value }) => value !== null && value.content.kind !== "tombstone")) return;
     const ballot = own.accepted;

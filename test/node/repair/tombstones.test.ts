@@ -1,6 +1,7 @@
 /** Tombstones: they go when every replica has them, not before, and what went never comes back. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { NO_BALLOT } from "../../../src/core/ballot.ts";
 import { Courtesy } from "../../../src/node/courtesy.ts";
 import type { Membership } from "../../../src/node/membership.ts";
 import type { PeerGate } from "../../../src/node/peer-gate.ts";
@@ -335,4 +336,29 @@ test("Tombstones: what no majority is there to expire waits for it without a try
     await ring.clock.advance(1_000);
   }
   assert.deepEqual(expired, [name]);
+});
+
+test("Tombstones that were collected since they were looked at are not written once more", async () => {
+  const ring = new MemoryRing({ ids: ["a"] });
+  const row = rowOf(NAME, 1);
+  const rewritten: string[] = [];
+  let looked = 0;
+  const tombstones = new Tombstones({
+    ...ring.portsOf("a"),
+    ring: new Ring("a", ring.layout),
+    replica: {
+      state: async () => (looked++, { ...row.state, accepted: NO_BALLOT, value: null }),
+    } as unknown as Replica,
+    registers: { rewrite: async (name: string) => rewritten.push(name) } as unknown as Registers,
+    gate: {} as PeerGate,
+    membership: {} as Membership,
+    courtesy: new Courtesy(ring.clock),
+    onDamaged: () => {},
+    expire: async () => {},
+    horizonMs: 0,
+  });
+  tombstones.consider(row);
+  await ring.clock.advance(1_000);
+  assert.equal(looked, 1);
+  assert.deepEqual(rewritten, []);
 });
