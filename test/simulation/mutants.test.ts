@@ -59,7 +59,7 @@ const MUTANTS: readonly Mutant[] = [
     file: "src/node/repair/recovery.ts",
     from: "if (this.#lost.size > 0 && this.#lost.has(partitionOf(name))) throw forgotten();",
     to: "",
-    firstSeed: 235,
+    firstSeed: 132,
   },
   {
     name: "collect chunks too early",
