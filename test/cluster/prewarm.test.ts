@@ -52,9 +52,12 @@ async function stored(prefix: string): Promise<Map<string, Buffer>> {
   return contents;
 }
 
-async function crossings(): Promise<number> {
-  const counts = EDGE.map((_, n) => metricOf(edge(n), 'atoll_chunks_received_total{region="other"}'));
-  return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
+/** Of chunks to the region, less those that may have come from two, as somebody was late: which this machine may be. */
+async function crossings(): Promise<{ most: number; least: number }> {
+  const of = async (name: string) =>
+    (await Promise.all(EDGE.map((_, n) => metricOf(edge(n), name)))).reduce((sum, count) => sum + count, 0);
+  const most = await of('atoll_chunks_received_total{region="other"}');
+  return { most, least: most - await of("atoll_chunk_hedges_total") };
 }
 
 async function readAll(contents: ReadonlyMap<string, Buffer>): Promise<void> {
@@ -98,9 +101,9 @@ test("a region is prewarmed from afar, each chunk at its keeper; then nothing cr
   assert.ok(last.nodes.every(({ node }) => EDGE.some((index) => ring.nodes[index]!.nodeId === node)));
   assert.equal(last.nodes.reduce((sum, { chunks }) => sum + chunks, 0), ALL_CHUNKS);
   const before = await crossings();
-  assert.equal(before, ALL_CHUNKS);
+  assert.ok(before.least <= ALL_CHUNKS && before.most >= ALL_CHUNKS, JSON.stringify(before));
   await readAll(contents);
-  assert.equal(await crossings(), before);
+  assert.equal((await crossings()).most, before.most);
 });
 
 test("the command line prewarms keys and prefixes in the region of the node it asks, and says what was missing", async () => {
@@ -124,7 +127,7 @@ test("the command line prewarms keys and prefixes in the region of the node it a
   assert.equal(again.code, 0, again.stderr);
   assert.match(again.stdout, /^warm\/here\/ {2}3 objects, 4\.\d+ MiB\n/);
   await readAll(contents);
-  assert.equal(await crossings(), before);
+  assert.equal((await crossings()).most, before.most);
 });
 
 test("a prewarm ends when nobody listens any more", async () => {

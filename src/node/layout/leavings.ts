@@ -10,6 +10,7 @@ import { PARTITIONS, slotOf, SLOTS_PER_PARTITION } from "../../core/partitions.t
 import { messageOf } from "../../errors.ts";
 import type { Catalog, Clock, Log } from "../../ports.ts";
 import { Background, forEach } from "../background.ts";
+import { bringChunks, lackedBy } from "../bringing.ts";
 import type { ChunkStore } from "../chunk-store.ts";
 import type { Content } from "../content.ts";
 import type { Metrics } from "../metrics.ts";
@@ -19,14 +20,12 @@ import type { Replica } from "../replica.ts";
 import type { Ring } from "../ring.ts";
 import type { StrongReads } from "../strong-reads.ts";
 
-const ASK_TIMEOUT_MS = 5_000;
 const SCAN = 256;
 const AT_ONCE = 16;
 const CHUNKS_ASKED = 256;
 /** What somebody still lacked is looked at again. */
 const RETRY_MS = 2_000;
 const RETRY_MAX_MS = 60_000;
-const BRING_TIMEOUT_MS = 10_000;
 
 export interface LeavingsDeps {
   ring: Ring;
@@ -141,10 +140,7 @@ export class Leavings {
       const asked = ids.splice(0);
       if (asked.length === 0) return true;
       const areWhole = await Promise.all(replicas.map(async (node) => {
-        const { held } = await gate.call(node, { type: "chunks-held", ids: asked }, {
-          timeoutMs: ASK_TIMEOUT_MS,
-        });
-        return await this.#bring(node, asked.filter((_, i) => held[i] !== true));
+        return await bringChunks(this.#deps, node, await lackedBy(gate, node, asked));
       }));
       return areWhole.every((whole) => whole);
     };
@@ -152,16 +148,5 @@ export class Leavings {
       if (ids.push(id) === CHUNKS_ASKED && !await areHeld()) return false;
     }
     return await areHeld();
-  }
-
-  /** Whether it has them now. */
-  async #bring(node: string, ids: readonly ChunkId[]): Promise<boolean> {
-    const { chunks, gate } = this.#deps;
-    for (const id of ids) {
-      const bytes = await chunks.get(id);
-      if (!bytes) return false;
-      await gate.call(node, { type: "chunk-put", id, bytes }, { timeoutMs: BRING_TIMEOUT_MS });
-    }
-    return true;
   }
 }

@@ -17,6 +17,7 @@ import { AtollError, messageOf } from "../../errors.ts";
 import type { Catalog, Clock, Log, Random, RegisterRow, StoredChunk } from "../../ports.ts";
 import { IdFilter } from "../../core/id-filter.ts";
 import { Background } from "../background.ts";
+import { bringChunks, lackedBy } from "../bringing.ts";
 import type { ChunkStore } from "../chunk-store.ts";
 import type { Content } from "../content.ts";
 import type { Counter, Metrics } from "../metrics.ts";
@@ -30,6 +31,8 @@ const SCAN = 256;
 /** Deletions under way. */
 const BATCH = 64;
 const ASK_TIMEOUT_MS = 5_000;
+/** Chunks that are brought to others in one run. */
+const BROUGHT_MAX = 64;
 /** Named in the log in one run. After so many nothing is read any more but the registers: each may take as long as a peer is silent. */
 const UNREADABLE_MAX = 16;
 
@@ -58,6 +61,7 @@ export class Garbage {
   /** Chunks of values that are being accepted right now, by how many. */
   readonly #held = new Map<ChunkId, number>();
   readonly #collected: Counter;
+  #toBring = BROUGHT_MAX;
   readonly #bytes = { live: 0, owed: 0, dead: 0 };
   /** Chunks here, as they were counted last. */
   #storedCount: number | undefined;
@@ -195,6 +199,7 @@ export class Garbage {
   /** All are counted; where a peer that must be asked is away, nothing is taken away from there on. */
   async #sweep(live: IdFilter, inlineBytes: number): Promise<void> {
     const { chunks, log } = this.#deps;
+    this.#toBring = BROUGHT_MAX;
     const bytes = { live: inlineBytes, owed: 0, dead: 0 };
     let count = 0;
     let collected = 0;
@@ -246,10 +251,24 @@ export class Garbage {
       ring.members.filter((node) => node !== ring.self).map(async (node) => {
         const reply = await gate.call(node, { type: "chunks-wanted", ids }, { timeoutMs: ASK_TIMEOUT_MS });
         // One that answers less than it was asked for has not said no.
-        for (const [i, id] of ids.entries()) if (reply.wanted[i] !== false) wanted.add(id);
+        const theirs = ids.filter((_, i) => reply.wanted[i] !== false);
+        for (const id of theirs) wanted.add(id);
+        await this.#bring(node, theirs);
       }),
     );
     return wanted;
+  }
+
+  /** Who lacks a chunk asks the object's replicas for it, and this node may be none, or have left the ring. */
+  async #bring(node: string, wanted: readonly ChunkId[]): Promise<void> {
+    if (wanted.length === 0 || this.#toBring <= 0) return;
+    try {
+      const ids = (await lackedBy(this.#deps.gate, node, wanted)).slice(0, this.#toBring);
+      this.#toBring -= ids.length;
+      await bringChunks(this.#deps, node, ids);
+    } catch (error) {
+      this.#deps.log.info("what another node lacks stays for now", { node, reason: messageOf(error) });
+    }
   }
 
   /** Of what nobody names and nobody is owed. Resolves with how many bytes went; rejects when somebody does not answer. */

@@ -235,7 +235,7 @@ test("Garbage leaves what another node looks for", async () => {
     incomplete: [{ name: NAME, version: 1 }],
   });
   const apart = ring.network.rule(({ request }) =>
-    request.type === "chunk-get" || request.type === "read" ? { reply: ERROR } : undefined
+    ["chunk-get", "chunk-put", "read"].includes(request.type) ? { reply: ERROR } : undefined
   );
   await ring.clock.advance(2 * GONE_MS);
   assert.deepEqual(await holdersOf(ring, ["a"], orphan), ["a"]);
@@ -289,5 +289,22 @@ test("Garbage of many chunks is seen as what it is from the first look on", asyn
   await ring.clock.advance(GONE_MS);
   const left = await disk.catalog.listChunks("", 100_000);
   assert.ok(left.length >= 2_000 && left.length < 2_200, `${left.length} left`);
+  ring.close();
+});
+
+test("Garbage brings others what they lack and would not ask this node for", async () => {
+  const ids = [...IDS, "d"];
+  const ring = await open(ids);
+  const name = ring.nameOn(IDS);
+  const chunk = await orphanAt(ring, "d", 1_000);
+  const content = { kind: "object", manifest: manifestOf(chunk) } as const;
+  for (const id of IDS) {
+    await ring.site(id).disk.catalog.commit({
+      registers: [rowOf(name, 1, { content })],
+      incomplete: [{ name, version: 1 }],
+    });
+  }
+  await ring.clock.advance(GONE_MS);
+  assert.deepEqual(await holdersOf(ring, IDS, chunk), IDS);
   ring.close();
 });
