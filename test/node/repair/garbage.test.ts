@@ -304,6 +304,10 @@ test("Garbage brings others what they lack and would not ask this node for", asy
       incomplete: [{ name, version: 1 }],
     });
   }
+  // It is nobody they ask, as one that has left the ring.
+  ring.network.rule(({ to, request }) =>
+    to === "d" && request.type === "chunk-get" ? { reply: ERROR } : undefined
+  );
   await ring.clock.advance(GONE_MS);
   assert.deepEqual(await holdersOf(ring, IDS, chunk), IDS);
   ring.close();
