@@ -35,9 +35,16 @@ export async function startServers(
   const entry = join(directory, "atoll.mjs");
   await bundle(entry);
   const bareNode = started.use(await startBare(directory, runtime));
-  const oneNode = started.use(await startNode({ runtime, entry, dataDir: join(directory, "one") }));
+  const oneNode = started.use(
+    await startNode({ runtime, entry, dataDir: join(directory, "one"), isLogUnread: true }),
+  );
   const ring = started.use(
-    await startRing({ runtimes: [runtime, runtime, runtime], entry, directory: join(directory, "three") }),
+    await startRing({
+      runtimes: [runtime, runtime, runtime],
+      entry,
+      directory: join(directory, "three"),
+      isLogUnread: true,
+    }),
   );
   const bare = serverOf("bare Hono", [bareNode]);
   const one = serverOf("ring of 1", [oneNode]);

@@ -5,6 +5,8 @@ import { join } from "node:path";
 
 export interface Load {
   readonly requestsPerSecond: number;
+  /** All that were answered. */
+  readonly requests: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly errors: number;
@@ -90,6 +92,7 @@ export async function wrk(directory: string, run: WrkRun): Promise<Load> {
   const told = JSON.parse(line) as Record<"requests" | "refused" | "broken" | "us" | "p50" | "p99", number>;
   return {
     requestsPerSecond: (told.requests - told.refused) / (told.us / 1e6),
+    requests: told.requests,
     p50Ms: told.p50,
     p99Ms: told.p99,
     errors: told.refused + told.broken,

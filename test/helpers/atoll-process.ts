@@ -24,6 +24,8 @@ export interface NodeOptions {
   /** `listening` returns before the node has found its ring; default `ready`. */
   readonly until?: "listening" | "ready";
   readonly deadlineMs?: number;
+  /** Once it listens, what it writes is let go unread: who measures rates would measure the reading of a log as well. */
+  readonly isLogUnread?: boolean;
   /** Told as soon as there is a process, before it has done anything. */
   readonly onSpawn?: (pid: number) => void;
 }
@@ -82,10 +84,14 @@ export async function startNode(options: NodeOptions): Promise<AtollProcess> {
     )
   );
   for (const stream of [child.stdout!, child.stderr!]) {
-    createInterface({ input: stream }).on("line", (line) => {
+    const reader = createInterface({ input: stream }).on("line", (line) => {
       if (lines.push(line) > LINES_MAX) lines.shift();
       const at = parseListening(line);
-      if (at) listening.resolve(at);
+      if (!at) return;
+      listening.resolve(at);
+      if (!options.isLogUnread) return;
+      reader.close();
+      stream.resume();
     });
   }
   const label = `${options.runtime} node in ${options.dataDir}`;

@@ -19,6 +19,8 @@ export interface RingOptions {
   readonly entryOf?: (index: number) => string | undefined;
   /** A node that is started anew has its public address again: for clients that try again where they were. */
   readonly keepsPublicPorts?: boolean;
+  /** As of a node. */
+  readonly isLogUnread?: boolean;
   /** With it all that the nodes say to each other goes through a relay; the seed is of what gets lost there. */
   readonly relaySeed?: number;
 }
@@ -49,6 +51,7 @@ export async function startRing(options: RingOptions): Promise<AtollRing> {
     return startNode({
       runtime: options.runtimes[index]!,
       dataDir: dataDir(index),
+      isLogUnread: options.isLogUnread ?? false,
       ...(relay && { onSpawn: (pid: number) => relay.runs(pid, index) }),
       ...(entry === undefined ? {} : { entry }),
       env: {
