@@ -17,7 +17,7 @@ export interface ChangeOptions {
 /** As in a node's own settings. */
 const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const LABEL = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$/;
-const REPLICAS_MAX = 15;
+const REPLICAS_MAX = 7;
 
 /** Throws `usage` for what makes no sense, and for no change at all. */
 export function parseChange(options: ChangeOptions): RingChange {
