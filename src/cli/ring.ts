@@ -64,6 +64,7 @@ export async function applyChange(
   const plan = await fetchPlan(client, change);
   if (terminal.isJson && options.yes !== true && !terminal.isInteractive) throw unasked();
   if (!terminal.isJson) await terminal.result(planLines(plan), plan);
+  await sayWhoStillRuns(client, terminal, change);
   if (options.yes !== true) await confirm(terminal);
   const { layout } = await apply(client, terminal, plan, change);
   const hint = options.watch === true ? "" : '; "atoll ring status --watch" shows how far it is';
@@ -74,6 +75,18 @@ export async function applyChange(
     { command: "apply", layout, plan },
   );
   if (options.watch === true) await watchFor(client, terminal, interval, layout);
+}
+
+/** Such a node has found the ring like any other, and is taken in again where that happens by itself. */
+async function sayWhoStillRuns(client: NodeClient, terminal: Terminal, change: RingChange): Promise<void> {
+  const gone = [...change.remove ?? [], ...(change.replace ?? []).map(({ from }) => from)];
+  if (gone.length === 0 || terminal.isJson) return;
+  const { nodes } = await fetchRing(client);
+  const running = nodes.filter(({ id, state }) => gone.includes(id) && state === "alive").map(({ id }) => id);
+  if (running.length === 0) return;
+  await terminal.note(
+    `atoll: ${running.join(", ")} still runs: stop it when it holds nothing, or it may be taken in again`,
+  );
 }
 
 async function confirm(terminal: Terminal): Promise<void> {

@@ -201,6 +201,24 @@ test("ring apply shows the plan, asks, and applies it on the layout it was made 
   assert.deepEqual(json.documents(), [{ command: "apply", layout: 8, plan: standIn.plan }]);
 });
 
+test("who is removed or replaced and still runs is named before the question", async () => {
+  await using standIn = await startRingStandIn();
+  const dead = standInNode("node-b", "fra", { state: "dead" });
+  standIn.statuses = [standInStatus({ nodes: [standInNode("node-a", "ams"), dead] })];
+  const runs = /node-a still runs: stop it when it holds nothing, or it may be taken in again/;
+  for (const words of [["remove", "node-a", "node-b"], ["replace", "node-a", "node-d"]]) {
+    const { stderr } = await ring(standIn, words, {
+      terminal: [{ question: /Apply this plan/, answer: "" }],
+    });
+    assert.match(stderr, new RegExp(`${runs.source}[^]+Apply this plan`));
+  }
+  for (const words of [["remove", "node-b"], ["drain", "node-a"], ["remove", "node-a", "--json"]]) {
+    const { code, stderr } = await ring(standIn, [...words, "--yes"]);
+    assert.equal(code, 0);
+    assert.doesNotMatch(stderr, /still runs/);
+  }
+});
+
 test("the shorthands are changes like any other", async () => {
   await using standIn = await startRingStandIn();
   for (
@@ -256,6 +274,7 @@ const refusesWithout = (words: string): RingStandIn["apply"] => (document) => {
 
 test("what a node refuses takes the words it names, typed or given", async () => {
   await using standIn = await startRingStandIn();
+  standIn.statuses = [standInStatus({ nodes: [] })];
   standIn.apply = refusesWithout("lose 12 partitions");
   const unasked = await ring(standIn, ["remove", "node-a", "--yes"]);
   assert.equal(unasked.code, 1);
