@@ -104,6 +104,28 @@ export function planLines(plan: RingPlan): string[] {
   ];
 }
 
+/** Of nodes that go and still run, and of nodes that do not answer and are to hold data. */
+export function cautions({ change, nodes }: RingPlan, status: RingStatus): string[] {
+  const stateOf = new Map(status.nodes.map(({ id, state }) => [id, state]));
+  const gone = [...change.remove ?? [], ...(change.replace ?? []).map(({ from }) => from)];
+  // Such a node has found the ring like any other.
+  const running = gone.filter((id) => stateOf.get(id) === "alive").map((id) =>
+    `${id} still runs: stop it when it holds nothing, or it may be taken in again`
+  );
+  const away = nodes.filter(({ id, after }) =>
+    after > 0 && ["suspect", "dead", "leaving"].includes(stateOf.get(id) ?? "")
+  );
+  return [
+    ...running,
+    ...away.map(({ id, after }) =>
+      `${id} does not answer, and is to hold ${
+        counted(after, "partition")
+      }: those that too few others hold ` +
+      "then can be neither read nor written until it is back"
+    ),
+  ];
+}
+
 export function changeText(change: RingPlan["change"]): string {
   const parts = [
     ...(["join", "drain", "remove"] as const).flatMap((kind) =>
