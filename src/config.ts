@@ -9,6 +9,7 @@ import { ROUTING_VARIABLES, type RoutingSettings, routingSettings } from "./conf
 import { TLS_VARIABLES, tlsProblems, type TlsSettings, tlsSettings } from "./config-tls.ts";
 import { bytes, duration, httpUrl, wholeNumber } from "./config-values.ts";
 import { ORIGIN_VARIABLES, type OriginConfig, originConfig } from "./config-origin.ts";
+import { REPLICAS_MAX } from "./core/layout-change.ts";
 import { AtollError } from "./errors.ts";
 
 export interface Config extends OriginConfig, BufferSettings {
@@ -153,12 +154,12 @@ const VARIABLES = {
     meaning: "how many nodes form the first layout",
   },
   ATOLL_REPLICAS: {
-    schema: wholeNumber(1, 15).refine(
+    schema: wholeNumber(1, REPLICAS_MAX).refine(
       (n) => n % 2 === 1,
       "wanted an odd number: an even one survives no more",
     ),
     default: "3",
-    meaning: "copies of everything (1, 3, 5, …)",
+    meaning: "copies of everything (1, 3, 5 or 7)",
   },
   ATOLL_CLUSTER_SECRET: {
     schema: z.string().min(16, "wanted 16 characters or more"),

@@ -182,6 +182,7 @@ async function serve(config: Config): Promise<void> {
     secret: config.clusterSecret,
     certificates: peerCertificates,
     clock,
+    log,
     random,
     lookup,
   });

@@ -68,6 +68,11 @@ describe("parseConfig", () => {
     }
   });
 
+  it("founds no ring of more copies than a ring can be changed to", () => {
+    assert.equal(parseConfig({ ATOLL_REPLICAS: "7" }, GIB).replicas, 7);
+    assert.match(refusal({ ATOLL_REPLICAS: "9" }), /ATOLL_REPLICAS: .*7.*9/);
+  });
+
   it("refuses an address of the node that no other node would read", () => {
     for (const name of ["ATOLL_PEER_URL", "ATOLL_PUBLIC_URL"]) {
       const message = refusal({ [name]: `http://${"x".repeat(1_018)}` });

@@ -9,6 +9,8 @@ import { FOUND_MAX, FoundPeers } from "./found-peers.ts";
 
 /** How long a node that was killed is still found. */
 const LEASE_SECONDS = 15;
+/** Entries that are looked at: this node's own, and one by which too many are seen to be too many. */
+const ENTRIES_MAX = FOUND_MAX + 2;
 
 export interface EtcdDiscoveryOptions {
   readonly endpoints: readonly string[];
@@ -47,11 +49,12 @@ export function createEtcdDiscovery(options: EtcdDiscoveryOptions): Discovery {
     gateway,
     what: "watch",
     range: keysBelow(prefix),
-    keysMax: FOUND_MAX + 2, // this node's own, and one by which too many are seen to be too many
+    keysMax: ENTRIES_MAX,
     watchMs: options.watchMs,
     onState(values) {
       peers.tell(peersIn(values, prefix, self.id));
-      if (!values.has(prefix + self.id)) registration.missing();
+      // Of more than are looked at it may be one of the others, and would be entered anew at each news.
+      if (values.size < ENTRIES_MAX && !values.has(prefix + self.id)) registration.missing();
     },
   });
   let stopping: Promise<void> | undefined;

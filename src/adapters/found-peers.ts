@@ -1,7 +1,7 @@
 /** What a discovery has found: bounded, each URL once, told when it changed. */
 import type { Discovered, Log } from "../ports.ts";
 
-/** More than a ring has nodes; less than a broken or hostile source could name. */
+/** Enough to meet a ring by, whose nodes tell of each other; less than a broken or hostile source could name. */
 export const FOUND_MAX = 256;
 
 export class FoundPeers {

@@ -6,11 +6,12 @@
  * connection was lost before the answer. An aborted call rejects with the signal's reason.
  */
 import type { LookupFunction } from "node:net";
-import { AtollError } from "../errors.ts";
+import { AtollError, isAtollError } from "../errors.ts";
 import { replyError } from "../http/peer-codec.ts";
 import type { PeerSelf } from "../http/peer-headers.ts";
 import { PROTOCOLS, type Protocols } from "../http/peer-protocol.ts";
-import type { CallOptions, Clock, PeerReply, PeerRequest, Peers, Random, ReplyTo } from "../ports.ts";
+import { RefusalLog } from "../http/peer-refusals.ts";
+import type { CallOptions, Clock, Log, PeerReply, PeerRequest, Peers, Random, ReplyTo } from "../ports.ts";
 import type { CertificateFiles } from "./certificate-files.ts";
 import { type LinkCall, PeerLink } from "./peer-link.ts";
 
@@ -24,6 +25,8 @@ export interface PeersDeps {
   /** Signs what is sent, and what comes must be signed with it. */
   readonly secret: string | undefined;
   readonly clock: Clock;
+  /** Told once of each peer that is pinged and will not talk, or is not to be talked to. */
+  readonly log?: Log | undefined;
   readonly random: Random;
   /** How the names in URLs become addresses; undefined: the system's way. */
   readonly lookup?: LookupFunction | undefined;
@@ -40,22 +43,33 @@ export function createPeers(deps: PeersDeps): Peers & { close(): Promise<void> }
 class UndiciPeers implements Peers {
   readonly #deps: PeersDeps;
   readonly #links = new Map<string, PeerLink>();
+  readonly #refusals: RefusalLog | undefined;
   #isClosed = false;
 
   constructor(deps: PeersDeps) {
     this.#deps = deps;
+    this.#refusals = deps.log && new RefusalLog(deps.log, "a peer was found and cannot be talked to");
   }
 
   async call<R extends PeerRequest>(url: string, request: R, options: CallOptions): Promise<ReplyTo<R>> {
     options.signal?.throwIfAborted();
     const call = this.#link(url).call(request, options);
-    const reply = await this.#settled(url, call, options);
+    const reply = await this.#settled(url, call, options).catch((error: unknown) => {
+      if (request.type === "ping") this.#pinged(url, error);
+      throw error;
+    });
     if (reply.type === "error") throw replyError(url, reply);
     const wanted = request.type === "ping" ? "pong" : request.type;
     if (reply.type !== wanted) {
       throw new AtollError("peer-garbage", `wanted ${wanted} from ${url}, got ${reply.type}`);
     }
     return reply as ReplyTo<R>;
+  }
+
+  /** Other calls are refused in the course of things; who is refused a ping is a stranger there, and should know. */
+  #pinged(peerUrl: string, error: unknown): void {
+    if (!isAtollError(error, "peer-refused", "wrong-ring", "wrong-protocol")) return;
+    this.#refusals?.refused({ peerUrl }, error);
   }
 
   /** The reply, or the deadline, or the abort: whichever comes first. */

@@ -28,7 +28,7 @@ export class Progress {
     this.style = options.style;
     this.#stream = stream;
     // The cursor stays: to hide it is to owe it back, even to a user who interrupts.
-    this.#update = createLogUpdate(stream, { showCursor: true });
+    this.#update = createLogUpdate(sized(stream), { showCursor: true });
   }
 
   /** Bytes that move. `doneBytes`: moved at an earlier attempt. To be ended, or it keeps the process. */
@@ -42,7 +42,7 @@ export class Progress {
 
   /** The state of things: replaces the last on a terminal, follows it elsewhere. */
   show(line: string): void {
-    if (this.style === "bar") this.#update(clipped(line, (this.#stream.columns ?? COLUMNS_DEFAULT) - 1));
+    if (this.style === "bar") this.#update(clipped(line, (this.#stream.columns || COLUMNS_DEFAULT) - 1));
     else if (this.style === "lines") this.#stream.write(`${line}\n`);
   }
 
@@ -117,6 +117,17 @@ export function bar(fraction: number): string {
 
 function within01(fraction: number): number {
   return Math.min(1, Math.max(0, fraction));
+}
+
+/** A terminal that was told no size has 0 columns and rows (`docker exec -t`, consoles), into which nothing would fit. */
+function sized<T extends Writable>(stream: T): T {
+  return new Proxy(stream, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name);
+      if (name === "columns" || name === "rows") return value || undefined;
+      return typeof value === "function" ? value.bind(target) as unknown : value;
+    },
+  });
 }
 
 /** A line that wraps could not be replaced as one. */

@@ -1,4 +1,5 @@
 /** A change of the ring, from what stands on the command line. */
+import { REPLICAS_MAX } from "../core/layout-change.ts";
 import { usage } from "./failure.ts";
 import type { RingChange } from "./ring-documents.ts";
 
@@ -17,7 +18,6 @@ export interface ChangeOptions {
 /** As in a node's own settings. */
 const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const LABEL = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$/;
-const REPLICAS_MAX = 15;
 
 /** Throws `usage` for what makes no sense, and for no change at all. */
 export function parseChange(options: ChangeOptions): RingChange {

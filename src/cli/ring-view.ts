@@ -55,21 +55,28 @@ function nodeTable({ nodes, layout, self }: RingStatus): string[] {
   return table([head, ...rows], [4, 5, ...(isMoving ? [6, 8] : [6])]);
 }
 
-/** By bytes where there are any to move: partitions differ in size. */
+/**
+ * By bytes where it is known how many there are: partitions differ in size. What is counted are the copies that each node
+ * makes sure of, those that it had among them, so there are more than partitions.
+ */
 export function moveLine(move: Move, options: { readonly hasBar: boolean }): string {
-  const { partitionsTotal, partitionsLeft, bytesDone, bytesLeft, etaSeconds } = move;
+  const { partitionsTotal, partitionsLeft, bytesDone, bytesLeft, etaSeconds, objectsLeft = 0 } = move;
+  if (partitionsTotal === 0) return "moving  no node has said yet how far it is";
   const bytes = bytesDone + bytesLeft;
-  const fraction = bytes > 0
-    ? bytesDone / bytes
-    : partitionsTotal > 0
-    ? (partitionsTotal - partitionsLeft) / partitionsTotal
-    : 1;
+  const copies = `${partitionsTotal - partitionsLeft} of ${partitionsTotal} copies of partitions`;
+  // Registers came first; what their chunks come to nobody has said.
+  if (partitionsLeft === 0 && bytesLeft === 0 && objectsLeft > 0) {
+    return `moving  ${copies}  ${formatBytes(bytesDone)} so far, and chunks of ${
+      counted(objectsLeft, "object")
+    } to come`;
+  }
+  const fraction = bytes > 0 ? bytesDone / bytes : (partitionsTotal - partitionsLeft) / partitionsTotal;
   // All bytes there is not yet settled: partitions are, one by one.
   const shown = partitionsLeft > 0 ? Math.min(fraction, 0.99) : fraction;
   const eta = etaSeconds === null ? "" : `  ${formatSeconds(etaSeconds)} left`;
-  return `moving  ${options.hasBar ? `${bar(shown)} ` : ""}${percent(shown)}  ${
-    partitionsTotal - partitionsLeft
-  } of ${counted(partitionsTotal, "partition")}  ${formatBytes(bytesDone)} of ${formatBytes(bytes)}${eta}`;
+  return `moving  ${options.hasBar ? `${bar(shown)} ` : ""}${percent(shown)}  ${copies}  ${
+    formatBytes(bytesDone)
+  } of ${formatBytes(bytes)}${eta}`;
 }
 
 export function planLines(plan: RingPlan): string[] {
@@ -94,6 +101,28 @@ export function planLines(plan: RingPlan): string[] {
       counted(zoneSpread.wanted, "zone")
     }, as wanted`,
     ...plan.warnings.map((warning) => `warning      ${printable(warning)}`),
+  ];
+}
+
+/** Of nodes that go and still run, and of nodes that do not answer and are to hold data. */
+export function cautions({ change, nodes }: RingPlan, status: RingStatus): string[] {
+  const stateOf = new Map(status.nodes.map(({ id, state }) => [id, state]));
+  const gone = [...change.remove ?? [], ...(change.replace ?? []).map(({ from }) => from)];
+  // Such a node has found the ring like any other.
+  const running = gone.filter((id) => stateOf.get(id) === "alive").map((id) =>
+    `${id} still runs: stop it when it holds nothing, or it may be taken in again`
+  );
+  const away = nodes.filter(({ id, after }) =>
+    after > 0 && ["suspect", "dead", "leaving"].includes(stateOf.get(id) ?? "")
+  );
+  return [
+    ...running,
+    ...away.map(({ id, after }) =>
+      `${id} does not answer, and is to hold ${
+        counted(after, "partition")
+      }: those that too few others hold ` +
+      "then can be neither read nor written until it is back"
+    ),
   ];
 }
 

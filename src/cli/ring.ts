@@ -12,7 +12,7 @@ import {
   type RingStatus,
   ringStatus,
 } from "./ring-documents.ts";
-import { moveLine, planLines, statusLines } from "./ring-view.ts";
+import { cautions, moveLine, planLines, statusLines } from "./ring-view.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface WatchOptions {
@@ -51,6 +51,7 @@ export async function showPlan(
 ): Promise<void> {
   const plan = await fetchPlan(client, parseChange(options));
   await terminal.result(planLines(plan), plan);
+  await sayWhatToMind(client, terminal, plan);
 }
 
 /** Applies exactly the plan that was shown: it names the layout it was made on, and another one refuses it. */
@@ -64,6 +65,7 @@ export async function applyChange(
   const plan = await fetchPlan(client, change);
   if (terminal.isJson && options.yes !== true && !terminal.isInteractive) throw unasked();
   if (!terminal.isJson) await terminal.result(planLines(plan), plan);
+  await sayWhatToMind(client, terminal, plan);
   if (options.yes !== true) await confirm(terminal);
   const { layout } = await apply(client, terminal, plan, change);
   const hint = options.watch === true ? "" : '; "atoll ring status --watch" shows how far it is';
@@ -74,6 +76,16 @@ export async function applyChange(
     { command: "apply", layout, plan },
   );
   if (options.watch === true) await watchFor(client, terminal, interval, layout);
+}
+
+/** What the plan does not say, and whoever says yes should know. */
+async function sayWhatToMind(client: NodeClient, terminal: Terminal, plan: RingPlan): Promise<void> {
+  if (terminal.isJson) return;
+  const lines = await fetchRing(client).then((status) => cautions(plan, status), (error: unknown) => {
+    if (!(error instanceof Failure)) throw error;
+    return [`which nodes are there is not known: ${error.message}`];
+  });
+  if (lines.length > 0) await terminal.note(lines.map((line) => `atoll: ${line}`));
 }
 
 async function confirm(terminal: Terminal): Promise<void> {

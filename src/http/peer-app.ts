@@ -151,7 +151,7 @@ export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
     const from = c.req.raw.headers.get(FROM_HEADER)?.slice(0, 256) ?? NONE;
     if (error instanceof AtollError) {
       const asksAgain = error.code === "wrong-protocol" && door.isNeighbour(c.req.raw);
-      if (!asksAgain) refusals.refused(from, error);
+      if (!asksAgain) refusals.refused({ from }, error);
       return door.fault(endsOf(c), error);
     }
     log.error("a peer's request failed", { from, reason: messageOf(error) });

@@ -197,6 +197,30 @@ test("a node whose lease is lost, or whose entry was taken away, registers again
   assert.ok(!await isThere());
 });
 
+test(
+  "a node beyond those that are listed registers once, and again when it is seen to be missing",
+  skip,
+  async () => {
+    const prefix = "/crowd/";
+    const nodes = `${prefix}nodes/`;
+    await Promise.all(upTo(300).map((number) => put(`${nodes}a${number}`, "{}")));
+    const isThere = async () => (await keysOf(nodes)).includes(`${nodes}z`);
+    const { watches, ...counted } = countedWatches();
+    const node = open(prefix, "z", { ...counted, leaseSeconds: 60 });
+    node.start(() => {});
+    await until("it is registered", DEADLINE_MS, isThere);
+    const before = await revision();
+    // Each of these is news, on which it looks for itself.
+    for (let i = 0; i < 3; i++) await put(`${nodes}a1`, String(i));
+    const begun = watches();
+    await until("it has heard of them", DEADLINE_MS, () => watches() > begun + 1);
+    assert.equal(await revision(), before + 3, "it registers again and again");
+    await remove(nodes);
+    await until("it is registered again", DEADLINE_MS, isThere);
+    await node.stop();
+  },
+);
+
 test("an etcd that came back empty is filled again by the nodes", skip, async () => {
   const prefix = "/emptied/";
   for (let i = 0; i < 20; i++) await put("/other", String(i)); // the old store has come further than the new one will

@@ -53,7 +53,7 @@ test("ring status shows the nodes by zone, and while it moves how far it is", as
   const now = await ring(standIn, ["status"]);
   assert.match(
     now.stdout.toString(),
-    /^moving {2}75 % {2}60 of 100 partitions {2}3\.0 MiB of 4\.0 MiB {2}1 min 15 s left$/m,
+    /^moving {2}75 % {2}60 of 100 copies of partitions {2}3\.0 MiB of 4\.0 MiB {2}1 min 15 s left$/m,
   );
   assert.match(now.stdout.toString(), /^copies of objects that still lack chunks: 3$/m);
   assert.match(now.stdout.toString(), /^node-a \* {2}suspect .* 10 +0 +no +1\.3 ms/m);
@@ -73,7 +73,7 @@ test("ring status --watch ends when the layout is settled: lines, JSON, or a bar
   // The second is not said: it comes within the seconds in which nothing is said again.
   assert.equal(
     lines.stderr,
-    "moving  75 %  60 of 100 partitions  3.0 MiB of 4.0 MiB  1 min 15 s left\n",
+    "moving  75 %  60 of 100 copies of partitions  3.0 MiB of 4.0 MiB  1 min 15 s left\n",
   );
   assert.match(lines.stdout.toString(), /layout 8, settled/);
   standIn.statuses = course();
@@ -86,6 +86,32 @@ test("ring status --watch ends when the layout is settled: lines, JSON, or a bar
   const bars = await ring(standIn, ["status", "--watch"], { terminal: [] });
   assert.match(bars.stderr, /moving {2}\[=+> +\] 75 %/);
   assert.match(bars.stdout.toString(), /layout 8, settled/);
+});
+
+test("a move is not said to be whole before anybody has begun, nor while chunks lack", async () => {
+  await using standIn = await startRingStandIn();
+  const none = { partitionsTotal: 0, partitionsLeft: 0, bytesDone: 0, bytesLeft: 0, etaSeconds: null };
+  standIn.statuses = [{ ...moving, move: { ...none, objectsLeft: 0 } }];
+  const begun = await ring(standIn, ["status"]);
+  assert.match(begun.stdout.toString(), /^moving {2}no node has said yet how far it is$/m);
+  const lacking = { ...none, partitionsTotal: 100, bytesDone: 2 ** 20, etaSeconds: 0, objectsLeft: 3 };
+  standIn.statuses = [{ ...moving, move: lacking }];
+  const { stdout } = await ring(standIn, ["status"]);
+  assert.match(
+    stdout.toString(),
+    /^moving {2}100 of 100 copies of partitions {2}1\.0 MiB so far, and chunks of 3 objects to come$/m,
+  );
+  assert.doesNotMatch(stdout.toString(), /100 %|0 s left/);
+  standIn.statuses = [{ ...moving, move: { ...lacking, objectsLeft: 0 } }];
+  assert.match((await ring(standIn, ["status"])).stdout.toString(), /^moving {2}100 % /m);
+});
+
+test("a terminal that was told no size has its bar all the same", async () => {
+  await using standIn = await startRingStandIn();
+  standIn.statuses = [moving, settled8];
+  const { code, stderr } = await ring(standIn, ["status", "--watch"], { terminal: [], size: [0, 0] });
+  assert.equal(code, 0);
+  assert.match(stderr, /moving {2}\[=+> +\] 75 %/);
 });
 
 test("status shows the ring where there is one", async () => {
@@ -173,6 +199,37 @@ test("ring apply shows the plan, asks, and applies it on the layout it was made 
   assert.ok(standIn.asked.every(({ path }) => path === "/_/ring/plan"));
   const json = await ring(standIn, ["apply", "--drain", "node-a", "--yes", "--json"]);
   assert.deepEqual(json.documents(), [{ command: "apply", layout: 8, plan: standIn.plan }]);
+});
+
+test("who goes and still runs, and who is away and is to hold data, is named before the question", async () => {
+  await using standIn = await startRingStandIn();
+  const [a, c] = [standInNode("node-a", "ams"), standInNode("node-c", "iad")];
+  const dead = standInNode("node-b", "fra", { state: "dead" });
+  standIn.statuses = [standInStatus({ nodes: [a, dead, c] })];
+  const holding = (id: string, after: number) => ({ id, zone: "ams", before: 1024, after });
+  const nodes = [holding("node-a", 0), holding("node-b", 1024), holding("node-c", 1024)];
+  const runs = "node-a still runs: stop it when it holds nothing, or it may be taken in again";
+  const away =
+    "node-b does not answer, and is to hold 1024 partitions: those that too few others hold then can be";
+  const cases = [
+    [["remove", "node-a"], { remove: ["node-a"] }, [runs, away]],
+    [["replace", "node-a", "node-d"], { replace: [{ from: "node-a", to: "node-d" }] }, [runs, away]],
+    [["drain", "node-a"], { drain: ["node-a"] }, [away]],
+  ] as const;
+  for (const [words, change, said] of cases) {
+    standIn.plan = standInPlan({ change, nodes });
+    const { stderr } = await ring(standIn, words, {
+      terminal: [{ question: /Apply this plan/, answer: "" }],
+    });
+    const [before = ""] = stderr.split("Apply this plan");
+    assert.deepEqual([runs, away].filter((line) => before.includes(line)), said);
+  }
+  const planned = await ring(standIn, ["plan", "--drain", "node-a"]);
+  assert.deepEqual([planned.code, planned.stderr.includes(away)], [0, true]);
+  standIn.plan = standInPlan({ change: { remove: ["node-b"] }, nodes: [nodes[2], holding("node-b", 0)] });
+  assert.equal((await ring(standIn, ["plan", "--remove", "node-b"])).stderr, "");
+  standIn.plan = standInPlan({ change: { drain: ["node-a"] }, nodes });
+  assert.equal((await ring(standIn, ["plan", "--drain", "node-a", "--json"])).stderr, "");
 });
 
 test("the shorthands are changes like any other", async () => {

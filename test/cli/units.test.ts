@@ -195,6 +195,7 @@ test("parseChange refuses no change, and what is none", () => {
       { zone: ["a=ü"] },
       { replicas: "2" },
       { replicas: "0" },
+      { replicas: "9" },
       { replicas: "17" },
       { replicas: "x" },
     ]

@@ -31,9 +31,17 @@ const nodeOf = (index: number): AtollProcess => ring.nodes[index]!;
 
 /** Lines in which a node tells of a refused peer. */
 function refusals(node: AtollProcess, code: string, from = ""): string[] {
-  return node.lines.filter((line) =>
-    line.includes('"a peer was refused"') && line.includes(`"code":"${code}"`) && line.includes(from)
-  );
+  return linesOf(node, "a peer was refused", code).filter((line) => line.includes(from));
+}
+
+function linesOf(node: AtollProcess, message: string, code: string): string[] {
+  return node.lines.filter((line) => line.includes(`"${message}"`) && line.includes(`"code":"${code}"`));
+}
+
+/** By its own log, in which its operator looks first. */
+function saysOnce(stranger: AtollProcess, at: AtollProcess, code: string): void {
+  const said = linesOf(stranger, "a peer was found and cannot be talked to", code);
+  assert.deepEqual(said.map((line) => (JSON.parse(line) as { peerUrl: string }).peerUrl), [at.peerUrl]);
 }
 
 async function isUnharmed(what: string): Promise<void> {
@@ -64,6 +72,7 @@ test("a node with a wrong secret finds no ring, and is told of once", async () =
     until: "listening",
   });
   await isRefusedOnce(stranger, nodeOf(0), "peer-refused");
+  saysOnce(stranger, nodeOf(0), "peer-refused");
   assert.equal((await ask(`${stranger.publicUrl}/readyz`)).status, 503);
   const refused = await put(`${stranger.publicUrl}/abc/k`, "x");
   assert.deepEqual([refused.status, codeOf(refused)], [503, "no-quorum"]);
@@ -79,6 +88,7 @@ test("a node of another ring is refused by its ring's ID, and keeps to its own",
   const env = { ...SECRET, ATOLL_SEEDS: nodeOf(1).peerUrl };
   await using stranger = await startNode({ runtime: HERE, dataDir, env });
   await isRefusedOnce(stranger, nodeOf(1), "wrong-ring");
+  saysOnce(stranger, nodeOf(1), "wrong-ring");
   assert.equal((await ask(`${stranger.publicUrl}/abc/its-own`)).body.toString(), "x");
   assert.equal((await ask(`${nodeOf(1).publicUrl}/abc/its-own`)).status, 404);
   assert.equal(await metricOf(stranger.publicUrl, "atoll_peers_alive"), 0);

@@ -19,17 +19,20 @@ export interface CommandOptions {
    * which nobody types.
    */
   readonly terminal?: readonly { readonly question: RegExp; readonly answer: string }[];
+  /** Of the terminal, in columns and rows; some are told none and have 0. */
+  readonly size?: readonly [columns: number, rows: number];
   readonly deadlineMs?: number;
 }
 
 const DEADLINE_MS = 60_000;
 
 export async function command(words: readonly string[], options: CommandOptions = {}): Promise<CommandRun> {
-  const { env = {}, input = [], terminal, deadlineMs = DEADLINE_MS } = options;
+  const { env = {}, input = [], terminal, size: [columns, rows] = [100, 24], deadlineMs = DEADLINE_MS } =
+    options;
   const isTTY = terminal !== undefined;
   const stdin = Object.assign(new PassThrough(), { isTTY });
   const stdout = Object.assign(new PassThrough(), { isTTY });
-  const stderr = Object.assign(new PassThrough(), { isTTY, columns: 100 });
+  const stderr = Object.assign(new PassThrough(), { isTTY, columns, rows });
   const written: Buffer[] = [];
   stdout.on("data", (part: Buffer) => written.push(part));
   let complaints = "";
