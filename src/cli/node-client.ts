@@ -9,7 +9,7 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const CONNECTIONS = 8;
 /** Of answers that are read whole: a page of a listing holds 1,000 keys of 1 KiB, and escapes. */
 const DOCUMENT_BYTES_MAX = 32 << 20;
-const PROBLEM_BYTES_MAX = 1 << 20;
+const PROBLEM_BYTES_MAX = 4 << 20;
 /** Nothing was sent on a connection that never was. */
 const NEVER_CONNECTED = new Set([
   "ECONNREFUSED",

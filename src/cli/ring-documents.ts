@@ -74,6 +74,12 @@ export const ringPlan = z.object({
   nodes: z.array(z.object({ id: z.string(), zone: z.string(), before: count, after: count })),
   replicasMoved: count,
   partitionsTouched: count,
+  /** Which, and who holds them, home first; nodes of an earlier build do not say it. */
+  partitions: z.array(z.object({
+    partition: count,
+    before: z.array(z.string()),
+    after: z.array(z.string()),
+  })).optional(),
   bytesToMove: z.number().nullable(),
   /** The fullest node's share over the mean, by weight: 1 is perfect. */
   balance: beforeAndAfter,

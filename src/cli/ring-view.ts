@@ -1,8 +1,11 @@
 /** The ring, and a plan for it, as people read them. */
+import { doneRatio } from "../core/move-estimate.ts";
 import { printable } from "./address.ts";
 import { bar, percent } from "./progress.ts";
 import type { Move, RingPlan, RingStatus } from "./ring-documents.ts";
 import { counted, formatBytes, formatSeconds, table } from "./units.ts";
+
+const RANGES_SHOWN = 12;
 
 export function statusLines(status: RingStatus): string[] {
   const { layout, nodes, ringId, self, move } = status;
@@ -62,25 +65,23 @@ function nodeTable({ nodes, layout, self }: RingStatus): string[] {
 export function moveLine(move: Move, options: { readonly hasBar: boolean }): string {
   const { partitionsTotal, partitionsLeft, bytesDone, bytesLeft, etaSeconds, objectsLeft = 0 } = move;
   if (partitionsTotal === 0) return "moving  no node has said yet how far it is";
-  const bytes = bytesDone + bytesLeft;
   const copies = `${partitionsTotal - partitionsLeft} of ${partitionsTotal} copies of partitions`;
-  // Registers came first; what their chunks come to nobody has said.
+  // Registers came first; what their chunks come to a node of an earlier build does not say.
   if (partitionsLeft === 0 && bytesLeft === 0 && objectsLeft > 0) {
     return `moving  ${copies}  ${formatBytes(bytesDone)} so far, and chunks of ${
       counted(objectsLeft, "object")
     } to come`;
   }
-  const fraction = bytes > 0 ? bytesDone / bytes : (partitionsTotal - partitionsLeft) / partitionsTotal;
-  // All bytes there is not yet settled: partitions are, one by one.
-  const shown = partitionsLeft > 0 ? Math.min(fraction, 0.99) : fraction;
+  const shown = doneRatio({ ...move, objectsLeft });
   const eta = etaSeconds === null ? "" : `  ${formatSeconds(etaSeconds)} left`;
   return `moving  ${options.hasBar ? `${bar(shown)} ` : ""}${percent(shown)}  ${copies}  ${
     formatBytes(bytesDone)
-  } of ${formatBytes(bytes)}${eta}`;
+  } of ${formatBytes(bytesDone + bytesLeft)}${eta}`;
 }
 
 export function planLines(plan: RingPlan): string[] {
   const { base, change, nodes, replicasMoved, partitionsTouched, bytesToMove, balance, zoneSpread } = plan;
+  const touched = plan.partitions?.map(({ partition }) => partition) ?? [];
   const rows = nodes.map(({ id, zone, before, after }) => [
     id,
     zone,
@@ -96,6 +97,7 @@ export function planLines(plan: RingPlan): string[] {
     `moves        ${counted(replicasMoved, "replica")} of ${counted(partitionsTouched, "partition")}, ${
       bytesToMove === null ? "an unknown number of bytes" : formatBytes(bytesToMove)
     }`,
+    ...(touched.length > 0 ? [`partitions   ${ranges(touched)}`] : []),
     `balance      fullest node ${balance.before.toFixed(2)} -> ${balance.after.toFixed(2)} of the mean`,
     `zone spread  ${zoneSpread.before} -> ${counted(zoneSpread.after, "partition")} in ${
       counted(zoneSpread.wanted, "zone")
@@ -124,6 +126,21 @@ export function cautions({ change, nodes }: RingPlan, status: RingStatus): strin
       "then can be neither read nor written until it is back"
     ),
   ];
+}
+
+/** Neighbours together; all of them, and who holds each, are in the plan's JSON. */
+function ranges(numbers: readonly number[]): string {
+  const found: [first: number, last: number][] = [];
+  for (const number of numbers) {
+    const last = found.at(-1);
+    if (last?.[1] === number - 1) last[1] = number;
+    else found.push([number, number]);
+  }
+  const shown = found.slice(0, RANGES_SHOWN).map(([first, last]) =>
+    first === last ? first : `${first}-${last}`
+  );
+  const rest = found.slice(RANGES_SHOWN).reduce((sum, [first, last]) => sum + last - first + 1, 0);
+  return `${shown.join(" ")}${rest > 0 ? ` and ${rest} more (--json has all, and who holds them)` : ""}`;
 }
 
 export function changeText(change: RingPlan["change"]): string {

@@ -104,6 +104,19 @@ export function lostPartitions(layout: Layout, isReachable: (id: string) => bool
   });
 }
 
+/** Those that a majority of every set can decide on, and no longer when the new sets have a say as well. */
+export function stoppedPartitions(
+  current: Layout,
+  next: Layout,
+  isReachable: (id: string) => boolean,
+): number[] {
+  const decides = (set: readonly string[]): boolean =>
+    set.filter(isReachable).length >= majorityOf(set.length);
+  return [...next.table.keys()].filter((partition) =>
+    setsOfPartition(current, partition).every(decides) && !setsOfPartition(next, partition).every(decides)
+  );
+}
+
 function problemOf(current: Layout, change: LayoutChange): string | undefined {
   const ids = new Set(current.nodes.map((node) => node.id));
   const named = [

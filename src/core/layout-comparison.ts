@@ -8,8 +8,12 @@ export interface TableChange {
   readonly nodes: readonly { readonly id: string; readonly before: number; readonly after: number }[];
   /** Copies at nodes that do not hold their partition yet: what is sent over the network, in partitions. */
   readonly replicasMoved: number;
-  /** Partitions of which a copy moves, comes or goes. */
-  readonly partitionsTouched: number;
+  /** Partitions of which a copy moves, comes or goes, and who holds them, home first. */
+  readonly touched: readonly {
+    readonly partition: number;
+    readonly before: readonly string[];
+    readonly after: readonly string[];
+  }[];
   readonly homesMoved: number;
   readonly before: TableState;
   readonly after: TableState;
@@ -23,13 +27,14 @@ export interface TableState {
 }
 
 export function compareTables(before: Placement, after: Placement): TableChange {
-  let [replicasMoved, partitionsTouched, homesMoved] = [0, 0, 0];
+  let [replicasMoved, homesMoved] = [0, 0];
+  const touched: { partition: number; before: string[]; after: string[] }[] = [];
   for (const partition of after.table.keys()) {
     const was = holders(before, partition);
     const is = holders(after, partition);
     const added = is.filter((id) => !was.includes(id)).length;
     replicasMoved += added;
-    if (added > 0 || was.some((id) => !is.includes(id))) partitionsTouched++;
+    if (added > 0 || was.some((id) => !is.includes(id))) touched.push({ partition, before: was, after: is });
     if (was[0] !== is[0]) homesMoved++;
   }
   const [heldBefore, heldAfter] = [countsById(before), countsById(after)];
@@ -37,7 +42,7 @@ export function compareTables(before: Placement, after: Placement): TableChange 
   return {
     nodes: ids.map((id) => ({ id, before: heldBefore.get(id) ?? 0, after: heldAfter.get(id) ?? 0 })),
     replicasMoved,
-    partitionsTouched,
+    touched,
     homesMoved,
     before: tableState(before),
     after: tableState(after),

@@ -233,6 +233,8 @@ export interface MoveProgress {
   readonly partitionsLeft: number;
   /** Of chunks fetched since the move began. */
   readonly bytes: number;
+  /** Of chunks that are known to be missing, about; not said by nodes of an older version. */
+  readonly bytesLeft?: number | undefined;
   /** Objects whose chunks are still missing; once it is done, those of which nobody has them. */
   readonly objectsLeft: number;
 }

@@ -108,7 +108,12 @@ export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
         },
       ),
     );
-    return door.answer(c.env ?? {}, asker, 200, joinFrames(replies.map(encodeReply)));
+    return door.answer(
+      c.env ?? {},
+      asker,
+      200,
+      joinFrames(replies.map((reply) => encodeReply(reply, asker.dialect))),
+    );
   });
 
   app.put(`${CHUNK_PATH}:id`, async (c) => {

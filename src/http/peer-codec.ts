@@ -10,7 +10,7 @@ import { Buffer } from "node:buffer";
 import { CHUNK_BYTES } from "../core/manifest.ts";
 import { AtollError, type ErrorCode } from "../errors.ts";
 import type { PeerReply, PeerRequest } from "../ports.ts";
-import { fromVersion1, toVersion1 } from "./peer-neighbour.ts";
+import { fromVersion1, replyInVersion1, toVersion1 } from "./peer-neighbour.ts";
 import { type Dialect, OWN_DIALECT } from "./peer-protocol.ts";
 import { replySchema, replySchemaAhead, requestSchema, requestSchemaAhead } from "./peer-schemas.ts";
 
@@ -61,8 +61,8 @@ export function encodeRequest(
   return encoded;
 }
 
-export function encodeReply(reply: CallReply): Frame {
-  return frame({ message: reply }, NO_BYTES);
+export function encodeReply(reply: CallReply, { version }: Pick<Dialect, "version"> = OWN_DIALECT): Frame {
+  return frame({ message: version === 1 ? replyInVersion1(reply) : reply }, NO_BYTES);
 }
 
 function frame(header: unknown, blob: Uint8Array): Frame {

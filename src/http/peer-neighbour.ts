@@ -37,6 +37,13 @@ export function fromVersion1(message: unknown): unknown {
   return { type, partitions: [partitionOf(from.slot)], from };
 }
 
+/** What this node answers, as a peer of version 1 knows it. */
+export function replyInVersion1(reply: PeerReply): object {
+  if (reply.type !== "moved") return reply;
+  const { bytesLeft: _, ...progress } = reply.progress;
+  return { ...reply, progress };
+}
+
 /** What a peer of version 1 answered, for whoever asked `request`: with its last page the next partition begins. */
 export function answeredInVersion1<R extends PeerReply>(request: { readonly type: string }, reply: R): R {
   if (!isSlotStates(request) || reply.type !== "slot-states" || reply.next) return reply;

@@ -256,6 +256,7 @@ export const replySchema = z.discriminatedUnion("type", [
       partitions: count,
       partitionsLeft: count,
       bytes: count,
+      bytesLeft: count.optional(),
       objectsLeft: count,
     }),
   }),

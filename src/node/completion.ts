@@ -49,6 +49,8 @@ export class Completion {
   readonly #completed: Counter;
   readonly #work: Background;
   #owed = 0;
+  /** Bytes that the objects which were looked at last still lack, about. */
+  #lacking = new Map<Name, number>();
   readonly #pace: Pace;
   #fetchedBytes = 0;
   #delayMs = RETRY_DELAY_MS;
@@ -71,6 +73,13 @@ export class Completion {
   /** Of chunks that were fetched for this node, since its start. */
   get fetchedBytes(): number {
     return this.#fetchedBytes;
+  }
+
+  /** Of chunks of those objects that are still to come here, of the first on the list; about, as some may be here. */
+  lackingBytes(counts: (name: Name) => boolean): number {
+    let bytes = 0;
+    for (const [name, lacking] of this.#lacking) if (counts(name)) bytes += lacking;
+    return bytes;
   }
 
   start(): void {
@@ -132,11 +141,15 @@ export class Completion {
   /** `waiting`: in the order of the list. */
   async #newestFirst(waiting: readonly Name[]): Promise<Name[]> {
     const aged: { name: Name; modifiedMs: number }[] = [];
+    const lacking = new Map<Name, number>();
     for (const name of waiting) {
       // Not all at once, which would keep every manifest in memory; one that is damaged waits for its turn.
       const state = await this.#deps.replica.state(name).catch(() => undefined);
       aged.push({ name, modifiedMs: state?.value?.modifiedMs ?? 0 });
+      const content = state?.value?.content;
+      lacking.set(name, content?.kind === "object" ? content.manifest.size : 0);
     }
+    this.#lacking = lacking;
     aged.sort((a, b) => b.modifiedMs - a.modifiedMs);
     const oldest = waiting.values();
     const order = new Set<Name>();
@@ -162,6 +175,7 @@ export class Completion {
           await this.#deps.courtesy.turn();
           try {
             await this.#have(name, id, sizeBytes);
+            this.#lacking.set(name, Math.max(0, (this.#lacking.get(name) ?? 0) - sizeBytes));
           } catch (error) {
             if (!isAtollError(error, "no-quorum")) throw error;
             failed ??= { error, atMs: clock.monotonicMs() };
@@ -172,6 +186,7 @@ export class Completion {
       if (failed) throw failed.error;
       if (!await replica.looked(name, accepted, true)) return false;
       this.#owed = Math.max(0, this.#owed - 1);
+      this.#lacking.delete(name);
       this.#completed.add();
       return true;
     } catch (error) {

@@ -186,6 +186,7 @@ export function createParts(deps: PartsDeps) {
     membership,
     recovery,
     fetchedBytes: () => completion.fetchedBytes,
+    lackingBytes: (counts) => completion.lackingBytes(counts),
   });
   const leavings: Leavings = new Leavings({
     ...deps,

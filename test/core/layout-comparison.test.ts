@@ -12,10 +12,10 @@ const fill = (row: readonly number[]): number[][] => Array.from({ length: PARTIT
 test("compareTables finds nothing where nothing changes, in whatever order the nodes stand", () => {
   const before: Placement = { nodes: [node("a"), node("b"), node("c")], table: fill([0, 1]) };
   const after: Placement = { nodes: [node("c"), node("b"), node("a")], table: fill([2, 1]) };
-  const { nodes, replicasMoved, partitionsTouched, homesMoved } = compareTables(before, after);
-  assert.deepEqual({ replicasMoved, partitionsTouched, homesMoved }, {
+  const { nodes, replicasMoved, touched, homesMoved } = compareTables(before, after);
+  assert.deepEqual({ replicasMoved, touched, homesMoved }, {
     replicasMoved: 0,
-    partitionsTouched: 0,
+    touched: [],
     homesMoved: 0,
   });
   assert.deepEqual(nodes.map(({ id, before, after }) => [id, before, after]), [
@@ -30,7 +30,11 @@ test("compareTables counts copies that move, homes that change, and copies that 
   const table = fill([0, 1]).with(3, [1, 0]).with(4, [0, 2]).with(5, [2, 0]).with(6, [0]);
   const change = compareTables(before, { nodes: [node("a"), node("b"), node("d")], table });
   assert.equal(change.replicasMoved, 2);
-  assert.equal(change.partitionsTouched, 3);
+  assert.deepEqual(change.touched, [
+    { partition: 4, before: ["a", "b"], after: ["a", "d"] },
+    { partition: 5, before: ["a", "b"], after: ["d", "a"] },
+    { partition: 6, before: ["a", "b"], after: ["a"] },
+  ]);
   assert.equal(change.homesMoved, 2);
   assert.deepEqual(change.nodes, [
     { id: "a", before: PARTITIONS, after: PARTITIONS },

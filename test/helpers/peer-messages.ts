@@ -168,7 +168,7 @@ export const exchanges: Readonly<Record<PeerRequest["type"], fc.Arbitrary<MadeUp
       partitionsLeft: count,
       bytes: count,
       objectsLeft: count,
-    }),
+    }, { bytesLeft: count }),
   }]),
   prepare: exchange("prepare", [{ name, ballot }, { chunk }], [
     { reply: fc.oneof(promised("value", value), refused) },

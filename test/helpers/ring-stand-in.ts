@@ -59,6 +59,9 @@ export function standInPlan(more: Record<string, unknown> = {}) {
     }],
     replicasMoved: 1024,
     partitionsTouched: 1024,
+    partitions: [0, 1, 2, 3, 10, ...Array.from({ length: 21 }, (_, at) => 20 + 2 * at)].map((
+      partition,
+    ) => ({ partition, before: ["node-a"], after: ["node-d"] })),
     bytesToMove: 5 * 2 ** 30,
     balance: { before: 1, after: 1.25 },
     zoneSpread: { wanted: 3, before: 1024, after: 1000 },

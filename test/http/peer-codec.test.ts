@@ -56,7 +56,7 @@ test("decodeRequests and decodeReplies give back what was encoded, in order", ()
       const requests = decodeRequests(joinFrames(messages.map((message) => encodeRequest(message))));
       assert.deepEqual(requests.map(withoutUndefined), messages.map(withoutUndefined));
       const replies = made.map(([{ reply }]) => reply as CallReply);
-      const decoded = decodeReplies(joinFrames(replies.map(encodeReply)), replies.length);
+      const decoded = decodeReplies(joinFrames(replies.map((reply) => encodeReply(reply))), replies.length);
       assert.deepEqual(decoded.map(withoutUndefined), replies);
     }),
     { numRuns: 50 },

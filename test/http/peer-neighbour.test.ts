@@ -14,7 +14,7 @@ import {
   encodeRequest,
   joinFrames,
 } from "../../src/http/peer-codec.ts";
-import { answeredInVersion1 } from "../../src/http/peer-neighbour.ts";
+import { answeredInVersion1, replyInVersion1 } from "../../src/http/peer-neighbour.ts";
 import type { Dialect } from "../../src/http/peer-protocol.ts";
 import { statesPage, statesPages } from "../../src/node/repair/slot-rows.ts";
 import type { PeerReply, ReplyTo } from "../../src/ports.ts";
@@ -48,6 +48,14 @@ test("whatever version 1 knows and is no question after states is in it what it 
     fc.pre(!(request.type === "accept" && request.chunk));
     assert.deepEqual(sentIn(1, request as CallRequest), sentIn(2, request as CallRequest));
     assert.equal(answeredInVersion1(request, reply), reply);
+  }));
+});
+
+test("version 1 is told how far a move is in its own words, which have no bytes that are left", () => {
+  fc.assert(fc.property(exchanges.moved, ({ reply }) => {
+    assert(reply.type === "moved");
+    const { bytesLeft: _, ...progress } = reply.progress;
+    assert.deepEqual(replyInVersion1(reply), { type: "moved", progress });
   }));
 });
 

@@ -1,15 +1,17 @@
 /** What an operator sees of the ring and may do to it: looked at first, and refused where more than asked would be lost. */
 import { type Layout, type LayoutNode, type Table } from "../../core/layout.ts";
-import { changedLayout, type LayoutChange, lostPartitions, type Planned } from "../../core/layout-change.ts";
+import { changedLayout, type LayoutChange, type Planned } from "../../core/layout-change.ts";
 import { compareTables, type TableChange } from "../../core/layout-comparison.ts";
+import { type Move, MoveEstimate } from "../../core/move-estimate.ts";
 import { majorityOf } from "../../core/quorum.ts";
 import { AtollError } from "../../errors.ts";
-import type { Clock, Log, MoveProgress } from "../../ports.ts";
+import type { Clock, Log, NodeCard } from "../../ports.ts";
 import type { Membership } from "../membership.ts";
 import type { Ring } from "../ring.ts";
 import type { Decrees } from "./decrees.ts";
 import type { Layouts } from "./layouts.ts";
 import { recoveredLayout } from "../../core/layout-recovery.ts";
+import { type Objection, objectionTo } from "./objections.ts";
 import { layoutNode, type Steward } from "./steward.ts";
 
 /** As an operator says it: nodes by their IDs. */
@@ -42,15 +44,7 @@ export interface RingStatus {
     readonly voters: readonly string[];
   };
   readonly nodes: readonly NodeStatus[];
-  readonly move: {
-    readonly partitionsTotal: number;
-    readonly partitionsLeft: number;
-    readonly bytesDone: number;
-    readonly bytesLeft: number;
-    readonly etaSeconds: number | null;
-    /** Copies of objects of which chunks are missing; also those that are waited for no longer, since no node has them. */
-    readonly objectsLeft: number;
-  } | null;
+  readonly move: Move | null;
 }
 
 export interface RingPlan {
@@ -59,6 +53,8 @@ export interface RingPlan {
   readonly nodes: readonly (TableChange["nodes"][number] & { readonly zone: string })[];
   readonly replicasMoved: number;
   readonly partitionsTouched: number;
+  /** Those. */
+  readonly partitions: TableChange["touched"];
   /** About; null where this node has not counted yet what it holds. */
   readonly bytesToMove: number | null;
   readonly balance: { readonly before: number; readonly after: number };
@@ -89,18 +85,19 @@ export class Administration {
   readonly #deps: AdministrationDeps;
   /** A table takes long to compute, and what is applied was as a rule planned a moment before. */
   #last: { readonly layout: Layout; readonly text: string; readonly planned: Planned } | undefined;
-  /** When the layout that is moving was first looked at, and how much had been done by then. */
-  #watched: { readonly number: number; readonly sinceMs: number; readonly done: number } | undefined;
+  readonly #estimate = new MoveEstimate();
 
   constructor(deps: AdministrationDeps) {
     this.#deps = deps;
   }
 
   async status(): Promise<RingStatus> {
-    const { ring, steward } = this.#deps;
+    const { ring, steward, clock } = this.#deps;
     const { layout } = ring;
     const progress = layout?.from ? await steward.progress() : undefined;
-    const move = layout?.from && progress ? this.#move([...progress.values()]) : null;
+    const move = layout && progress
+      ? this.#estimate.of(layout.number, [...progress.values()], clock.monotonicMs())
+      : null;
     return {
       self: ring.self,
       ringId: layout?.ringId ?? null,
@@ -120,13 +117,17 @@ export class Administration {
     const layout = this.#layout();
     const planned = this.#planned(layout, change);
     if (planned.kind === "refused") throw new AtollError("invalid-argument", planned.reason);
-    return this.#summary(layout, change, planned.kind === "planned" ? planned.layout : layout);
+    return this.#summary(layout, change, planned);
   }
 
   /** `base`: the number of the layout that was looked at. Rejects with `no-quorum` when the voters do not answer. */
   async apply(base: number, change: RingChange): Promise<Applied> {
     const { decrees, log } = this.#deps;
-    const refusal = this.#objection(change);
+    const layout = this.#layout();
+    // On an older one than was looked at there is nothing to object to: it is refused as it is.
+    const refusal = layout.number === base
+      ? this.#objection(layout, change, this.#planned(layout, change))
+      : undefined;
     if (refusal && change.confirm !== refusal.confirm) return { kind: "refused", ...refusal };
     const decided = await decrees.propose((current) =>
       current.number === base
@@ -142,7 +143,7 @@ export class Administration {
     const again = this.#planned(this.#layout(), change);
     // By this very request, whose layout others carried on and past, or an earlier copy of it: asking twice is no fault.
     if (again.kind === "nothing") return { kind: "applied", layout: this.#deps.ring.number };
-    const plan = again.kind === "planned" ? this.#summary(this.#layout(), change, again.layout) : undefined;
+    const plan = again.kind === "planned" ? this.#summary(this.#layout(), change, again) : undefined;
     return { kind: "changed", detail: decided.reason, plan };
   }
 
@@ -198,20 +199,22 @@ export class Administration {
   #planned(layout: Layout, change: RingChange): Planned {
     const { membership } = this.#deps;
     const joining = [...change.join ?? [], ...(change.replace ?? []).map(({ to }) => to)];
-    const unknown = joining.find((id) => !membership.card(id));
+    const own = membership.own();
+    const cardOf = (id: string): NodeCard | undefined => id === own.id ? own : membership.card(id);
+    const unknown = joining.find((id) => !cardOf(id));
     if (unknown !== undefined) {
       return { kind: "refused", reason: `wanted nodes that this one has heard of, got ${unknown}` };
     }
     // The first layout of its life must not name it: by that it is told from a member that has lost its disk, and would
     // wait for others to tell it what it never knew, in a ring of two for ever.
-    const stranger = joining.find((id) => membership.card(id)!.ringId !== layout.ringId);
+    const stranger = joining.find((id) => cardOf(id)!.ringId !== layout.ringId);
     if (stranger !== undefined) {
       return {
         kind: "refused",
         reason: `wanted nodes that know this ring, got ${stranger}, which does not yet`,
       };
     }
-    const node = (id: string): LayoutNode => layoutNode(membership.card(id)!);
+    const node = (id: string): LayoutNode => layoutNode(cardOf(id)!);
     const resolved: LayoutChange = {
       ...change,
       join: change.join?.map(node),
@@ -225,34 +228,14 @@ export class Administration {
   }
 
   /** Why it must be said twice, if it must. */
-  #objection(change: RingChange): { detail: string; confirm: string } | undefined {
+  #objection(layout: Layout, change: RingChange, planned: Planned): Objection | undefined {
     const { ring, membership } = this.#deps;
-    const gone = [...change.remove ?? [], ...(change.replace ?? []).map(({ from }) => from)];
-    const isLeft = (id: string): boolean =>
-      !gone.includes(id) && (id === ring.self || membership.isAlive(id));
-    const lost = lostPartitions(this.#layout(), isLeft);
-    if (gone.length > 0 && lost.length > 0) {
-      return {
-        detail:
-          `without ${
-            gone.join(" ")
-          } no majority of the replicas of ${lost.length} partitions is there: they can ` +
-          "be moved only once enough of those come back",
-        confirm: `remove ${gone.join(" ")}`,
-      };
-    }
-    const living = (change.remove ?? []).filter((id) => id === ring.self || membership.isAlive(id))
-      .filter((id) => this.#layout().nodes.some((node) => node.id === id && node.weight > 0));
-    if (living.length === 0) return undefined;
-    return {
-      detail: `${
-        living.join(" ")
-      } is alive: drain it first, so that it stays until the others have what it holds`,
-      confirm: `remove ${living.join(" ")}`,
-    };
+    const next = planned.kind === "planned" ? planned.layout : undefined;
+    return objectionTo(layout, next, change, (id) => id === ring.self || membership.isAlive(id));
   }
 
-  #summary(before: Layout, change: RingChange, after: Layout): RingPlan {
+  #summary(before: Layout, change: RingChange, planned: Planned): RingPlan {
+    const after = planned.kind === "planned" ? planned.layout : before;
     const compared = compareTables(before, after);
     const stored = this.#deps.storedBytes();
     const held = compared.nodes.find(({ id }) => id === this.#deps.ring.self)?.before ?? 0;
@@ -264,7 +247,8 @@ export class Administration {
       change,
       nodes: compared.nodes.map((node) => ({ ...node, zone: zoneOf.get(node.id)! })),
       replicasMoved: compared.replicasMoved,
-      partitionsTouched: compared.partitionsTouched,
+      partitionsTouched: compared.touched.length,
+      partitions: compared.touched,
       bytesToMove: stored === undefined || held === 0
         ? null
         : Math.round((stored / held) * compared.replicasMoved),
@@ -280,34 +264,8 @@ export class Administration {
           : []),
         ...(zones < copies ? [`wanted ${copies} zones, got ${zones}: losing one loses several copies`] : []),
         ...(before.from ? ["replicas are moving already: the move gets another aim"] : []),
-        ...[this.#objection(change)?.detail ?? []].flat(),
+        ...[this.#objection(before, change, planned)?.detail ?? []].flat(),
       ],
-    };
-  }
-
-  #move(
-    progress: readonly MoveProgress[],
-  ) {
-    const { ring, clock } = this.#deps;
-    const sum = (of: (one: MoveProgress) => number): number =>
-      progress.reduce((total, one) => total + of(one), 0);
-    const partitionsTotal = sum((one) => one.partitions);
-    const partitionsLeft = sum((one) => one.partitionsLeft);
-    const bytesDone = sum((one) => one.bytes);
-    const done = partitionsTotal - partitionsLeft;
-    if (this.#watched?.number !== ring.number) {
-      this.#watched = { number: ring.number, sinceMs: clock.monotonicMs(), done };
-    }
-    const { sinceMs, done: doneBefore } = this.#watched;
-    const rate = (done - doneBefore) / (clock.monotonicMs() - sinceMs);
-    return {
-      partitionsTotal,
-      partitionsLeft,
-      bytesDone,
-      // What is known of what is left is how many partitions there are: theirs will be like those that came.
-      bytesLeft: done > 0 ? Math.round((bytesDone / done) * partitionsLeft) : 0,
-      etaSeconds: rate > 0 ? Math.ceil(partitionsLeft / rate / 1_000) : null,
-      objectsLeft: sum((one) => one.objectsLeft),
     };
   }
 

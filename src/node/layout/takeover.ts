@@ -16,6 +16,7 @@
  * it alone knows everything that was ever committed.
  */
 import { type Ballot, compareBallots } from "../../core/ballot.ts";
+import { type Move, MoveEstimate } from "../../core/move-estimate.ts";
 import type { Name } from "../../core/names.ts";
 import { partitionOf, SLOTS_PER_PARTITION } from "../../core/partitions.ts";
 import { majorityOf } from "../../core/quorum.ts";
@@ -35,6 +36,7 @@ import type { Replica } from "../replica.ts";
 import type { Ring } from "../ring.ts";
 import type { GoneChunks } from "./gone-chunks.ts";
 import type { Layouts } from "./layouts.ts";
+import { measureMove } from "./move-metrics.ts";
 
 const DOCUMENT = "takeover";
 const CALL_TIMEOUT_MS = 5_000;
@@ -70,8 +72,9 @@ export interface TakeoverDeps {
   clock: Clock;
   log: Log;
   metrics: Metrics;
-  /** Bytes of chunks this node has fetched for itself so far. */
+  /** Bytes of chunks this node has fetched for itself so far, and of those objects still lacks. */
   fetchedBytes: () => number;
+  lackingBytes: (counts: (name: Name) => boolean) => number;
 }
 
 export class Takeover {
@@ -93,17 +96,14 @@ export class Takeover {
   #askMs: number | undefined;
   #isDone = false;
   #bytesBefore = 0;
+  readonly #estimate = new MoveEstimate();
   #retryMs = RETRY_MS;
   readonly #size = new QuestionSize();
 
   constructor(deps: TakeoverDeps) {
     this.#deps = deps;
     this.#work = new Background(deps.clock, () => this.#run());
-    deps.metrics.gauge(
-      "atoll_takeover_partitions_left",
-      "Partitions whose registers this node has yet to take over as a layout moves",
-      () => this.#left.size,
-    );
+    measureMove(deps.metrics, () => this.#move());
     this.#registers = deps.metrics.counter(
       "atoll_takeover_registers_total",
       "Registers taken over from replicas of an earlier layout",
@@ -136,8 +136,24 @@ export class Takeover {
       partitions: isIt ? this.#partitions : 0,
       partitionsLeft: isIt ? this.#left.size : 0,
       bytes: isIt ? this.#deps.fetchedBytes() - this.#bytesBefore : 0,
+      bytesLeft: isIt && !this.#isDone ? this.#lackingBytes() : 0,
       objectsLeft: isIt ? this.#objectsLeft + this.#gone.size : 0,
     };
+  }
+
+  /** Of this node alone; undefined while there is nothing to take over. */
+  #move(): Move | undefined {
+    if (this.#number === 0 || this.#isDone) return undefined;
+    return this.#estimate.of(
+      this.#number,
+      [this.progress(this.#number)],
+      this.#deps.clock.monotonicMs(),
+    );
+  }
+
+  #lackingBytes(): number {
+    const { ring, lackingBytes } = this.#deps;
+    return lackingBytes((name) => ring.isMoving(partitionOf(name)) && !this.#gone.has(name));
   }
 
   async #run(): Promise<number | undefined> {

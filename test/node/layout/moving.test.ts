@@ -150,6 +150,31 @@ test("the copies of a running ring go from one to three to five and back", async
   ring.close();
 });
 
+test("how far a move is, and how much is left, is told while chunks come slowly", async () => {
+  const repair = { ...REPAIR, fetchBytesPerSecond: 100_000 };
+  const ring = await MemoryRing.open({ ids: ["a", "b", "c"], repair, joinAfterMs: 2_000 });
+  await write(ring, "a", "first");
+  await ring.start("d");
+  await ring.clock.until("d is taken in", () => ring.node("b").layout()?.from !== undefined, 60_000);
+  const { administration } = ring.node("b");
+  const look = async () => {
+    await ring.clock.advance(500);
+    return (await ring.run(administration.status())).move;
+  };
+  const seen: { bytesDone: number; bytesLeft: number; etaSeconds: number | null }[] = [];
+  for (let move = await look(); move !== null; move = await look()) {
+    if (move.partitionsLeft === 0 && move.bytesLeft > 0) seen.push(move);
+    assert.ok(seen.length < 1_000);
+  }
+  assert.ok(seen.length >= 3, `seen ${seen.length} times in the midst of it`);
+  const totals = seen.map(({ bytesDone, bytesLeft }) => bytesDone + bytesLeft);
+  assert.ok(Math.max(...totals) < 1.1 * Math.min(...totals), `about as much each time: ${totals.join()}`);
+  assert.ok(seen.every(({ bytesDone }, at) => at === 0 || bytesDone >= seen[at - 1]!.bytesDone));
+  assert.ok(seen.some(({ etaSeconds }) => etaSeconds !== null && etaSeconds > 0));
+  await settled(ring, ["a", "b", "c", "d"], ["a", "b", "c", "d"]);
+  ring.close();
+});
+
 test("a dead node is removed, and what it held has all its copies again", async () => {
   const ids = ["a", "b", "c", "d"];
   const ring = await MemoryRing.open({ ids, repair: REPAIR });
