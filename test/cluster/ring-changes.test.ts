@@ -125,7 +125,23 @@ async function canBeTakenIn(by: Id, join: readonly Id[]): Promise<void> {
   }, at(by).lines);
 }
 
+interface Plan {
+  readonly replicasMoved: number;
+  readonly nodes: readonly { readonly before: number; readonly after: number }[];
+}
+
+/** Whoever is to hold more must get that much: what moves beyond it is what was not needed. */
+async function movesLittle(by: Id, change: object): Promise<void> {
+  const { status, text } = await post(by, "/_/ring/plan", change);
+  assert.equal(status, 200, text);
+  const { replicasMoved, nodes } = JSON.parse(text) as Plan;
+  const least = nodes.reduce((sum, { before, after: then }) => sum + Math.max(0, then - before), 0);
+  assert.ok(least > 0 || replicasMoved === 0, `wanted nothing moved, got ${replicasMoved} replicas`);
+  assert.ok(replicasMoved <= 1.1 * least, `wanted ${least} replicas moved, got ${replicasMoved}`);
+}
+
 async function apply(by: Id, change: object): Promise<number> {
+  await movesLittle(by, change);
   const { layout } = await statusAt(by);
   const { status, text } = await post(by, "/_/ring/apply", { base: layout.number, change });
   assert.equal(status, 200, text);
@@ -142,6 +158,7 @@ async function applyKilling(
   change: object,
   afterMs: number | undefined,
 ): Promise<string> {
+  await movesLittle(by, change);
   const node = at(by);
   const { number: base } = (await statusAt(by)).layout;
   const call = post(by, "/_/ring/apply", { base, change }).then(
