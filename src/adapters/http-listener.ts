@@ -165,6 +165,7 @@ class Listener {
       ...this.#limits,
       handshakeTimeoutMs: Math.min(this.#limits.handshakeTimeoutMs, this.#limits.headersTimeoutMs),
       mayStay: (socket) => this.#guard.opened(socket) === undefined,
+      onIdle: () => onLimit("idle"),
       // Of what is used here they are alike. Connections end by GOAWAY, so nothing is kept of who is under way.
       onHttp2Request: async (http2Incoming, http2Outgoing) => {
         const incoming = http2Incoming as unknown as IncomingMessage;
@@ -172,7 +173,7 @@ class Listener {
         const overload = this.#fullBy(incoming);
         this.#streams.watch(http2Incoming, http2Outgoing);
         if (overload) turnedAway(overload, incoming, outgoing);
-        else await this.#answer(incoming, outgoing);
+        else if (!this.#refusesHead(incoming, outgoing)) await this.#answer(incoming, outgoing);
       },
     });
   }
@@ -246,10 +247,7 @@ class Listener {
     } else this.#begun(socket, outgoing);
     // A client that goes away while nobody reads its body would otherwise end the process.
     if (incoming.method !== "GET" && incoming.method !== "HEAD") incoming.on("error", () => {});
-    const problem = headProblem(incoming);
-    if (!problem) return void this.#answer(incoming, outgoing);
-    if (problem.status === 431) this.#onLimit("header-count");
-    this.#refuse(outgoing, problem);
+    if (!this.#refusesHead(incoming, outgoing)) void this.#answer(incoming, outgoing);
   }
 
   #fullBy({ method = "", url = "" }: IncomingMessage): Overload | undefined {
@@ -301,9 +299,20 @@ class Listener {
     });
   }
 
+  /** Whether it was. */
+  #refusesHead(incoming: IncomingMessage, outgoing: ServerResponse): boolean {
+    const problem = headProblem(incoming, this.#limits.maxHeaderBytes);
+    if (!problem) return false;
+    if (problem.limit) this.#onLimit(problem.limit);
+    this.#refuse(outgoing, problem);
+    return true;
+  }
+
   #refuse(outgoing: ServerResponse, refusal: Refusal): void {
     const requestId = this.#onBadRequest(refusal) ?? newRequestId();
-    outgoing.writeHead(refusal.status, refusalHeaders(refusal, requestId));
+    const { Connection, ...headers } = refusalHeaders(refusal, requestId);
+    const isOfConnection = outgoing.req.httpVersionMajor < 2; // RFC 9113 section 8.2.2
+    outgoing.writeHead(refusal.status, isOfConnection ? { ...headers, Connection } : headers);
     outgoing.end(refusalBody(refusal, requestId));
   }
 

@@ -6,7 +6,7 @@ import type { Refusal } from "./listener-refusal.ts";
  * So many headers there may not be. Deno (2.9) says nothing of those after the first 1,000, be it the condition of a write
  * or a second Authorization; Node refuses the next one as it does too many bytes.
  */
-const HEADERS_MAX = 1_000;
+export const HEADERS_MAX = 1_000;
 
 /** Of what a Request could be made without a doubt; the rest is left to its making, which says what is wrong with it. */
 const USUAL_TARGET = /^\/[!#-;=?-[\]_a-z~]*$/;
@@ -28,11 +28,20 @@ function countHosts(rawHeaders: readonly string[]): number {
   return count;
 }
 
-/** What is wrong with them beyond what the parser refuses. */
-export function headProblem({ httpVersion, rawHeaders }: IncomingMessage): Refusal | undefined {
+/** What is wrong with them beyond what a parser refuses; that of HTTP/2 tells only its client of a limit of bytes. */
+export function headProblem(
+  { httpVersion, rawHeaders }: IncomingMessage,
+  maxHeaderBytes: number,
+): Refusal & { readonly limit?: "header-bytes" | "header-count" } | undefined {
   if (rawHeaders.length >= 2 * HEADERS_MAX) {
     const detail = `wanted fewer than ${HEADERS_MAX} headers, got as many or more`;
-    return { status: 431, code: "headers-too-large", detail };
+    return { status: 431, code: "headers-too-large", detail, limit: "header-count" };
+  }
+  let bytes = 0;
+  for (const text of rawHeaders) bytes += text.length;
+  if (bytes > maxHeaderBytes) {
+    const detail = `wanted headers of at most ${maxHeaderBytes} bytes together, got ${bytes}`;
+    return { status: 431, code: "headers-too-large", detail, limit: "header-bytes" };
   }
   const hosts = countHosts(rawHeaders);
   if (httpVersion === "1.1" ? hosts === 1 : hosts <= 1) return undefined;
