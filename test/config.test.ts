@@ -130,7 +130,7 @@ describe("limits", () => {
     const given = limits({});
     assert.deepEqual(given.trustedProxy, { kind: "none" });
     assert.equal(given.maxConcurrentRequests, 1_024);
-    assert.equal(given.maxConcurrentPerClient, Infinity);
+    assert.deepEqual([given.maxConcurrentPerClient, given.maxConcurrentPerKey], [Infinity, Infinity]);
     assert.deepEqual([given.ratePerClient, given.ratePerKey], [undefined, undefined]);
     assert.deepEqual([given.maxConnections, given.maxConnectionsPerClient], [16_384, Infinity]);
     assert.deepEqual([given.minBytesPerSecond, given.minRateGraceMs], [4_096, 30_000]);
@@ -145,6 +145,7 @@ describe("limits", () => {
       proxies: 1,
     });
     assert.equal(limits({ ATOLL_MAX_CONNECTIONS: "0" }).maxConnections, Infinity);
+    assert.equal(limits({ ATOLL_MAX_CONCURRENT_PER_KEY: "7" }).maxConcurrentPerKey, 7);
   });
 
   it("say what was wanted where they are wrong", () => {

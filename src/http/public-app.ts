@@ -9,6 +9,7 @@ import type { AtollNode } from "../node/node.ts";
 import type { Clock, Log, Random } from "../ports.ts";
 import { AccessLog } from "./access-log.ts";
 import {
+  addRateFields,
   Admission,
   type AdmissionLimits,
   type Admitted,
@@ -355,7 +356,7 @@ class PublicHandler {
     const headers = answer.headers as Record<string, string>;
     headers["X-Request-Id"] = request.id;
     headers["X-Content-Type-Options"] = NOSNIFF["X-Content-Type-Options"];
-    if (admitted?.headers) Object.assign(headers, admitted.headers);
+    if (admitted?.headers) addRateFields(headers, admitted.headers);
     const response = send(env, answer, request.method === "HEAD", this.#deps.log, (bytesOut, complete) => {
       this.#access.active--;
       if (admitted) this.#admission.done(admitted);

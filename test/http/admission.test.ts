@@ -9,7 +9,7 @@ import { Keys } from "../../src/node/keys.ts";
 import type { AtollNode } from "../../src/node/node.ts";
 import { RingKeys } from "../../src/node/ring-keys.ts";
 import type { Clock } from "../../src/ports.ts";
-import { basic, bearer, KEYS } from "../helpers/credentials.ts";
+import { basic, bearer, KEYS, presigned } from "../helpers/credentials.ts";
 import { openMemoryNode } from "../helpers/memory-node.ts";
 
 const FLY = { trustedProxy: { kind: "fly" } } as const;
@@ -62,6 +62,7 @@ test("more requests at a time than a client may have get 429; when one has ended
   );
   const refused = await solo.request("/abc/k", from("1.2.3.4"));
   assert.deepEqual([refused.status, refused.headers.get("retry-after")], [429, "1"]);
+  assert.equal(refused.headers.get("ratelimit"), '"client-concurrency";r=0;t=1');
   assert.equal((await solo.request("/abc/k", from("1.2.3.5"))).status, 404, "another client");
   end();
   assert.equal((await slow).status, 201);
@@ -108,4 +109,48 @@ test("more requests in a time than a key may send get 429, whoever sends them; w
   assert.equal(refused.status, 429);
   assert.equal(refused.headers.get("ratelimit-policy"), '"key";q=2;w=60');
   assert.equal((await as(bearer(KEYS.admin))).status, 404, "another key");
+});
+
+test("more requests at a time than a key may have get 429, however it is shown; when one has ended the next may come", async () => {
+  using solo = await openMemoryNode({ maxConcurrentPerKey: 1, access: withKeys });
+  const as = (authorization: string, init: RequestInit = {}) =>
+    solo.request("/docs/k", { ...init, headers: { Authorization: authorization } });
+  let end!: () => void;
+  const body = new ReadableStream<Uint8Array>({
+    start: (controller) => void (end = () => controller.close()),
+  });
+  const slow = as(bearer(KEYS.admin), { method: "PUT", body, duplex: "half" } as RequestInit);
+  for (const authorization of [bearer(KEYS.admin), basic(KEYS.admin)]) {
+    const refused = await as(authorization);
+    assert.deepEqual([refused.status, refused.headers.get("retry-after")], [429, "1"]);
+    assert.equal(refused.headers.get("ratelimit"), '"key-concurrency";r=0;t=1');
+    assert.equal(await codeOf(refused), "too-many-requests");
+  }
+  const signed = await solo.request(presigned(KEYS.admin, "/docs/k"));
+  assert.equal(signed.status, 429, "what its key signed counts for it");
+  assert.equal((await as(bearer(KEYS.reader))).status, 404, "another key");
+  assert.equal((await as(`Bearer ${KEYS.admin.id}.wrong-secret-0123456789`)).status, 401);
+  end();
+  assert.equal((await slow).status, 201);
+  for (let i = 0; i < 3; i++) {
+    assert.equal((await as(bearer(KEYS.admin))).status, 200, "what was refused left nothing");
+  }
+  const metrics = await solo.request("/metrics", { headers: { Authorization: bearer(KEYS.admin) } });
+  assert.match(await metrics.text(), /^atoll_limited_total\{limit="key-concurrency"\} 3$/m);
+});
+
+test("whoever is turned away by one limit is told what is left of the others as well", async () => {
+  using solo = await openMemoryNode({
+    ...FLY,
+    ratePerClient: { quota: 9, windowMs: 60_000 },
+    ratePerKey: { quota: 1, windowMs: 60_000 },
+    access: withKeys,
+  });
+  const headers = { ...from("1.2.3.4").headers, Authorization: bearer(KEYS.reader) };
+  const fieldsOf = async () => {
+    const answer = await solo.request("/docs/k", { headers });
+    return [answer.status, answer.headers.get("ratelimit"), answer.headers.get("retry-after")];
+  };
+  assert.deepEqual(await fieldsOf(), [404, '"client";r=8, "key";r=0;t=60', null]);
+  assert.deepEqual(await fieldsOf(), [429, '"client";r=7, "key";r=0;t=60', "60"]);
 });
