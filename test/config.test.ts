@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { helpText, parseConfig } from "../src/config.ts";
 import { isAtollError } from "../src/errors.ts";
@@ -120,6 +121,38 @@ describe("helpText", () => {
     for (const name of ["PORT", "ATOLL_SEEDS", "ATOLL_DRAIN_SECONDS", "ATOLL_CLUSTER_SECRET"]) {
       assert(help.includes(name));
     }
+  });
+});
+
+describe("the README's table of settings", () => {
+  const inHelp = new Map(
+    helpText().split("\n").flatMap((line) => {
+      const [, name] = /^  ([A-Z][A-Z_]+) /.exec(line) ?? [];
+      return name === undefined
+        ? []
+        : [[name, line.slice(3 + Math.max(30, name.length)).slice(0, 10).trim()]];
+    }),
+  );
+  const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
+  const table = readme.slice(readme.indexOf("\n## Configuration\n")).split("\n\n")[2]!;
+  const rows = table.split("\n").slice(2).map((row) => row.split("|").map((cell) => cell.trim()));
+
+  it("has every variable once, with its default", () => {
+    const found: string[] = [];
+    for (const [, names = "", defaults = ""] of rows) {
+      const each = Array.from(names.matchAll(/`([A-Z_]+)`/g), ([, name]) => name!);
+      for (const [i, short] of each.entries()) {
+        // `_KEY` behind `ATOLL_PEER_TLS_CERT`
+        const name = short.startsWith("_") ? each[0]!.replace(/_[A-Z]+$/, short) : short;
+        found.push(name);
+        const standard = inHelp.get(name);
+        assert.notEqual(standard, undefined, `${name} is none`);
+        if (standard !== "") {
+          assert.equal(defaults.split(", ")[i]!.split(" ")[0]!.replaceAll("`", ""), standard, name);
+        }
+      }
+    }
+    assert.deepEqual(found.toSorted(), [...inHelp.keys()].toSorted());
   });
 });
 

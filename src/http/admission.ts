@@ -19,6 +19,9 @@ const LIMITS = [
   "client-rate",
   "key-rate",
   "quota",
+  "object-size",
+  "range-count",
+  "listing-size",
 ] as const;
 export type LimitName = (typeof LIMITS)[number];
 

@@ -13,6 +13,7 @@ import {
   Admission,
   type AdmissionLimits,
   type Admitted,
+  type LimitName,
   TurnedAway,
   turnedAway,
   uncounted,
@@ -120,7 +121,16 @@ class PublicHandler {
     const buckets = new Buckets(node.documents.ofKind("buckets", bucketSettingsForm));
     const origins = new OriginHandler({ objects: node.objects, origins: node.origins, wallMs });
     const sendingOn = new SendingOn(node, deps.routing ?? { mode: "here", minBytes: Infinity });
-    this.#get = new GetHandler({ objects: node.objects, buckets, origins, random, wallMs, sendingOn });
+    const counts = (limit: LimitName) => () => this.#admission.count(limit);
+    this.#get = new GetHandler({
+      objects: node.objects,
+      buckets,
+      origins,
+      random,
+      wallMs,
+      sendingOn,
+      onTooManyRanges: counts("range-count"),
+    });
     const enter = (knock: Knock, isStranger: boolean) => this.#enter(knock, isStranger);
     const publicUrl = () => node.card().publicUrl;
     const doorDeps = { buckets, audit: this.#audit, wallMs, enter, publicUrl };
@@ -132,7 +142,7 @@ class PublicHandler {
     const quotas = new Quotas({
       usage: new BucketUsage({ listings: node.listings, clock, log: deps.log }),
       objects: node.objects,
-      onRefused: () => this.#admission.count("quota"),
+      onRefused: counts("quota"),
     });
     this.#write = new WriteHandler({
       objects: node.objects,
@@ -140,9 +150,10 @@ class PublicHandler {
       quotas,
       origins: node.origins,
       maxObjectBytes,
+      onTooLarge: counts("object-size"),
       wallMs,
     });
-    this.#list = new ListHandler(node.listings);
+    this.#list = new ListHandler(node.listings, counts("listing-size"));
     const presign = deps.access && { keys: deps.access.keys, wallMs, publicUrl };
     this.#internal = new InternalHandler(node, buckets, deps.log, clock, presign);
     this.#idPrefix = random.hex(8);

@@ -154,3 +154,29 @@ test("whoever is turned away by one limit is told what is left of the others as 
   assert.deepEqual(await fieldsOf(), [404, '"client";r=8, "key";r=0;t=60', null]);
   assert.deepEqual(await fieldsOf(), [429, '"client";r=7, "key";r=0;t=60', "60"]);
 });
+
+test("what is beyond a limit of size is counted by the limit's name", async () => {
+  using solo = await openMemoryNode({ maxObjectBytes: 100 });
+  const body = "x".repeat(100);
+  const put = async (init: RequestInit) => (await solo.request("/abc/k", { method: "PUT", ...init })).status;
+  assert.equal(await put({ body }), 201);
+  assert.equal(await put({ body: `${body}x`, headers: { "Content-Length": "101" } }), 413);
+  const unannounced = new Blob([body, "x"]).stream();
+  assert.equal(await put({ body: unannounced, duplex: "half" } as RequestInit), 413);
+  const ranges = (count: number) => Array.from({ length: count }, (_, i) => `${3 * i}-${3 * i}`).join(",");
+  const read = async (range: string) =>
+    (await solo.request("/abc/k", { headers: { Range: `bytes=${range}` } })).status;
+  assert.deepEqual([await read(ranges(16)), await read(ranges(17)), await read("5-4")], [206, 200, 200]);
+  for (
+    const [target, status] of [["/abc?limit=1000", 200], ["/abc?limit=1001", 400], [
+      "/?limit=9999",
+      400,
+    ]] as const
+  ) {
+    assert.equal((await solo.request(target)).status, status, target);
+  }
+  const metrics = await (await solo.request("/metrics")).text();
+  for (const [limit, count] of [["object-size", 2], ["range-count", 1], ["listing-size", 2]] as const) {
+    assert.match(metrics, new RegExp(`^atoll_limited_total\\{limit="${limit}"\\} ${count}$`, "m"), limit);
+  }
+});
