@@ -30,7 +30,7 @@ function countHosts(rawHeaders: readonly string[]): number {
 
 /** What is wrong with them beyond what a parser refuses; that of HTTP/2 tells only its client of a limit of bytes. */
 export function headProblem(
-  { httpVersion, rawHeaders }: IncomingMessage,
+  { httpVersion, headers, rawHeaders }: IncomingMessage,
   maxHeaderBytes: number,
 ): Refusal & { readonly limit?: "header-bytes" | "header-count" } | undefined {
   if (rawHeaders.length >= 2 * HEADERS_MAX) {
@@ -42,6 +42,12 @@ export function headProblem(
   if (bytes > maxHeaderBytes) {
     const detail = `wanted headers of at most ${maxHeaderBytes} bytes together, got ${bytes}`;
     return { status: 431, code: "headers-too-large", detail, limit: "header-bytes" };
+  }
+  const coding = headers["transfer-encoding"];
+  if (coding !== undefined && coding.trim().toLowerCase() !== "chunked") {
+    // RFC 9112 section 6.1: what it was coded with would be stored as the content.
+    const detail = `wanted no transfer coding but chunked, got ${JSON.stringify(coding.slice(0, 80))}`;
+    return { status: 501, code: "invalid-argument", detail };
   }
   const hosts = countHosts(rawHeaders);
   if (httpVersion === "1.1" ? hosts === 1 : hosts <= 1) return undefined;

@@ -85,6 +85,12 @@ const refused: readonly (readonly [string, string, number, string])[] = [
     400,
     "invalid-argument",
   ],
+  [
+    "a coding it cannot undo",
+    "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+    501,
+    "invalid-argument",
+  ],
   ["no Host", "GET / HTTP/1.1\r\n\r\n", 400, "invalid-argument"],
   ["two Hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, "invalid-argument"],
   ["a Host that is none", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400, "invalid-argument"],
