@@ -127,7 +127,7 @@ async function serve(config: Config): Promise<void> {
     ringId: node?.layout()?.ringId,
     layoutNumber: node?.layout()?.number ?? 0,
   });
-  const refusals = new RefusalLog(log, metrics);
+  const refusals = new RefusalLog({ log, metrics, clock });
   const peerApp = createPeerApp({
     self,
     refusals,

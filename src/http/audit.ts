@@ -72,9 +72,13 @@ export class Audit {
     });
   }
 
-  /** Each is written: who may do them need not be kept from filling the disk. */
-  administered(of: AuditedRequest, status: number): void {
-    this.#log.info("audit: administrative", { status, ...fieldsOf(of) });
+  /** `location`: of what was made. Each is written: who may do them need not be kept from filling the disk. */
+  administered(of: AuditedRequest, status: number, location: string | undefined): void {
+    this.#log.info("audit: administrative", {
+      status,
+      ...fieldsOf(of),
+      ...(location !== undefined && { made: location }),
+    });
   }
 
   #takeToken(): boolean {

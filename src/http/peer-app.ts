@@ -57,7 +57,7 @@ type PeerContext = Context<{ Bindings: PeerEnv }>;
 export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
   const { handler, log, protocols = PROTOCOLS, maxConcurrentRequests = Infinity } = deps;
   const door = new PeerDoor({ ...deps, protocols });
-  const { refusals = new RefusalLog(log, new Metrics()) } = deps;
+  const { refusals = new RefusalLog({ ...deps, metrics: new Metrics() }) } = deps;
   const incoming = new IncomingChunks(deps.bufferBytes ?? Infinity, () => deps.onLimit?.("peer-buffers"));
   const app = new Hono<{ Bindings: PeerEnv }>();
 

@@ -326,10 +326,10 @@ class PublicHandler {
     const answer = this.#internal.handle(request, target.path, target.query, visitor) ??
       this.#notAllowed(request, target);
     if (request.method === "GET" || request.method === "HEAD") return answer;
-    const told = (status: number) =>
-      this.#audit.administered({ env, request, target: sent, keyId: visitor.key?.id }, status);
+    const told = (status: number, location?: string) =>
+      this.#audit.administered({ env, request, target: sent, keyId: visitor.key?.id }, status, location);
     return Promise.resolve(answer).then((given) => {
-      told(given.status);
+      told(given.status, given.headers["Location"]);
       return given;
     }, (error: unknown) => {
       const failed = this.#failed(error, request);
