@@ -38,6 +38,9 @@ export interface AdmissionLimits {
 /** Of all that may be under way; beyond it nobody is asked anything for whoever has shown no right to have it asked. */
 const STRANGERS_SHARE = 0.5;
 
+/** Whose requests about the node itself find a place however full it is; further ones are let in like all others. */
+const OPERATORS_MAX = 16;
+
 /** For whoever waits for a value and not for an answer. */
 export class TurnedAway extends Error {
   readonly answer: Answer;
@@ -57,6 +60,7 @@ export interface Admitted {
   headers: Readonly<Record<string, string>> | undefined;
   /** Among those that are worked at. */
   place: Place | undefined;
+  isOperator: boolean;
   /** Whoever asks may have it, or may know that it is not there. */
   isPastDoor: boolean;
 }
@@ -67,7 +71,14 @@ export function turnedAway(refused: Answer | undefined): undefined {
 
 /** For whom there are no limits of clients. */
 export function uncounted(): Admitted {
-  return { client: undefined, keyId: undefined, headers: undefined, place: undefined, isPastDoor: false };
+  return {
+    client: undefined,
+    keyId: undefined,
+    headers: undefined,
+    place: undefined,
+    isOperator: false,
+    isPastDoor: false,
+  };
 }
 
 export class Admission {
@@ -81,6 +92,7 @@ export class Admission {
   readonly #activeOfKeys: ActiveCounts;
   readonly #knowsClients: boolean;
   readonly #line: WaitingLine;
+  #operators = 0;
 
   constructor(
     deps: { limits: AdmissionLimits; shedder: LoadShedder | undefined; clock: Clock; metrics: Metrics },
@@ -165,6 +177,14 @@ export class Admission {
     return place.then((called) => this.#entered(called, request, admitted));
   }
 
+  /** Who may ask about the node must be heard when it is full: to take back a key, above all. False: to be entered. */
+  enterOperator(admitted: Admitted): boolean {
+    if (this.#operators >= OPERATORS_MAX) return false;
+    this.#operators++;
+    admitted.isOperator = true;
+    return true;
+  }
+
   #entered(place: Place | undefined, request: PublicRequest, admitted: Admitted): Answer | undefined {
     admitted.place = place;
     return place ? undefined : this.#full("lateness", this.#limit, request);
@@ -179,7 +199,8 @@ export class Admission {
     });
   }
 
-  done({ client, keyId, place }: Admitted): void {
+  done({ client, keyId, place, isOperator }: Admitted): void {
+    if (isOperator) this.#operators--;
     if (place) {
       this.#line.leave(place);
       this.#shedder?.done();

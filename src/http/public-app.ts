@@ -235,7 +235,7 @@ class PublicHandler {
       throw new AtollError("draining", "this node is shutting down; others serve on");
     }
     const isRead = target.kind === "object" && (method === "GET" || method === "HEAD");
-    if (isRead) return this.#admitted(knock);
+    if (isRead || (target.kind === "internal" && method !== "OPTIONS")) return this.#admitted(knock);
     if (method !== "OPTIONS") return this.#entered(knock, () => this.#admitted(knock));
     const answer = () => ({ status: 204, headers: { Allow: this.#allow(target) } });
     // Which have no credentials, and are answered by what their bucket is set to.
@@ -319,12 +319,15 @@ class PublicHandler {
 
   /** What changes something there, or tried to, is told of. */
   #ownPage(
-    { env, request, sent }: Knock,
+    knock: Knock,
     target: Extract<Target, { kind: "internal" }>,
     visitor: Visitor,
   ): Answer | Promise<Answer> {
-    const answer = this.#internal.handle(request, target.path, target.query, visitor) ??
-      this.#notAllowed(request, target);
+    const { env, request, sent, admitted } = knock;
+    const handle = () =>
+      this.#internal.handle(request, target.path, target.query, visitor) ?? this.#notAllowed(request, target);
+    const isHeard = admitted !== undefined && this.#admission.enterOperator(admitted);
+    const answer = isHeard ? handle() : this.#entered(knock, handle);
     if (request.method === "GET" || request.method === "HEAD") return answer;
     const told = (status: number, location?: string) =>
       this.#audit.administered({ env, request, target: sent, keyId: visitor.key?.id }, status, location);

@@ -91,6 +91,26 @@ test("what is at hand is answered however many are under way", async () => {
   assert.equal((await slow).status, 201);
 });
 
+test("who asks about the node is heard although it is full, so many at a time", async () => {
+  using solo = await openMemoryNode({ maxConcurrentRequests: 1 });
+  const bodies: ReadableStreamDefaultController<Uint8Array>[] = [];
+  const held = () => new ReadableStream<Uint8Array>({ start: (controller) => void bodies.push(controller) });
+  const put = async (target: string) =>
+    await solo.app.request(target, { method: "PUT", body: held(), duplex: "half" } as RequestInit);
+  const slow = put("/abc/slow");
+  assert.equal((await solo.request("/abc/k", { method: "PUT", body: "x" })).status, 503);
+  for (let i = 0; i < 40; i++) assert.equal((await solo.request("/_/ring")).status, 200, `${i}`);
+  const settings = { method: "PUT", body: "{}" };
+  assert.equal((await solo.request("/_/buckets/abc", settings)).status, 201);
+  const waiting = Array.from({ length: 16 }, () => put("/_/buckets/abc"));
+  assert.equal((await solo.request("/_/ring")).status, 503, "more than there are places for");
+  for (const body of bodies.slice(1)) body.close();
+  for (const answer of await Promise.all(waiting)) assert.equal(answer.status, 400);
+  assert.equal((await solo.request("/_/ring")).status, 200);
+  bodies[0]!.close();
+  assert.equal((await slow).status, 201);
+});
+
 test("more requests in a time than a key may send get 429, whoever sends them; who has no key takes nothing from it", async () => {
   using solo = await openMemoryNode({
     ratePerKey: { quota: 2, windowMs: 60_000 },
