@@ -8,7 +8,7 @@ import { type IncomingMessage, METHODS, type ServerResponse, STATUS_CODES } from
 import type { Duplex } from "node:stream";
 
 export interface Refusal {
-  readonly status: 400 | 405 | 408 | 417 | 429 | 431 | 500 | 501 | 503;
+  readonly status: 400 | 405 | 408 | 417 | 429 | 431 | 500 | 503;
   readonly code:
     | "invalid-argument"
     | "method-not-allowed"

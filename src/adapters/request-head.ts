@@ -45,9 +45,9 @@ export function headProblem(
   }
   const coding = headers["transfer-encoding"];
   if (coding !== undefined && coding.trim().toLowerCase() !== "chunked") {
-    // RFC 9112 section 6.1: what it was coded with would be stored as the content.
+    // As for those that a parser refuses itself; what it was coded with would be stored as the content.
     const detail = `wanted no transfer coding but chunked, got ${JSON.stringify(coding.slice(0, 80))}`;
-    return { status: 501, code: "invalid-argument", detail };
+    return { status: 400, code: "invalid-argument", detail };
   }
   const hosts = countHosts(rawHeaders);
   if (httpVersion === "1.1" ? hosts === 1 : hosts <= 1) return undefined;

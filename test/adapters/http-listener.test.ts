@@ -88,7 +88,7 @@ const refused: readonly (readonly [string, string, number, string])[] = [
   [
     "a coding it cannot undo",
     "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
-    501,
+    400,
     "invalid-argument",
   ],
   ["no Host", "GET / HTTP/1.1\r\n\r\n", 400, "invalid-argument"],
