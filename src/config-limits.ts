@@ -9,6 +9,7 @@ export interface LimitSettings {
   readonly maxConcurrentRequests: number;
   /** Infinity: no limit, here and below. */
   readonly maxConcurrentPerClient: number;
+  readonly maxConcurrentPerKey: number;
   readonly ratePerClient: Rate | undefined;
   readonly ratePerKey: Rate | undefined;
   readonly maxConnections: number;
@@ -65,6 +66,11 @@ export const LIMIT_VARIABLES = {
     schema: some,
     default: "0",
     meaning: "of one address; further ones get 429; 0: no limit",
+  },
+  ATOLL_MAX_CONCURRENT_PER_KEY: {
+    schema: some,
+    default: "0",
+    meaning: "with one access key; further ones get 429; 0: no limit",
   },
   ATOLL_RATE_PER_CLIENT: {
     schema: rate,
@@ -133,6 +139,7 @@ export function limitSettings(v: Values): LimitSettings {
     trustedProxy: v.ATOLL_TRUSTED_PROXY!,
     maxConcurrentRequests: v.ATOLL_MAX_CONCURRENT_REQUESTS!,
     maxConcurrentPerClient: v.ATOLL_MAX_CONCURRENT_PER_CLIENT!,
+    maxConcurrentPerKey: v.ATOLL_MAX_CONCURRENT_PER_KEY!,
     ratePerClient: v.ATOLL_RATE_PER_CLIENT,
     ratePerKey: v.ATOLL_RATE_PER_KEY,
     maxLatenessMs: v.ATOLL_MAX_LATENESS!,

@@ -31,6 +31,7 @@ import { limitCounter } from "./http/admission.ts";
 import type { Manner } from "./http/credentials.ts";
 import { createPeerApp } from "./http/peer-app.ts";
 import { PROTOCOLS, type Protocols } from "./http/peer-protocol.ts";
+import { RefusalLog } from "./http/peer-refusals.ts";
 import { createPublicApp } from "./http/public-app.ts";
 import { Keys } from "./node/keys.ts";
 import { Metrics } from "./node/metrics.ts";
@@ -126,8 +127,10 @@ async function serve(config: Config): Promise<void> {
     ringId: node?.layout()?.ringId,
     layoutNumber: node?.layout()?.number ?? 0,
   });
+  const refusals = new RefusalLog({ log, metrics, clock });
   const peerApp = createPeerApp({
     self,
+    refusals,
     protocols,
     secret: config.clusterSecret,
     handler: (from, request) => (node?.handlePeer ?? starting)(from, request),
@@ -141,6 +144,7 @@ async function serve(config: Config): Promise<void> {
     await openCertificateFiles({ ...config.peerTls, clock, log });
   const peerListener = await openPeerListener({
     certificates: peerCertificates,
+    onRefused: (from, message) => refusals.refused(from, { code: "wrong-certificate", message }, from),
     fetch: peerApp.fetch,
     limits: config.peerLimits,
     onLimit: (limit) => limitCounter(metrics, limit).add(),

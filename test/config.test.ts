@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { helpText, parseConfig } from "../src/config.ts";
 import { isAtollError } from "../src/errors.ts";
@@ -128,6 +129,38 @@ describe("helpText", () => {
   });
 });
 
+describe("the README's table of settings", () => {
+  const inHelp = new Map(
+    helpText().split("\n").flatMap((line) => {
+      const [, name] = /^  ([A-Z][A-Z_]+) /.exec(line) ?? [];
+      return name === undefined
+        ? []
+        : [[name, line.slice(3 + Math.max(30, name.length)).slice(0, 10).trim()]];
+    }),
+  );
+  const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
+  const table = readme.slice(readme.indexOf("\n## Configuration\n")).split("\n\n")[2]!;
+  const rows = table.split("\n").slice(2).map((row) => row.split("|").map((cell) => cell.trim()));
+
+  it("has every variable once, with its default", () => {
+    const found: string[] = [];
+    for (const [, names = "", defaults = ""] of rows) {
+      const each = Array.from(names.matchAll(/`([A-Z_]+)`/g), ([, name]) => name!);
+      for (const [i, short] of each.entries()) {
+        // `_KEY` behind `ATOLL_PEER_TLS_CERT`
+        const name = short.startsWith("_") ? each[0]!.replace(/_[A-Z]+$/, short) : short;
+        found.push(name);
+        const standard = inHelp.get(name);
+        assert.notEqual(standard, undefined, `${name} is none`);
+        if (standard !== "") {
+          assert.equal(defaults.split(", ")[i]!.split(" ")[0]!.replaceAll("`", ""), standard, name);
+        }
+      }
+    }
+    assert.deepEqual(found.toSorted(), [...inHelp.keys()].toSorted());
+  });
+});
+
 describe("limits", () => {
   const limits = (env: Record<string, string>) => parseConfig(env, GIB).limits;
 
@@ -135,7 +168,7 @@ describe("limits", () => {
     const given = limits({});
     assert.deepEqual(given.trustedProxy, { kind: "none" });
     assert.equal(given.maxConcurrentRequests, 1_024);
-    assert.equal(given.maxConcurrentPerClient, Infinity);
+    assert.deepEqual([given.maxConcurrentPerClient, given.maxConcurrentPerKey], [Infinity, Infinity]);
     assert.deepEqual([given.ratePerClient, given.ratePerKey], [undefined, undefined]);
     assert.deepEqual([given.maxConnections, given.maxConnectionsPerClient], [16_384, Infinity]);
     assert.deepEqual([given.minBytesPerSecond, given.minRateGraceMs], [4_096, 30_000]);
@@ -150,6 +183,7 @@ describe("limits", () => {
       proxies: 1,
     });
     assert.equal(limits({ ATOLL_MAX_CONNECTIONS: "0" }).maxConnections, Infinity);
+    assert.equal(limits({ ATOLL_MAX_CONCURRENT_PER_KEY: "7" }).maxConcurrentPerKey, 7);
   });
 
   it("say what was wanted where they are wrong", () => {

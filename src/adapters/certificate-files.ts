@@ -44,6 +44,15 @@ export async function openCertificateFiles(options: Options): Promise<Certificat
   } catch (error) {
     throw new AtollError("config", `the certificate cannot be used: ${messageOf(error)}`, { cause: error });
   }
+  const warnIfExpired = ({ expiresMs }: Read): void => {
+    // It is used all the same: who set it may know, and others are told when they refuse it.
+    if (expiresMs > clock.wallMs()) return;
+    log.warn("the certificate has expired", {
+      file: options.certFile,
+      expired: new Date(expiresMs).toISOString(),
+    });
+  };
+  warnIfExpired(current);
   let toldOf = "";
   const look = async (): Promise<void> => {
     try {
@@ -56,6 +65,7 @@ export async function openCertificateFiles(options: Options): Promise<Certificat
         file: options.certFile,
         expires: new Date(found.expiresMs).toISOString(),
       });
+      warnIfExpired(found);
     } catch (error) {
       const reason = messageOf(error);
       // Between the two files being replaced they do not fit together: that is over at the next look.

@@ -20,6 +20,7 @@ import {
   refuseSocket,
   turnAway,
 } from "./listener-refusal.ts";
+import { headProblem, isUsualRead, valueOf } from "./request-head.ts";
 import { StreamGuard } from "./stream-guard.ts";
 import { openTlsFront, type TlsFront } from "./tls-front.ts";
 
@@ -58,7 +59,7 @@ const INTERNAL: Refusal = { status: 500, code: "internal", detail: "see the node
 const nobodyWaits = (): void => {};
 
 /** Turned away or cut for a limit, by its name in the metrics. */
-export type ListenerLimit = ConnectionLimit | "header-bytes" | "header-time" | "idle";
+export type ListenerLimit = ConnectionLimit | "header-bytes" | "header-count" | "header-time" | "idle";
 
 /** Asked before anything is made of a request: one too many gets 503 at as little cost as can be. */
 export interface Overload {
@@ -164,6 +165,7 @@ class Listener {
       ...this.#limits,
       handshakeTimeoutMs: Math.min(this.#limits.handshakeTimeoutMs, this.#limits.headersTimeoutMs),
       mayStay: (socket) => this.#guard.opened(socket) === undefined,
+      onIdle: () => onLimit("idle"),
       // Of what is used here they are alike. Connections end by GOAWAY, so nothing is kept of who is under way.
       onHttp2Request: async (http2Incoming, http2Outgoing) => {
         const incoming = http2Incoming as unknown as IncomingMessage;
@@ -171,7 +173,7 @@ class Listener {
         const overload = this.#fullBy(incoming);
         this.#streams.watch(http2Incoming, http2Outgoing);
         if (overload) turnedAway(overload, incoming, outgoing);
-        else await this.#answer(incoming, outgoing);
+        else if (!this.#refusesHead(incoming, outgoing)) await this.#answer(incoming, outgoing);
       },
     });
   }
@@ -245,13 +247,7 @@ class Listener {
     } else this.#begun(socket, outgoing);
     // A client that goes away while nobody reads its body would otherwise end the process.
     if (incoming.method !== "GET" && incoming.method !== "HEAD") incoming.on("error", () => {});
-    const hosts = countHosts(incoming.rawHeaders);
-    if (incoming.httpVersion === "1.1" ? hosts !== 1 : hosts > 1) {
-      const detail = `wanted one Host header (RFC 9112 section 3.2), got ${hosts}`;
-      this.#refuse(outgoing, { status: 400, code: "invalid-argument", detail });
-      return;
-    }
-    void this.#answer(incoming, outgoing);
+    if (!this.#refusesHead(incoming, outgoing)) void this.#answer(incoming, outgoing);
   }
 
   #fullBy({ method = "", url = "" }: IncomingMessage): Overload | undefined {
@@ -303,9 +299,20 @@ class Listener {
     });
   }
 
+  /** Whether it was. */
+  #refusesHead(incoming: IncomingMessage, outgoing: ServerResponse): boolean {
+    const problem = headProblem(incoming, this.#limits.maxHeaderBytes);
+    if (!problem) return false;
+    if (problem.limit) this.#onLimit(problem.limit);
+    this.#refuse(outgoing, problem);
+    return true;
+  }
+
   #refuse(outgoing: ServerResponse, refusal: Refusal): void {
     const requestId = this.#onBadRequest(refusal) ?? newRequestId();
-    outgoing.writeHead(refusal.status, refusalHeaders(refusal, requestId));
+    const { Connection, ...headers } = refusalHeaders(refusal, requestId);
+    const isOfConnection = outgoing.req.httpVersionMajor < 2; // RFC 9113 section 8.2.2
+    outgoing.writeHead(refusal.status, isOfConnection ? { ...headers, Connection } : headers);
     outgoing.end(refusalBody(refusal, requestId));
   }
 
@@ -361,37 +368,9 @@ class Listener {
   }
 }
 
-/** Of what a Request could be made without a doubt; the rest is left to its making, which says what is wrong with it. */
-const USUAL_TARGET = /^\/[!#-;=?-[\]_a-z~]*$/;
-const USUAL_HOST = /^[a-z0-9._-]+(?::(?:[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}))?$/;
-
-function isUsualRead({ method, url, headers, rawHeaders }: IncomingMessage): boolean {
-  return (method === "GET" || method === "HEAD") && USUAL_TARGET.test(url!) &&
-    USUAL_HOST.test(headers.host ?? "") && countHosts(rawHeaders) === 1;
-}
-
-/** Names and values in turn; two Hosts are how one server is made to disagree with another about whose request it is. */
-function countHosts(rawHeaders: readonly string[]): number {
-  let count = 0;
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i]!;
-    if (name.length === 4 && name.toLowerCase() === "host") count++;
-  }
-  return count;
-}
-
 /** Seconds that it shall stay away. */
 function turnedAway(overload: Overload, incoming: IncomingMessage, outgoing: ServerResponse): number {
   const told = overload.turnAway(incoming.method ?? "", valueOf(incoming.rawHeaders, "x-request-id"));
   turnAway(incoming, outgoing, told);
   return told.retryAfterSeconds;
-}
-
-/** Node makes an object of all headers when it is asked for one; nobody needs it of a request that is turned away. */
-function valueOf(rawHeaders: readonly string[], wanted: string): string | undefined {
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i]!;
-    if (name.length === wanted.length && name.toLowerCase() === wanted) return rawHeaders[i + 1];
-  }
-  return undefined;
 }

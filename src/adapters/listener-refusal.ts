@@ -31,7 +31,8 @@ export function refusalOf(error: Error, maxHeaderBytes: number): Refusal | undef
   const code = "code" in error ? String(error.code) : "";
   if (code === "ECONNRESET" || code === "EPIPE") return undefined;
   if (code === "HPE_HEADER_OVERFLOW") {
-    const detail = `wanted a request line and headers of at most ${maxHeaderBytes} bytes, got more`;
+    const detail =
+      `wanted a request line and fewer than 1000 headers of at most ${maxHeaderBytes} bytes together, got more`;
     return { status: 431, code: "headers-too-large", detail };
   }
   if (code === "ERR_HTTP_REQUEST_TIMEOUT") {

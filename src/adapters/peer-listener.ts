@@ -12,10 +12,11 @@ import {
   type ServerOptions,
 } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import type { CertificateFiles } from "./certificate-files.ts";
 import { PeerGuard, type PeerLimit, type PeerListenerLimits } from "./peer-guard.ts";
 import { SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES } from "./peer-lane.ts";
-import { mutual } from "./peer-tls.ts";
+import { handshakeRefusal, mutual } from "./peer-tls.ts";
 import { listen } from "./listener-port.ts";
 
 const { NGHTTP2_ENHANCE_YOUR_CALM } = constants;
@@ -45,6 +46,8 @@ export interface PeerListenerOptions {
   readonly port: number;
   /** With them TLS is spoken, and whoever connects must have one of the same authority. */
   readonly certificates?: CertificateFiles | undefined;
+  /** Told of whose certificate is none of the authority's, or who has no TLS to speak. */
+  readonly onRefused?: ((address: string, why: string) => void) | undefined;
   readonly limits?: Partial<PeerListenerLimits> | undefined;
   readonly onLimit?: ((limit: PeerLimit) => void) | undefined;
 }
@@ -76,7 +79,9 @@ export async function openPeerListener(options: PeerListenerOptions): Promise<Pe
       maxHeaderListSize: limits.maxHeaderBytes,
     },
   };
-  const server = certificates ? secureServer(certificates, serverOptions) : createServer(serverOptions);
+  const server = certificates
+    ? secureServer(certificates, serverOptions, options.onRefused)
+    : createServer(serverOptions);
   server.on("request", (incoming: Http2ServerRequest, outgoing: Http2ServerResponse) => {
     // A stream that was reset: whoever asked is gone, and the handler hears of it from the body.
     incoming.on("error", () => undefined);
@@ -132,10 +137,18 @@ function letGo(underWay: ReadonlySet<Http2Stream>): void {
   for (const stream of underWay) if (stream.closed && !stream.destroyed) stream.destroy();
 }
 
-function secureServer(certificates: CertificateFiles, limits: ServerOptions): Http2SecureServer {
+function secureServer(
+  certificates: CertificateFiles,
+  limits: ServerOptions,
+  onRefused: PeerListenerOptions["onRefused"],
+): Http2SecureServer {
   const server = createSecureServer({ ...limits, ...mutual(certificates), ALPNProtocols: ["h2"] });
   certificates.onChange(() => server.setSecureContext(mutual(certificates)));
-  server.on("tlsClientError", (_error: Error, socket: Socket) => socket.destroy());
+  server.on("tlsClientError", (error: Error, socket: TLSSocket) => {
+    const refusal = handshakeRefusal(error, socket);
+    if (refusal) onRefused?.(refusal.address, refusal.why);
+    socket.destroy();
+  });
   return server;
 }
 

@@ -4,7 +4,7 @@
  * addresses change. Peers' URLs stay as they are: whether TLS is spoken is a setting that is the same at every node.
  */
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from "node:tls";
-import type { LookupFunction } from "node:net";
+import type { LookupFunction, Socket } from "node:net";
 import type { buildConnector } from "undici";
 import type { CertificateFiles } from "./certificate-files.ts";
 
@@ -12,6 +12,19 @@ import type { CertificateFiles } from "./certificate-files.ts";
 export function mutual(certificates: CertificateFiles) {
   const { cert, key, ca } = certificates.current;
   return { cert, key, ca, requestCert: true, rejectUnauthorized: true, minVersion: "TLSv1.3" } as const;
+}
+
+/** Of a handshake that failed; undefined where the other end only went away. */
+export function handshakeRefusal(
+  error: Error & { readonly code?: string },
+  socket: TLSSocket,
+): { readonly address: string; readonly why: string } | undefined {
+  // Node's types say an error, both runtimes give its code.
+  const unverified = socket.authorizationError as unknown as string | null;
+  if (!unverified && !error.code?.startsWith("ERR_SSL_")) return undefined;
+  // The socket below: the secure one does not know any more, once it was destroyed.
+  const { remoteAddress } = (socket as { _parent?: Socket | null })._parent ?? socket;
+  return { address: remoteAddress ?? "unknown", why: unverified ?? error.code! };
 }
 
 /** How undici connects; with the certificate of that moment. */

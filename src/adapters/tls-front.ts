@@ -12,8 +12,10 @@ import {
 import { createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import type { Certificate, CertificateFiles } from "./certificate-files.ts";
+import { HEADERS_MAX } from "./request-head.ts";
+import { guardSession, type SessionLimits } from "./session-guard.ts";
 
-export interface TlsFrontOptions {
+export interface TlsFrontOptions extends SessionLimits {
   readonly certificates: CertificateFiles;
   readonly http1: Http1Server;
   readonly onHttp2Request: (incoming: Http2ServerRequest, outgoing: Http2ServerResponse) => Promise<void>;
@@ -21,9 +23,9 @@ export interface TlsFrontOptions {
   readonly mayStay: (socket: Socket) => boolean;
   /** Of a handshake, ms. */
   readonly handshakeTimeoutMs: number;
-  /** Of an HTTP/2 connection, ms. */
-  readonly idleTimeoutMs: number;
   readonly maxHeaderBytes: number;
+  /** Of a connection of HTTP/2 that was cut in the midst of a request. */
+  readonly onIdle: () => void;
 }
 
 export interface TlsFront {
@@ -39,6 +41,8 @@ const STREAMS_MAX = 128;
 /** Not yet read of one upload, and of one connection; bytes. The standard's 64 KiB would be a hundredth of a fast line. */
 const STREAM_WINDOW_BYTES = 512 << 10;
 const SESSION_WINDOW_BYTES = 1 << 20;
+/** That each header counts for beside its name and value (RFC 9113 section 6.5.2). */
+const PAIR_BYTES = 32;
 
 /**
  * Deno (2.9) may die of a GOAWAY that a client sends (see peer-listener.ts, which the Internet need not reach): anybody
@@ -47,14 +51,16 @@ const SESSION_WINDOW_BYTES = 1 << 20;
 const PROTOCOLS = "Deno" in globalThis ? ["http/1.1"] : ["h2", "http/1.1"];
 
 export function openTlsFront(options: TlsFrontOptions): TlsFront {
-  const { certificates, http1, handshakeTimeoutMs, idleTimeoutMs, maxHeaderBytes } = options;
+  const { certificates, http1, handshakeTimeoutMs, maxHeaderBytes } = options;
   const sessions = new Set<ServerHttp2Session>();
   const sockets = new Set<TLSSocket>();
   const http2 = createHttp2Server({
+    // Beyond what is refused with an answer: more is reset without one.
+    maxHeaderListPairs: 2 * HEADERS_MAX,
     settings: {
       initialWindowSize: STREAM_WINDOW_BYTES,
       maxConcurrentStreams: STREAMS_MAX,
-      maxHeaderListSize: maxHeaderBytes,
+      maxHeaderListSize: 2 * maxHeaderBytes + HEADERS_MAX * PAIR_BYTES,
     },
   });
   http2.on("session", (session: ServerHttp2Session) => {
@@ -62,7 +68,7 @@ export function openTlsFront(options: TlsFrontOptions): TlsFront {
     session.on("close", () => sessions.delete(session));
     // A client that goes away resets its connection; without a listener that would end this process.
     session.on("error", () => session.destroy());
-    session.setTimeout(idleTimeoutMs, () => session.destroy());
+    guardSession(session, options, options.onIdle);
     session.setLocalWindowSize(SESSION_WINDOW_BYTES);
   });
   http2.on("sessionError", (_error, session) => session?.destroy());

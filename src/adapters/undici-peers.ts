@@ -10,7 +10,7 @@ import { AtollError, isAtollError } from "../errors.ts";
 import { replyError } from "../http/peer-codec.ts";
 import type { PeerSelf } from "../http/peer-headers.ts";
 import { PROTOCOLS, type Protocols } from "../http/peer-protocol.ts";
-import { RefusalLog } from "../http/peer-refusals.ts";
+import { PeerRemarks } from "../http/peer-refusals.ts";
 import type { CallOptions, Clock, Log, PeerReply, PeerRequest, Peers, Random, ReplyTo } from "../ports.ts";
 import type { CertificateFiles } from "./certificate-files.ts";
 import { type LinkCall, PeerLink } from "./peer-link.ts";
@@ -43,12 +43,13 @@ export function createPeers(deps: PeersDeps): Peers & { close(): Promise<void> }
 class UndiciPeers implements Peers {
   readonly #deps: PeersDeps;
   readonly #links = new Map<string, PeerLink>();
-  readonly #refusals: RefusalLog | undefined;
+  readonly #remarks: PeerRemarks | undefined;
   #isClosed = false;
 
   constructor(deps: PeersDeps) {
     this.#deps = deps;
-    this.#refusals = deps.log && new RefusalLog(deps.log, "a peer was found and cannot be talked to");
+    const { log, clock } = deps;
+    this.#remarks = log && new PeerRemarks({ log, clock }, "a peer was found and cannot be talked to");
   }
 
   async call<R extends PeerRequest>(url: string, request: R, options: CallOptions): Promise<ReplyTo<R>> {
@@ -69,7 +70,7 @@ class UndiciPeers implements Peers {
   /** Other calls are refused in the course of things; who is refused a ping is a stranger there, and should know. */
   #pinged(peerUrl: string, error: unknown): void {
     if (!isAtollError(error, "peer-refused", "wrong-ring", "wrong-protocol")) return;
-    this.#refusals?.refused({ peerUrl }, error);
+    this.#remarks?.tell(peerUrl, error, { peerUrl });
   }
 
   /** The reply, or the deadline, or the abort: whichever comes first. */

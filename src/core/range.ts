@@ -10,7 +10,8 @@ export interface ByteRange {
 }
 
 export type RangeResult =
-  | { readonly kind: "whole" }
+  /** `isTooMany`: for that reason alone. */
+  | { readonly kind: "whole"; readonly isTooMany?: true }
   /** Not empty, disjoint, each within the object; in the order asked for. */
   | { readonly kind: "ranges"; readonly ranges: readonly ByteRange[] }
   | { readonly kind: "unsatisfiable" };
@@ -20,6 +21,7 @@ export const RANGES_MAX = 16;
 const HEADER_CHARS_MAX = 1000;
 
 const WHOLE: RangeResult = { kind: "whole" };
+const TOO_MANY: RangeResult = { kind: "whole", isTooMany: true };
 const UNSATISFIABLE: RangeResult = { kind: "unsatisfiable" };
 const RANGE_SPEC = /^(\d*)-(\d*)$/;
 
@@ -27,8 +29,8 @@ export function parseRange(header: string | undefined | null, sizeBytes: number)
   if (!header) return WHOLE;
   // An empty object has no byte to point at; clients that always send `bytes=0-` want an empty 200 and break on a 416.
   if (sizeBytes === 0) return WHOLE;
-  if (header.length > HEADER_CHARS_MAX) return WHOLE;
   if (header.slice(0, 6).toLowerCase() !== "bytes=") return WHOLE;
+  if (header.length > HEADER_CHARS_MAX) return TOO_MANY;
   const wanted: ByteRange[] = [];
   let specs = 0;
   for (const element of header.slice(6).split(",")) {
@@ -42,7 +44,7 @@ export function parseRange(header: string | undefined | null, sizeBytes: number)
   if (specs === 0) return WHOLE;
   if (wanted.length === 0) return UNSATISFIABLE;
   const ranges = coalesce(wanted);
-  return ranges.length > RANGES_MAX ? WHOLE : { kind: "ranges", ranges };
+  return ranges.length > RANGES_MAX ? TOO_MANY : { kind: "ranges", ranges };
 }
 
 /** One `first-last`, `first-` or `-suffix`, clamped to the object. */

@@ -1,4 +1,5 @@
 /** Whether a request may be begun: so many at a time, of all and of one client, and so many in a time. */
+import { ActiveCounts } from "../core/active-counts.ts";
 import { clientOf, type TrustedProxy } from "../core/client-address.ts";
 import type { LoadShedder } from "../core/load-shedder.ts";
 import { type Rate, type Taken, TokenBuckets } from "../core/token-bucket.ts";
@@ -14,9 +15,13 @@ const LIMITS = [
   "concurrent-requests",
   "lateness",
   "client-concurrency",
+  "key-concurrency",
   "client-rate",
   "key-rate",
   "quota",
+  "object-size",
+  "range-count",
+  "listing-size",
 ] as const;
 export type LimitName = (typeof LIMITS)[number];
 
@@ -25,12 +30,16 @@ export interface AdmissionLimits {
   readonly maxConcurrentRequests: number;
   /** Infinity: no limit. */
   readonly maxConcurrentPerClient: number;
+  readonly maxConcurrentPerKey: number;
   readonly ratePerClient: Rate | undefined;
   readonly ratePerKey: Rate | undefined;
 }
 
 /** Of all that may be under way; beyond it nobody is asked anything for whoever has shown no right to have it asked. */
 const STRANGERS_SHARE = 0.5;
+
+/** Whose requests about the node itself find a place however full it is; further ones are let in like all others. */
+const OPERATORS_MAX = 16;
 
 /** For whoever waits for a value and not for an answer. */
 export class TurnedAway extends Error {
@@ -45,10 +54,13 @@ export class TurnedAway extends Error {
 /** What a request was let in with; to be given back when its answer was sent. */
 export interface Admitted {
   readonly client: string | undefined;
+  /** ID of the access key that it counts for. */
+  keyId: string | undefined;
   /** RateLimit fields of its answer. */
   headers: Readonly<Record<string, string>> | undefined;
   /** Among those that are worked at. */
   place: Place | undefined;
+  isOperator: boolean;
   /** Whoever asks may have it, or may know that it is not there. */
   isPastDoor: boolean;
 }
@@ -59,7 +71,14 @@ export function turnedAway(refused: Answer | undefined): undefined {
 
 /** For whom there are no limits of clients. */
 export function uncounted(): Admitted {
-  return { client: undefined, headers: undefined, place: undefined, isPastDoor: false };
+  return {
+    client: undefined,
+    keyId: undefined,
+    headers: undefined,
+    place: undefined,
+    isOperator: false,
+    isPastDoor: false,
+  };
 }
 
 export class Admission {
@@ -69,10 +88,11 @@ export class Admission {
   readonly #counters: Readonly<Record<LimitName, Counter>>;
   readonly #byClient: TokenBuckets | undefined;
   readonly #byKey: TokenBuckets | undefined;
-  /** Requests under way; whoever has none has no entry. */
-  readonly #active = new Map<string, number>();
+  readonly #activeOfClients: ActiveCounts;
+  readonly #activeOfKeys: ActiveCounts;
   readonly #knowsClients: boolean;
   readonly #line: WaitingLine;
+  #operators = 0;
 
   constructor(
     deps: { limits: AdmissionLimits; shedder: LoadShedder | undefined; clock: Clock; metrics: Metrics },
@@ -86,6 +106,8 @@ export class Admission {
     ) as Record<LimitName, Counter>;
     this.#byClient = limits.ratePerClient && new TokenBuckets(limits.ratePerClient);
     this.#byKey = limits.ratePerKey && new TokenBuckets(limits.ratePerKey);
+    this.#activeOfClients = new ActiveCounts(limits.maxConcurrentPerClient);
+    this.#activeOfKeys = new ActiveCounts(limits.maxConcurrentPerKey);
     this.#line = new WaitingLine({ clock, limit: () => this.#limit });
     // Without such a limit nobody needs to know who asks.
     this.#knowsClients = limits.maxConcurrentPerClient !== Infinity || this.#byClient !== undefined;
@@ -96,13 +118,8 @@ export class Admission {
     if (!this.#knowsClients) return uncounted();
     const remote = env.incoming?.socket.remoteAddress ?? "unknown";
     const client = clientOf(this.#limits.trustedProxy, remote, request.header);
-    const active = this.#active.get(client) ?? 0;
-    const { maxConcurrentPerClient } = this.#limits;
-    if (active >= maxConcurrentPerClient) {
-      this.count("client-concurrency");
-      const detail =
-        `wanted at most ${maxConcurrentPerClient} requests of one client at a time, got one more`;
-      return problem("too-many-requests", detail, request.id, { "Retry-After": "1" });
+    if (this.#activeOfClients.isFull(client)) {
+      return this.#tooManyNow("client-concurrency", "of one client", this.#activeOfClients.max, request);
     }
     let headers: Record<string, string> | undefined;
     if (this.#byClient) {
@@ -112,16 +129,31 @@ export class Admission {
         return this.#tooOften("client-rate", "of one client", this.#byClient.rate, headers, request);
       }
     }
-    if (maxConcurrentPerClient !== Infinity) this.#active.set(client, active + 1);
-    return { client, headers, place: undefined, isPastDoor: false };
+    this.#activeOfClients.begin(client);
+    return { ...uncounted(), client, headers };
   }
 
   /** Of one access key, once it is known to be whose it says. The answer that turns it away, if there is one. */
   key(request: PublicRequest, keyId: string, admitted: Admitted): Answer | undefined {
-    if (!this.#byKey) return undefined;
-    const taken = this.#byKey.take(keyId, this.#clock.monotonicMs());
-    const headers = rateFields("key", this.#byKey.rate, taken);
-    if (!taken.granted) return this.#tooOften("key-rate", "with one key", this.#byKey.rate, headers, request);
+    if (this.#activeOfKeys.isFull(keyId)) {
+      return this.#tooManyNow("key-concurrency", "with one key", this.#activeOfKeys.max, request);
+    }
+    const refused = this.#byKey && this.#keyRate(this.#byKey, request, keyId, admitted);
+    if (refused) return refused;
+    this.#activeOfKeys.begin(keyId);
+    admitted.keyId = keyId;
+    return undefined;
+  }
+
+  #keyRate(
+    byKey: TokenBuckets,
+    request: PublicRequest,
+    keyId: string,
+    admitted: Admitted,
+  ): Answer | undefined {
+    const taken = byKey.take(keyId, this.#clock.monotonicMs());
+    const headers = rateFields("key", byKey.rate, taken);
+    if (!taken.granted) return this.#tooOften("key-rate", "with one key", byKey.rate, headers, request);
     admitted.headers = joined(admitted.headers, headers);
     return undefined;
   }
@@ -145,6 +177,14 @@ export class Admission {
     return place.then((called) => this.#entered(called, request, admitted));
   }
 
+  /** Who may ask about the node must be heard when it is full: to take back a key, above all. False: to be entered. */
+  enterOperator(admitted: Admitted): boolean {
+    if (this.#operators >= OPERATORS_MAX) return false;
+    this.#operators++;
+    admitted.isOperator = true;
+    return true;
+  }
+
   #entered(place: Place | undefined, request: PublicRequest, admitted: Admitted): Answer | undefined {
     admitted.place = place;
     return place ? undefined : this.#full("lateness", this.#limit, request);
@@ -159,16 +199,14 @@ export class Admission {
     });
   }
 
-  done({ client, place }: Admitted): void {
+  done({ client, keyId, place, isOperator }: Admitted): void {
+    if (isOperator) this.#operators--;
     if (place) {
       this.#line.leave(place);
       this.#shedder?.done();
     }
-    if (client === undefined) return;
-    const active = this.#active.get(client);
-    if (active === undefined) return;
-    if (active <= 1) this.#active.delete(client);
-    else this.#active.set(client, active - 1);
+    if (client !== undefined) this.#activeOfClients.end(client);
+    if (keyId !== undefined) this.#activeOfKeys.end(keyId);
   }
 
   /** Requests that are worked at, less those whose answer was at hand. */
@@ -201,6 +239,13 @@ export class Admission {
     this.#counters[limit].add();
   }
 
+  #tooManyNow(limit: LimitName, whose: string, max: number, request: PublicRequest): Answer {
+    this.count(limit);
+    const detail = `wanted at most ${max} requests ${whose} at a time, got one more`;
+    const headers = { "Retry-After": "1", RateLimit: `"${limit}";r=0;t=1` };
+    return problem("too-many-requests", detail, request.id, headers);
+  }
+
   #tooOften(
     limit: LimitName,
     whose: string,
@@ -229,6 +274,16 @@ function joined(
   return Object.fromEntries(
     Object.entries(second).map(([name, value]) => [name, `${first[name]}, ${value}`]),
   );
+}
+
+/** To an answer that may have fields of its own: of the limit by which it was turned away. */
+export function addRateFields(
+  headers: Record<string, string>,
+  fields: Readonly<Record<string, string>>,
+): void {
+  for (const [name, value] of Object.entries(fields)) {
+    headers[name] = headers[name] === undefined ? value : `${value}, ${headers[name]}`;
+  }
 }
 
 /** draft-ietf-httpapi-ratelimit-headers: what is left, and in how many seconds there is (all of it) again. */

@@ -34,6 +34,13 @@ export interface AuditedRequest {
   readonly keyId: string | undefined;
 }
 
+/** `reason`: one of a few, whatever clients send. */
+export function countRefusal(metrics: Metrics, reason: string): void {
+  const help =
+    "Requests, and connections of peers, that were refused for want of credentials or grants, by reason";
+  metrics.counter("atoll_access_refused_total", help, { reason }).add();
+}
+
 export class Audit {
   readonly #log: Log;
   readonly #clock: Clock;
@@ -50,8 +57,7 @@ export class Audit {
   }
 
   refused(of: AuditedRequest, reason: RefusalReason, status: number): void {
-    const help = "Requests that were refused for want of credentials or grants, by reason";
-    this.#metrics.counter("atoll_access_refused_total", help, { reason }).add();
+    countRefusal(this.#metrics, reason);
     if (!this.#takeToken()) {
       this.#unwritten++;
       return;
@@ -66,9 +72,13 @@ export class Audit {
     });
   }
 
-  /** Each is written: who may do them need not be kept from filling the disk. */
-  administered(of: AuditedRequest, status: number): void {
-    this.#log.info("audit: administrative", { status, ...fieldsOf(of) });
+  /** `location`: of what was made. Each is written: who may do them need not be kept from filling the disk. */
+  administered(of: AuditedRequest, status: number, location: string | undefined): void {
+    this.#log.info("audit: administrative", {
+      status,
+      ...fieldsOf(of),
+      ...(location !== undefined && { made: location }),
+    });
   }
 
   #takeToken(): boolean {
@@ -94,10 +104,14 @@ function fieldsOf({ env, request, target, keyId }: AuditedRequest) {
   };
 }
 
+interface WithAddress {
+  readonly incoming?: { readonly socket?: { readonly remoteAddress?: string | undefined } } | undefined;
+}
+
 /** Undefined once the connection is gone, which of HTTP/2 cannot even be asked then. */
-function addressOf({ incoming }: ConnectionEnv): string | undefined {
+export function addressOf({ incoming }: WithAddress): string | undefined {
   try {
-    return incoming?.socket.remoteAddress;
+    return incoming?.socket?.remoteAddress;
   } catch {
     return undefined; // ERR_HTTP2_SOCKET_UNBOUND
   }

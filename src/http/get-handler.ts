@@ -27,6 +27,7 @@ export interface GetHandlerDeps {
   random: Random;
   sendingOn: SendingOn;
   wallMs: () => number;
+  onTooManyRanges: () => void;
 }
 
 export class GetHandler {
@@ -177,7 +178,10 @@ export class GetHandler {
     const ifRange = request.header("if-range");
     const applies = ifRange === undefined || ifRangeApplies(ifRange, { sha256 });
     const wanted = applies ? parseRange(range, size) : { kind: "whole" as const };
-    if (wanted.kind === "whole") return this.#whole(request, name, object, known, headers);
+    if (wanted.kind === "whole") {
+      if (wanted.isTooMany) this.#deps.onTooManyRanges();
+      return this.#whole(request, name, object, known, headers);
+    }
     if (wanted.kind === "unsatisfiable") {
       return problem(
         "range-not-satisfiable",

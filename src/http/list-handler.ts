@@ -10,9 +10,12 @@ const OF_OBJECTS = ["prefix", "delimiter", "limit", "after"];
 
 export class ListHandler {
   readonly #listings: Listings;
+  readonly #onTooLarge: () => void;
 
-  constructor(listings: Listings) {
+  /** `onTooLarge`: told of who wanted more at once than there may be. */
+  constructor(listings: Listings, onTooLarge: () => void) {
     this.#listings = listings;
+    this.#onTooLarge = onTooLarge;
   }
 
   async objects(request: PublicRequest, bucket: string, query: string): Promise<Answer> {
@@ -21,7 +24,7 @@ export class ListHandler {
       prefix: objectName(bucket, asked["prefix"] ?? ""),
       after: asked["after"] ? objectName(bucket, asked["after"]) : "",
       delimiter: asked["delimiter"],
-      limit: parseLimit(asked["limit"]),
+      limit: parseLimit(asked["limit"], this.#onTooLarge),
       trace: request.trace.header,
     });
     return jsonAnswer(200, {
@@ -49,7 +52,7 @@ export class ListHandler {
       prefix: asked["prefix"] ?? "",
       after: asked["after"] ? objectName(asked["after"], "") : "",
       delimiter: "\0",
-      limit: parseLimit(asked["limit"]),
+      limit: parseLimit(asked["limit"], this.#onTooLarge),
       trace: request.trace.header,
     });
     const buckets = page.prefixes.map((name) => ({ name: splitName(name).bucket }));
@@ -62,7 +65,7 @@ export class ListHandler {
     asked: Record<string, string | undefined>,
     shown: readonly string[],
   ): Promise<Answer> {
-    const limit = parseLimit(asked["limit"]);
+    const limit = parseLimit(asked["limit"], this.#onTooLarge);
     const { prefix = "", after = "" } = asked;
     const buckets: { name: string }[] = [];
     for (const name of shown) {
@@ -92,9 +95,10 @@ export function listedPrefix(query: string): string {
 }
 
 /** Throws `invalid-argument`, as `parseQuery` does. */
-export function parseLimit(text: string | undefined): number {
+export function parseLimit(text: string | undefined, onTooLarge = () => {}): number {
   if (text === undefined) return LIMIT_MAX;
   const limit = /^\d{1,6}$/.test(text) ? Number(text) : NaN;
+  if (limit > LIMIT_MAX) onTooLarge();
   if (!(limit >= 1 && limit <= LIMIT_MAX)) {
     throw new AtollError("invalid-argument", `wanted limit from 1 to ${LIMIT_MAX}, got ${text.slice(0, 40)}`);
   }

@@ -7,6 +7,8 @@ import { type Context, Hono } from "hono";
 import { isChunkId } from "../core/manifest.ts";
 import { AtollError, messageOf } from "../errors.ts";
 import type { Clock, Log, PeerHandler, PeerReply, PeerRequest } from "../ports.ts";
+import { Metrics } from "../node/metrics.ts";
+import { addressOf } from "./audit.ts";
 import { NO_DIGEST } from "./peer-auth.ts";
 import {
   CALL_BYTES_MAX,
@@ -39,6 +41,8 @@ export interface PeerAppDeps {
   readonly handler: PeerHandler;
   readonly clock: Clock;
   readonly log: Log;
+  /** Where those who are refused are noted; default: in `log`. */
+  readonly refusals?: RefusalLog | undefined;
   /** Requests at a time; further ones are refused. Default: as many as come. */
   readonly maxConcurrentRequests?: number | undefined;
   /** Of the chunks among them; default: as many as come. */
@@ -53,7 +57,7 @@ type PeerContext = Context<{ Bindings: PeerEnv }>;
 export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
   const { handler, log, protocols = PROTOCOLS, maxConcurrentRequests = Infinity } = deps;
   const door = new PeerDoor({ ...deps, protocols });
-  const refusals = new RefusalLog(log);
+  const { refusals = new RefusalLog({ ...deps, metrics: new Metrics() }) } = deps;
   const incoming = new IncomingChunks(deps.bufferBytes ?? Infinity, () => deps.onLimit?.("peer-buffers"));
   const app = new Hono<{ Bindings: PeerEnv }>();
 
@@ -156,7 +160,7 @@ export function createPeerApp(deps: PeerAppDeps): Hono<{ Bindings: PeerEnv }> {
     const from = c.req.raw.headers.get(FROM_HEADER)?.slice(0, 256) ?? NONE;
     if (error instanceof AtollError) {
       const asksAgain = error.code === "wrong-protocol" && door.isNeighbour(c.req.raw);
-      if (!asksAgain) refusals.refused({ from }, error);
+      if (!asksAgain) refusals.refused(from, error, addressOf(c.env ?? {}));
       return door.fault(endsOf(c), error);
     }
     log.error("a peer's request failed", { from, reason: messageOf(error) });

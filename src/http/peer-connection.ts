@@ -13,6 +13,7 @@ export interface PeerEnv {
 }
 
 interface IncomingBody {
+  readonly socket?: { readonly remoteAddress?: string | undefined };
   readonly readableEnded: boolean;
   readonly destroyed: boolean;
   on(event: "data", listener: (part: Uint8Array) => void): unknown;

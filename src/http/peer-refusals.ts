@@ -1,29 +1,61 @@
-/** Refused peers, and peers that refuse, in the log: each once for each reason, since it is asked again every second. */
-import type { AtollError } from "../errors.ts";
-import type { Log } from "../ports.ts";
+/** Refused peers, and peers that refuse: each in the log once an hour for each reason, as it is asked again every second. */
+import type { Metrics } from "../node/metrics.ts";
+import type { Clock, Log, LogFields } from "../ports.ts";
+import { countRefusal } from "./audit.ts";
 
 const REMEMBERED_MAX = 256;
+/** Whoever fills the memory must not keep all who come later out of the log for good. */
+const REMEMBERED_MS = 3_600_000;
 
-export class RefusalLog {
+interface Fault {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Lines of one kind about peers. */
+export class PeerRemarks {
   readonly #log: Log;
+  readonly #clock: Clock;
   readonly #message: string;
   readonly #told = new Set<string>();
+  #sinceMs: number;
 
-  constructor(log: Log, message = "a peer was refused") {
-    this.#log = log;
+  constructor(deps: { log: Log; clock: Clock }, message: string) {
+    this.#log = deps.log;
+    this.#clock = deps.clock;
     this.#message = message;
+    this.#sinceMs = deps.clock.monotonicMs();
   }
 
-  /** `peer`: as it calls itself, so anything at all, or where it is. */
-  refused(
-    peer: { readonly from: string } | { readonly peerUrl: string },
-    { code, message }: AtollError,
-  ): void {
-    const id = `${Object.values(peer).join()} ${code}`;
+  /** `who`: told once for each reason. */
+  tell(who: string, { code, message }: Fault, fields: LogFields): void {
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs - this.#sinceMs >= REMEMBERED_MS) {
+      this.#sinceMs = nowMs;
+      this.#told.clear();
+    }
+    const id = `${who} ${code}`;
     if (this.#told.has(id) || this.#told.size >= REMEMBERED_MAX) return;
     this.#told.add(id);
-    this.#log.warn(this.#message, { ...peer, code, reason: message });
+    this.#log.warn(this.#message, { ...fields, code, reason: message });
     // Names can be made up: a stranger must not fill the log with them.
-    if (this.#told.size === REMEMBERED_MAX) this.#log.warn("further refused peers are not logged");
+    if (this.#told.size === REMEMBERED_MAX) this.#log.warn(`${this.#message}: further ones are not logged`);
+  }
+}
+
+/** Of peers that this node refuses; all are counted. */
+export class RefusalLog {
+  readonly #metrics: Metrics;
+  readonly #remarks: PeerRemarks;
+
+  constructor(deps: { log: Log; metrics: Metrics; clock: Clock }) {
+    this.#metrics = deps.metrics;
+    this.#remarks = new PeerRemarks(deps, "audit: a peer was refused");
+  }
+
+  /** `from`: as the peer calls itself, so anything at all, or its address where it did not come to that. */
+  refused(from: string, fault: Fault, address: string | undefined): void {
+    countRefusal(this.#metrics, fault.code);
+    this.#remarks.tell(from, fault, { from, address });
   }
 }

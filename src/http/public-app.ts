@@ -9,9 +9,11 @@ import type { AtollNode } from "../node/node.ts";
 import type { Clock, Log, Random } from "../ports.ts";
 import { AccessLog } from "./access-log.ts";
 import {
+  addRateFields,
   Admission,
   type AdmissionLimits,
   type Admitted,
+  type LimitName,
   TurnedAway,
   turnedAway,
   uncounted,
@@ -119,7 +121,16 @@ class PublicHandler {
     const buckets = new Buckets(node.documents.ofKind("buckets", bucketSettingsForm));
     const origins = new OriginHandler({ objects: node.objects, origins: node.origins, wallMs });
     const sendingOn = new SendingOn(node, deps.routing ?? { mode: "here", minBytes: Infinity });
-    this.#get = new GetHandler({ objects: node.objects, buckets, origins, random, wallMs, sendingOn });
+    const counts = (limit: LimitName) => () => this.#admission.count(limit);
+    this.#get = new GetHandler({
+      objects: node.objects,
+      buckets,
+      origins,
+      random,
+      wallMs,
+      sendingOn,
+      onTooManyRanges: counts("range-count"),
+    });
     const enter = (knock: Knock, isStranger: boolean) => this.#enter(knock, isStranger);
     const publicUrl = () => node.card().publicUrl;
     const doorDeps = { buckets, audit: this.#audit, wallMs, enter, publicUrl };
@@ -131,7 +142,7 @@ class PublicHandler {
     const quotas = new Quotas({
       usage: new BucketUsage({ listings: node.listings, clock, log: deps.log }),
       objects: node.objects,
-      onRefused: () => this.#admission.count("quota"),
+      onRefused: counts("quota"),
     });
     this.#write = new WriteHandler({
       objects: node.objects,
@@ -139,9 +150,10 @@ class PublicHandler {
       quotas,
       origins: node.origins,
       maxObjectBytes,
+      onTooLarge: counts("object-size"),
       wallMs,
     });
-    this.#list = new ListHandler(node.listings);
+    this.#list = new ListHandler(node.listings, counts("listing-size"));
     const presign = deps.access && { keys: deps.access.keys, wallMs, publicUrl };
     this.#internal = new InternalHandler(node, buckets, deps.log, clock, presign);
     this.#idPrefix = random.hex(8);
@@ -223,7 +235,7 @@ class PublicHandler {
       throw new AtollError("draining", "this node is shutting down; others serve on");
     }
     const isRead = target.kind === "object" && (method === "GET" || method === "HEAD");
-    if (isRead) return this.#admitted(knock);
+    if (isRead || (target.kind === "internal" && method !== "OPTIONS")) return this.#admitted(knock);
     if (method !== "OPTIONS") return this.#entered(knock, () => this.#admitted(knock));
     const answer = () => ({ status: 204, headers: { Allow: this.#allow(target) } });
     // Which have no credentials, and are answered by what their bucket is set to.
@@ -307,17 +319,20 @@ class PublicHandler {
 
   /** What changes something there, or tried to, is told of. */
   #ownPage(
-    { env, request, sent }: Knock,
+    knock: Knock,
     target: Extract<Target, { kind: "internal" }>,
     visitor: Visitor,
   ): Answer | Promise<Answer> {
-    const answer = this.#internal.handle(request, target.path, target.query, visitor) ??
-      this.#notAllowed(request, target);
+    const { env, request, sent, admitted } = knock;
+    const handle = () =>
+      this.#internal.handle(request, target.path, target.query, visitor) ?? this.#notAllowed(request, target);
+    const isHeard = admitted !== undefined && this.#admission.enterOperator(admitted);
+    const answer = isHeard ? handle() : this.#entered(knock, handle);
     if (request.method === "GET" || request.method === "HEAD") return answer;
-    const told = (status: number) =>
-      this.#audit.administered({ env, request, target: sent, keyId: visitor.key?.id }, status);
+    const told = (status: number, location?: string) =>
+      this.#audit.administered({ env, request, target: sent, keyId: visitor.key?.id }, status, location);
     return Promise.resolve(answer).then((given) => {
-      told(given.status);
+      told(given.status, given.headers["Location"]);
       return given;
     }, (error: unknown) => {
       const failed = this.#failed(error, request);
@@ -355,7 +370,7 @@ class PublicHandler {
     const headers = answer.headers as Record<string, string>;
     headers["X-Request-Id"] = request.id;
     headers["X-Content-Type-Options"] = NOSNIFF["X-Content-Type-Options"];
-    if (admitted?.headers) Object.assign(headers, admitted.headers);
+    if (admitted?.headers) addRateFields(headers, admitted.headers);
     const response = send(env, answer, request.method === "HEAD", this.#deps.log, (bytesOut, complete) => {
       this.#access.active--;
       if (admitted) this.#admission.done(admitted);

@@ -2,7 +2,7 @@
 import { parseEntityTags, type TagCondition, type WriteConditions } from "../core/precondition.ts";
 import type { Name } from "../core/names.ts";
 import { headersProblem } from "../core/stored-headers.ts";
-import { AtollError } from "../errors.ts";
+import { AtollError, isAtollError } from "../errors.ts";
 import type { Buckets } from "../node/bucket-settings.ts";
 import type { Conflict, Objects, PutOutcome, WriteTimes } from "../node/objects.ts";
 import type { Origins } from "../node/origins.ts";
@@ -23,7 +23,14 @@ export interface WriteHandlerDeps {
   origins: Origins;
   quotas: Quotas;
   maxObjectBytes: number;
+  onTooLarge: () => void;
   wallMs: () => number;
+}
+
+interface WriteTarget {
+  readonly bucket: string;
+  readonly key: string;
+  readonly name: Name;
 }
 
 export class WriteHandler {
@@ -34,11 +41,16 @@ export class WriteHandler {
   }
 
   /** Everything that can be refused before the body is refused before the body. `maxBytes`: beside the node's own limit. */
-  async put(
-    request: PublicRequest,
-    { bucket, key, name }: { bucket: string; key: string; name: Name },
-    maxBytes = Infinity,
-  ): Promise<Answer> {
+  async put(request: PublicRequest, target: WriteTarget, maxBytes = Infinity): Promise<Answer> {
+    try {
+      return await this.#put(request, target, maxBytes);
+    } catch (error) {
+      if (isAtollError(error, "too-large")) this.#deps.onTooLarge();
+      throw error;
+    }
+  }
+
+  async #put(request: PublicRequest, { bucket, key, name }: WriteTarget, maxBytes: number): Promise<Answer> {
     const { buckets, quotas, wallMs } = this.#deps;
     const maxObjectBytes = Math.min(this.#deps.maxObjectBytes, maxBytes);
     const contentRange = request.header("content-range");
@@ -113,7 +125,7 @@ export class WriteHandler {
 
   async delete(
     request: PublicRequest,
-    { bucket, key, name }: { bucket: string; key: string; name: Name },
+    { bucket, key, name }: WriteTarget,
   ): Promise<Answer> {
     const { buckets, origins } = this.#deps;
     // RFC 9111 section 4.4; before, so that what is answered as deleted is not what the next reader gets.

@@ -68,12 +68,26 @@ test("openHttpListener answers HTTP/1.0 without a Host", async () => {
 
 const refused: readonly (readonly [string, string, number, string])[] = [
   ["headers beyond the limit", `${GET}A: ${"a".repeat(40_000)}\r\n\r\n`, 431, "headers-too-large"],
+  ["1,000 headers", `${GET}${"A:\r\n".repeat(999)}\r\n`, 431, "headers-too-large"],
+  ["more headers than a parser reads", `${GET}${"A:\r\n".repeat(1_500)}\r\n`, 431, "headers-too-large"],
+  [
+    "a condition behind 1,000 headers",
+    `PUT / HTTP/1.1\r\nHost: a\r\n${"A:\r\n".repeat(1_000)}If-None-Match: *\r\nContent-Length: 0\r\n\r\n`,
+    431,
+    "headers-too-large",
+  ],
   ["a method that is none", "FROB / HTTP/1.1\r\nHost: a\r\n\r\n", 405, "method-not-allowed"],
   ["non-ASCII bytes in the target", "GET /\u00e9 HTTP/1.1\r\nHost: a\r\n\r\n", 400, "invalid-argument"],
   ["a header without a colon", "GET / HTTP/1.1\r\nHost: a\r\nbroken\r\n\r\n", 400, "invalid-argument"],
   [
     "a length and chunks at once",
     "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+    400,
+    "invalid-argument",
+  ],
+  [
+    "a coding it cannot undo",
+    "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
     400,
     "invalid-argument",
   ],
@@ -104,6 +118,13 @@ for (const [what, text, status, code] of refused) {
     assert.equal(/^Allow: .*PUT/m.test(answer), status === 405);
   });
 }
+
+test("openHttpListener takes 999 headers, and nothing of them is lost", async () => {
+  const { port } = await open((request) => new Response(String(request.headers.get("if-none-match"))));
+  const others = "A:\r\n".repeat(996);
+  const text = `${GET}${others}If-None-Match: *\r\nConnection: close\r\n\r\n`;
+  assert.match(await answerTo(port, text), /^HTTP\/1\.1 200 [\s\S]*\*$/);
+});
 
 test("openHttpListener takes headers of 30 KiB", async () => {
   const { port } = await open((request) => new Response(String(request.headers.get("a")?.length)));

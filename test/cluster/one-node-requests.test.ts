@@ -72,6 +72,12 @@ const refused: readonly (readonly [what: string, text: string, status: number, c
     400,
     "invalid-argument",
   ],
+  [
+    "an encoding beside chunks",
+    put5("Transfer-Encoding: gzip, chunked\r\n") + "5\r\nhello\r\n0\r\n\r\n",
+    400,
+    "invalid-argument",
+  ],
   ["an encoding of nobody's", put5("Transfer-Encoding: xchunked\r\n") + "0\r\n\r\n", 400, "invalid-argument"],
   [
     "a chunk size that is no number",

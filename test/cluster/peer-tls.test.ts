@@ -9,7 +9,11 @@ import { after, before, test } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { startNode } from "../helpers/atoll-process.ts";
 import { type AtollRing, startRing } from "../helpers/atoll-ring.ts";
-import { type CertificateFilesMade, makeCertificate } from "../helpers/certificates.ts";
+import {
+  type CertificateFilesMade,
+  makeCertificate,
+  makeExpiredCertificate,
+} from "../helpers/certificates.ts";
 import { CLUSTER_SECRET } from "../helpers/credentials.ts";
 import { until, within } from "../helpers/deadline.ts";
 import { ask, metricOf, put, RawHttp } from "../helpers/raw-http.ts";
@@ -21,6 +25,7 @@ let directory: string;
 let authority: CertificateFilesMade;
 let used: CertificateFilesMade;
 let stranger: CertificateFilesMade;
+let expired: CertificateFilesMade;
 let settings: Record<string, string>;
 let ring: AtollRing;
 
@@ -34,6 +39,7 @@ before(async () => {
     "stranger",
     await makeCertificate(directory, "another-authority"),
   );
+  expired = await makeExpiredCertificate(directory, "expired", authority);
   settings = {
     ATOLL_CLUSTER_SECRET: CLUSTER_SECRET,
     ATOLL_PEER_TLS_CERT: used.certFile,
@@ -68,8 +74,10 @@ test("a ring of both runtimes stores and reads", async () => {
 });
 
 test("who has no certificate of the ring's authority is not spoken to, whatever else he has", async () => {
+  const refused = 'atoll_access_refused_total{reason="wrong-certificate"}';
   for (const node of ring.nodes) {
     const { hostname: host, port } = new URL(node.peerUrl);
+    const before = await metricOf(node.publicUrl, refused);
     const plain = await RawHttp.open(node.peerUrl);
     plain.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
     assert.ok(!(await plain.closed()).includes("\0\0\0\x04\x01"), "no HTTP/2 without TLS");
@@ -78,7 +86,7 @@ test("who has no certificate of the ring's authority is not spoken to, whatever 
       cert: await readFile(certFile),
       key: await readFile(keyFile),
     });
-    for (const own of [{}, await files(stranger)]) {
+    for (const own of [{}, await files(stranger), await files(expired)]) {
       const socket = connectTls({
         host,
         port: Number(port),
@@ -97,6 +105,12 @@ test("who has no certificate of the ring's authority is not spoken to, whatever 
       assert.ok(await within(failed, 10_000, "the connection fails"));
       socket.destroy();
     }
+    const isCounted = async () => await metricOf(node.publicUrl, refused) === before + 4;
+    await until("all four are counted", 10_000, isCounted, node.lines);
+    const told = () => node.lines.filter((line) => line.includes('"audit: a peer was refused"'));
+    await until("it is told of", 10_000, () => told().length > 0, node.lines);
+    assert.equal(told().length, 1, "in the log once for each address");
+    assert.match(told()[0]!, /"from":"127\.0\.0\.1","code":"wrong-certificate","reason":"[A-Z_0-9]+"/);
     const known = connectHttp2(`https://${host}:${port}`, {
       ca,
       ...await files(used),

@@ -31,7 +31,7 @@ const nodeOf = (index: number): AtollProcess => ring.nodes[index]!;
 
 /** Lines in which a node tells of a refused peer. */
 function refusals(node: AtollProcess, code: string, from = ""): string[] {
-  return linesOf(node, "a peer was refused", code).filter((line) => line.includes(from));
+  return linesOf(node, "audit: a peer was refused", code).filter((line) => line.includes(from));
 }
 
 function linesOf(node: AtollProcess, message: string, code: string): string[] {
@@ -61,7 +61,11 @@ async function isRefusedOnce(stranger: AtollProcess, at: AtollProcess, code: str
   const pings = () => metricOf(at.publicUrl, "atoll_peer_rtt_seconds_count");
   const before = await pings();
   await until("two more beats", 10_000, async () => await pings() >= before + 4);
-  assert.equal(refusals(at, code, stranger.nodeId).length, 1, "told of once");
+  const told = refusals(at, code, stranger.nodeId);
+  assert.equal(told.length, 1, "told of once");
+  assert.match(told[0]!, /"address":"127\.0\.0\.1"/);
+  const counted = await metricOf(at.publicUrl, `atoll_access_refused_total{reason="${code}"}`);
+  assert.ok(counted > 1, `counted each time, got ${counted}`);
 }
 
 test("a node with a wrong secret finds no ring, and is told of once", async () => {

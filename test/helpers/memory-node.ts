@@ -79,6 +79,7 @@ export async function openMemoryNode(
       trustedProxy: { kind: "none" },
       maxConcurrentRequests: 100,
       maxConcurrentPerClient: Infinity,
+      maxConcurrentPerKey: Infinity,
       ratePerClient: undefined,
       ratePerKey: undefined,
       ...limits,

@@ -397,18 +397,22 @@ describe("the audit", () => {
     await statusOf(solo, "POST", "/_/scrub", bearer(admin));
     await statusOf(solo, "POST", "/_/purge", bearer(admin), { body: "{" });
     await statusOf(solo, "GET", "/_/ring", bearer(admin));
+    const body = '{"id":"ci","grants":[{"actions":["read"]}]}';
+    await statusOf(solo, "POST", "/_/keys", bearer(admin), { body });
     const short = told.filter(({ message }) => message.startsWith("audit")).map(({ message, fields }) => [
       message,
       fields["reason"],
       fields["status"],
       fields["key"],
       fields["method"],
+      fields["made"],
     ]);
     assert.deepEqual(short, [
-      ["audit: refused", "not-granted", 403, "reader", "GET"],
-      ["audit: refused", "wrong-credentials", 401, undefined, "GET"],
-      ["audit: administrative", undefined, 202, "root", "POST"],
-      ["audit: administrative", undefined, 400, "root", "POST"],
+      ["audit: refused", "not-granted", 403, "reader", "GET", undefined],
+      ["audit: refused", "wrong-credentials", 401, undefined, "GET", undefined],
+      ["audit: administrative", undefined, 202, "root", "POST", undefined],
+      ["audit: administrative", undefined, 400, "root", "POST", undefined],
+      ["audit: administrative", undefined, 201, "root", "POST", "/_/keys/ci"],
     ]);
   });
 

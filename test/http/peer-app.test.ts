@@ -318,14 +318,14 @@ test("createPeerApp logs a refused peer once for each reason, and no more than a
   for (let count = 0; count < 3; count++) await ask({ self: { ...CALLER, ringId: "another" } });
   await ask({ headers: { "atoll-protocol": "4", "atoll-understands": "3-4" } });
   assert.deepEqual(lines.map(([message, fields]) => [message, fields?.["from"], fields?.["code"]]), [
-    ["a peer was refused", "caller", "wrong-ring"],
-    ["a peer was refused", "caller", "wrong-protocol"],
+    ["audit: a peer was refused", "caller", "wrong-ring"],
+    ["audit: a peer was refused", "caller", "wrong-protocol"],
   ]);
   for (let count = 0; count < 400; count++) {
     await ask({ self: { nodeId: `made-up-${count}`, ringId: "another", layoutNumber: 1 } });
   }
   assert.equal(lines.length, 257);
-  assert.deepEqual(lines.at(-1), ["further refused peers are not logged", undefined]);
+  assert.deepEqual(lines.at(-1), ["audit: a peer was refused: further ones are not logged", undefined]);
 });
 
 test("createPeerApp logs what nobody expected, and answers no more than that", async () => {
