@@ -209,6 +209,12 @@ class Listener {
         detail: `wanted no expectation but 100-continue, got ${JSON.stringify(incoming.headers.expect)}`,
       });
     });
+    // Without somebody who listens for it Node closes the connection and says nothing.
+    server.on("connect", (_, socket) => {
+      const detail = "wanted a request for something here, got CONNECT: this is no proxy";
+      const refusal: Refusal = { status: 405, code: "method-not-allowed", detail };
+      refuseSocket(socket, refusal, this.#onBadRequest(refusal) ?? newRequestId());
+    });
     server.on("clientError", (error, socket) => this.#clientError(error, socket));
     return server;
   }

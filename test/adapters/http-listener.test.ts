@@ -77,6 +77,7 @@ const refused: readonly (readonly [string, string, number, string])[] = [
     "headers-too-large",
   ],
   ["a method that is none", "FROB / HTTP/1.1\r\nHost: a\r\n\r\n", 405, "method-not-allowed"],
+  ["a tunnel", "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 405, "method-not-allowed"],
   ["non-ASCII bytes in the target", "GET /\u00e9 HTTP/1.1\r\nHost: a\r\n\r\n", 400, "invalid-argument"],
   ["a header without a colon", "GET / HTTP/1.1\r\nHost: a\r\nbroken\r\n\r\n", 400, "invalid-argument"],
   [
