@@ -66,6 +66,7 @@ const MUTANTS: readonly Mutant[] = [
     file: "src/node/repair/garbage.ts",
     from: "return !this.#lately.knowsAll || this.#held.has(id) || this.#lately.has(id);",
     to: "return this.#held.has(id);",
+    firstSeed: 76,
   },
   {
     name: "collect a tombstone that one replica lacks",
@@ -97,6 +98,7 @@ const MUTANTS: readonly Mutant[] = [
     file: "src/core/ballot.ts",
     from: 'return { counter, node: `${node}${STEP}${next.toString(16).padStart(STEP_DIGITS, "0")}` };',
     to: "return { counter: counter + 1, node: `${node}${STEP}` };",
+    firstSeed: 56,
   },
   {
     name: "propose a small object before a majority has its bytes",
@@ -128,6 +130,7 @@ const MUTANTS: readonly Mutant[] = [
       from: "if (!allDone && clock.monotonicMs() - this.#enough.sinceMs < STRAGGLERS_MS) return;",
       to: "",
     },
+    firstSeed: 410,
     isOfChanges: true,
   },
 ];
