@@ -39,8 +39,9 @@ import { type AtollNode, createNode } from "./node/node.ts";
 import { RingKeys } from "./node/ring-keys.ts";
 import type { Clock, Discovery, Log, PeerHandler, Random } from "./ports.ts";
 
-/** For what cannot be waited for any longer once everything else has ended. */
+const GARBAGE_FIRST_MS = 60_000;
 const GARBAGE_INTERVAL_MAX_MS = 3_600_000;
+/** For what cannot be waited for any longer once everything else has ended. */
 const LAST_GRACE_MS = 2_000;
 
 /**
@@ -220,6 +221,7 @@ async function serve(config: Config): Promise<void> {
       scrubCycleMs: config.scrubCycleMs,
       scrubShare: config.scrubShare,
       garbageGraceMs: config.garbageGraceMs,
+      garbageFirstMs: GARBAGE_FIRST_MS,
       garbageIntervalMs: Math.min(GARBAGE_INTERVAL_MAX_MS, config.garbageGraceMs),
       tombstoneAgeMs: config.tombstoneAgeMs,
       fetchBytesPerSecond: config.fetchBytesPerSecond,

@@ -31,8 +31,6 @@ const SCAN = 256;
 /** Deletions under way. */
 const BATCH = 64;
 const ASK_TIMEOUT_MS = 5_000;
-/** The first run, after the start: what is here is to be known before an operator plans to move it. */
-const FIRST_MS = 60_000;
 /** Chunks that are brought to others in one run. */
 const BROUGHT_MAX = 64;
 /** Named in the log in one run. After so many nothing is read any more but the registers: each may take as long as a peer is silent. */
@@ -53,6 +51,7 @@ export interface GarbageDeps {
   visit: (row: RegisterRow) => void;
   graceMs: number;
   intervalMs: number;
+  firstMs: number;
   lateMessageMs: number;
 }
 
@@ -90,7 +89,7 @@ export class Garbage {
   }
 
   start(): void {
-    this.#work.wake(Math.min(this.#deps.intervalMs, FIRST_MS));
+    this.#work.wake(Math.min(this.#deps.intervalMs, this.#deps.firstMs));
   }
 
   stop(): void {

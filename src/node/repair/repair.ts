@@ -33,6 +33,8 @@ export interface RepairTimings {
   /** Ms a chunk stays that nobody names, which is how long an upload, or the reading of a replaced object, may take. */
   readonly garbageGraceMs: number;
   readonly garbageIntervalMs: number;
+  /** Ms from the start to the first collection, if that is sooner: it also counts what is here, which plans go by. */
+  readonly garbageFirstMs: number;
   /** Ms after which no message of a write arrives any more. */
   readonly lateMessageMs: number;
   /** Ms a tombstone stays at least. */
@@ -50,6 +52,7 @@ export const DEFAULT_TIMINGS: RepairTimings = {
   scrubShare: 0.05,
   garbageGraceMs: 12 * HOUR_MS,
   garbageIntervalMs: HOUR_MS,
+  garbageFirstMs: HOUR_MS,
   lateMessageMs: 30_000,
   tombstoneAgeMs: 24 * HOUR_MS,
   fetchBytesPerSecond: 64 << 20,
@@ -113,6 +116,7 @@ export class Repair {
       visit: (row) => this.#tombstones.consider(row),
       graceMs: timings.garbageGraceMs,
       intervalMs: timings.garbageIntervalMs,
+      firstMs: timings.garbageFirstMs,
       lateMessageMs: timings.lateMessageMs,
     });
     this.scrub = new Scrub({
