@@ -1,6 +1,6 @@
 /** A node of its own, attacked at one of its listeners and watched meanwhile. */
 import { createClock } from "../../src/adapters/clock.ts";
-import { type Runtime, startNode } from "../helpers/atoll-process.ts";
+import { type AtollProcess, type Runtime, startNode } from "../helpers/atoll-process.ts";
 import { ask } from "../helpers/raw-http.ts";
 import { temporaryDirectory } from "../helpers/temporary-directory.ts";
 import { Http1Answers, Http2Answers } from "./answers.ts";
@@ -27,6 +27,8 @@ export interface CampaignReport extends AttackReport, WatchReport {
   readonly failures: readonly string[];
 }
 
+/** Of what a node says apart from each request: why it made somebody wait, if it did. */
+const REMARKS_SHOWN = 5;
 const SECRET = "the secret that a fuzzer knows";
 const AT_ONCE = { public: 24, peer: 12 };
 /** Of what is to be answered; see Watch.warm. */
@@ -68,7 +70,7 @@ export async function runCampaign(campaign: Campaign): Promise<CampaignReport> {
     atOnce: AT_ONCE[listener],
     untilMs: startedMs + campaign.forMs,
     signal: stop.signal,
-    onFailure: (connection, what) => fail(`${what}\n${replayLine(campaign, connection)}`),
+    onFailure: (connection, what) => fail(`${what}\n${replayLine(campaign, connection)}\n${told(node)}`),
     onProgress: (answers) => {
       if (
         answers >= campaign.requests * WARM_SHARE ||
@@ -79,4 +81,8 @@ export async function runCampaign(campaign: Campaign): Promise<CampaignReport> {
   });
   const tookMs = performance.now() - startedMs;
   return { ...report, ...await watch.end(), tookMs, failures };
+}
+
+function told({ lines }: AtollProcess): string {
+  return lines.filter((line) => !line.includes('"message":"request"')).slice(-REMARKS_SHOWN).join("\n");
 }
