@@ -13,8 +13,17 @@ export function probeAnswer(
   // Not "no quorum": a node that lost its peers still serves what freshness allows, and says 503 for the rest itself.
   const reasons = [
     ...(isDraining() ? ["draining"] : []),
-    ...(node.layout() ? [] : ["waiting for a ring: too few nodes see each other yet"]),
+    ...(node.layout() ? [] : [waitsFor(node)]),
   ];
   const ready = reasons.length === 0;
   return jsonAnswer(ready ? 200 : 503, { ready, reasons, node: node.id });
+}
+
+function waitsFor(node: AtollNode): string {
+  const { bootstrapExpect } = node.card();
+  if (bootstrapExpect > 0) {
+    return `waiting for a ring: wanted ${bootstrapExpect} nodes that see each other, and that many are not there yet`;
+  }
+  return "waiting for a ring to join: none was found yet; one is founded by nodes that are started with " +
+    "ATOLL_BOOTSTRAP_EXPECT=N, as many as it says";
 }
