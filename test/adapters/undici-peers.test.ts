@@ -60,6 +60,6 @@ peersConformance("createPeers", () => openPeers({}));
 peersConformance("createPeers with a secret", () => openPeers({ secret }));
 
 const before = { min: 1, max: 1 };
-const translated = ["slot-states", "accept", "purge", "chunk-get"];
+const translated = ["slot-states", "accept", "purge", "chunk-get", "moved"];
 peersConformance("createPeers of version 1", () => openPeers({ secret, caller: before }), translated);
 peersConformance("createPeers to version 1", () => openPeers({ secret, server: before }), translated);

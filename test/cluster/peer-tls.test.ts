@@ -110,7 +110,7 @@ test("who has no certificate of the ring's authority is not spoken to, whatever 
     const told = () => node.lines.filter((line) => line.includes('"audit: a peer was refused"'));
     await until("it is told of", 10_000, () => told().length > 0, node.lines);
     assert.equal(told().length, 1, "in the log once for each address");
-    assert.match(told()[0]!, /"from":"127\.0\.0\.1","code":"wrong-certificate","reason":"[A-Z_0-9]+"/);
+    assert.match(told()[0]!, /"address":"127\.0\.0\.1","code":"wrong-certificate","reason":"[A-Z_0-9]+"/);
     const known = connectHttp2(`https://${host}:${port}`, {
       ca,
       ...await files(used),
