@@ -25,7 +25,7 @@ export interface PeersDeps {
   /** Signs what is sent, and what comes must be signed with it. */
   readonly secret: string | undefined;
   readonly clock: Clock;
-  /** Told once of each peer that is pinged and will not talk, or is not to be talked to. */
+  /** Told, once an hour for each reason, of each peer that is pinged and will not talk, or is not to be talked to. */
   readonly log?: Log | undefined;
   readonly random: Random;
   /** How the names in URLs become addresses; undefined: the system's way. */

@@ -15,7 +15,7 @@ import {
 import { NODES_MAX } from "./layout-node.ts";
 import { computeTable } from "./layout-table.ts";
 import { chooseVoters } from "./layout-voters.ts";
-import { majorityOf } from "./quorum.ts";
+import { hasMajority } from "./quorum.ts";
 
 export const REPLICAS_MAX = 7;
 
@@ -99,8 +99,7 @@ export function settledLayout(moving: Layout): Layout {
 /** Of the sets that are left behind: those of which no majority is reachable can hand over nothing. */
 export function lostPartitions(layout: Layout, isReachable: (id: string) => boolean): number[] {
   return [...layout.table.keys()].filter((partition) => {
-    const old = setsOfPartition(layout, partition)[0]!;
-    return old.filter(isReachable).length < majorityOf(old.length);
+    return !hasMajority(setsOfPartition(layout, partition)[0]!, isReachable);
   });
 }
 
@@ -110,8 +109,7 @@ export function stoppedPartitions(
   next: Layout,
   isReachable: (id: string) => boolean,
 ): number[] {
-  const decides = (set: readonly string[]): boolean =>
-    set.filter(isReachable).length >= majorityOf(set.length);
+  const decides = (set: readonly string[]): boolean => hasMajority(set, isReachable);
   return [...next.table.keys()].filter((partition) =>
     setsOfPartition(current, partition).every(decides) && !setsOfPartition(next, partition).every(decides)
   );

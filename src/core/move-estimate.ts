@@ -41,8 +41,9 @@ export class MoveEstimate {
     const elapsedMs = nowMs - this.#first.atMs;
     const unseen = done > 0 ? (bytesDone + bytesLacking) / done * partitionsLeft : 0;
     const bytesLeft = Math.round(bytesLacking + unseen);
+    // Less was done than at first where somebody does not answer now.
     const secondsOf = (left: number, since: number): number =>
-      left === 0 ? 0 : left * elapsedMs / since / 1_000;
+      left === 0 ? 0 : since > 0 ? left * elapsedMs / since / 1_000 : Infinity;
     const seconds = Math.max(
       secondsOf(partitionsLeft, done - this.#first.partitions),
       secondsOf(bytesLeft, bytesDone - this.#first.bytes),

@@ -51,6 +51,11 @@ export function majorityOf(members: number): number {
   return Math.floor(members / 2) + 1;
 }
 
+/** Whether so many of the set are there that they decide. */
+export function hasMajority(set: readonly string[], isThere: (id: string) => boolean): boolean {
+  return set.filter(isThere).length >= majorityOf(set.length);
+}
+
 export class Tally {
   readonly #sets: readonly (readonly string[])[];
   readonly #witnesses: Witnesses | undefined;

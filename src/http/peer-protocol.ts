@@ -25,7 +25,8 @@
 export const PEER_PROTOCOL_MIN = 1;
 /**
  * 2: `slot-states` asks of several partitions, an `accept` may bring a chunk, there is `purge`, `chunk-get` may ask for
- * a region, and `moved` tells how many bytes are left. 1: `slot-states` asked of one, and of versions a message said only its own.
+ * a region, and `moved` tells how many bytes are left. 1: `slot-states` asked of one, and of versions a message said only
+ * its own.
  */
 export const PEER_PROTOCOL = 2;
 

@@ -4,7 +4,7 @@
  */
 import { type Ballot, sameBallot, stepAfter } from "../core/ballot.ts";
 import type { Name } from "../core/names.ts";
-import { majorityOf } from "../core/quorum.ts";
+import { hasMajority } from "../core/quorum.ts";
 import type { RegisterValue } from "../core/register.ts";
 import type { Membership } from "./membership.ts";
 import type { Replica } from "./replica.ts";
@@ -54,7 +54,7 @@ export class LedRegisters {
     this.#led.delete(name);
     if (led.layout !== number) return undefined;
     const isThere = (id: string): boolean => id === ring.self || membership.isAlive(id);
-    if (sets.some((set) => set.filter(isThere).length < majorityOf(set.length))) return undefined;
+    if (!sets.every((set) => hasMajority(set, isThere))) return undefined;
     try {
       const { promised, accepted, value } = await replica.read(name, number);
       const isLast = sameBallot(promised, led.ballot) && sameBallot(accepted, led.ballot);

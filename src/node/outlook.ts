@@ -3,7 +3,7 @@
  * question's whole time to learn it again: it is no-quorum at once, but for a short look whether they are back, and one a
  * second at those that only silence answers.
  */
-import { majorityOf } from "../core/quorum.ts";
+import { hasMajority } from "../core/quorum.ts";
 import { AtollError } from "../errors.ts";
 import type { Clock } from "../ports.ts";
 import type { Membership } from "./membership.ts";
@@ -47,7 +47,7 @@ export class Outlook {
   }
 
   #isHopeless({ sets }: Voters): boolean {
-    return sets.some((set) => set.filter((id) => !this.#isLost(id)).length < majorityOf(set.length));
+    return !sets.every((set) => hasMajority(set, (id) => !this.#isLost(id)));
   }
 
   #isLost(id: string): boolean {

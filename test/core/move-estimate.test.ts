@@ -48,4 +48,6 @@ test("each layout is timed from when it was first seen, and who has nothing has 
   assert.equal(estimate.of(3, [progress(40, 6_000, 0, 0)], 60_000).etaSeconds, null);
   assert.equal(estimate.of(3, [progress(20, 8_000, 0, 0)], 70_000).etaSeconds, 10);
   assert.equal(doneRatio(estimate.of(4, [], 80_000)), 0);
+  estimate.of(5, [progress(50, 1_000, 500, 1), progress(50, 1_000, 500, 1)], 90_000);
+  assert.equal(estimate.of(5, [progress(50, 1_000, 500, 1)], 95_000).etaSeconds, null, "one is silent now");
 });

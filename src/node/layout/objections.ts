@@ -1,7 +1,7 @@
 /** What a change of the ring would break: not done before an operator has repeated the words that say so. */
 import type { Layout } from "../../core/layout.ts";
 import { type LayoutChange, lostPartitions, stoppedPartitions } from "../../core/layout-change.ts";
-import { majorityOf } from "../../core/quorum.ts";
+import { hasMajority } from "../../core/quorum.ts";
 
 export interface Objection {
   readonly detail: string;
@@ -41,8 +41,9 @@ function removal(
   isAlive: (id: string) => boolean,
 ): Objection | undefined {
   const gone = [...change.remove ?? [], ...(change.replace ?? []).map(({ from }) => from)];
+  if (gone.length === 0) return undefined;
   const lost = lostPartitions(layout, (id) => !gone.includes(id) && isAlive(id));
-  if (gone.length > 0 && lost.length > 0) {
+  if (lost.length > 0) {
     return {
       detail:
         `without ${
@@ -82,8 +83,7 @@ function speechlessness(
   next: Layout,
   isAlive: (id: string) => boolean,
 ): Objection | undefined {
-  const decide = ({ voters }: Layout): boolean => voters.filter(isAlive).length >= majorityOf(voters.length);
-  if (!decide(layout) || decide(next)) return undefined;
+  if (!hasMajority(layout.voters, isAlive) || hasMajority(next.voters, isAlive)) return undefined;
   return {
     detail: `the voters would be ${next.voters.join(" ")}, of which no majority answers: until enough of ` +
       "them come back, the ring can be changed by force alone",
