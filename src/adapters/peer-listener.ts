@@ -14,6 +14,7 @@ import {
 import type { AddressInfo, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { CertificateFiles } from "./certificate-files.ts";
+import { keepGoawayFrom } from "./goaway-filter.ts";
 import { PeerGuard, type PeerLimit, type PeerListenerLimits } from "./peer-guard.ts";
 import { SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES } from "./peer-lane.ts";
 import { handshakeRefusal, mutual } from "./peer-tls.ts";
@@ -24,11 +25,17 @@ const { NGHTTP2_ENHANCE_YOUR_CALM } = constants;
 const STREAMS_MAX = 128;
 /** Node resets streams above it; its default of 10 MB is less than one connection may have on the way. */
 const SESSION_MEMORY_MB = 256;
+/**
+ * Requests of one connection that may be given up by their asker, at once and then a second. Of a slow node every chunk is
+ * asked for elsewhere too, and given up there; by Node's defaults of 1,000 and 33 its connections would end with all calls
+ * on them. Whoever means harm gains nothing by resets: whole requests cost more.
+ */
+const STREAM_RESET_BURST = 10_000;
+const STREAM_RESET_RATE = 1_000;
 
 /**
- * Nobody says GOAWAY to a peer. Deno (2.9) answers a client's with its own, and about one time in eighty dies of a failed
- * assertion in nghttp2 when the client's last stream has not closed yet; and as a client it dies of a server's, nearly
- * each time, while streams are open: a node that stopped took its peers on Deno with it. So connections are ended by
+ * Nobody says GOAWAY to a peer: as a client Deno (2.9) dies of it nearly each time while streams are open (as a server now
+ * and then, see goaway-filter.ts), so that a node that stopped took its peers on Deno with it. So connections are ended by
  * their sockets, at a moment when nothing is under way; whoever asks sees the connection end instead of being told.
  */
 const SAYS_NOTHING = (): void => {};
@@ -73,6 +80,8 @@ export async function openPeerListener(options: PeerListenerOptions): Promise<Pe
   const guard = new PeerGuard(limits, options.onLimit ?? (() => {}));
   const serverOptions = {
     maxSessionMemory: SESSION_MEMORY_MB,
+    streamResetBurst: STREAM_RESET_BURST,
+    streamResetRate: STREAM_RESET_RATE,
     settings: {
       initialWindowSize: STREAM_WINDOW_BYTES,
       maxConcurrentStreams: STREAMS_MAX,
@@ -96,9 +105,13 @@ export async function openPeerListener(options: PeerListenerOptions): Promise<Pe
     if (guard.isTooLarge(incoming.rawHeaders)) incoming.stream.close(NGHTTP2_ENHANCE_YOUR_CALM);
     else void answer(incoming, outgoing);
   });
+  server.prependListener(certificates ? "secureConnection" : "connection", keepGoawayFrom);
   server.on("connection", (socket: Socket) => {
     sockets.add(socket);
-    socket.on("close", () => sockets.delete(socket));
+    socket.on("close", () => {
+      sockets.delete(socket);
+      letGo(underWay);
+    });
     guard.opened(socket);
   });
   server.on("session", (session) => {
@@ -131,7 +144,7 @@ export async function openPeerListener(options: PeerListenerOptions): Promise<Pe
 
 /**
  * Deno (2.9) does not close a stream that was reset after its answer was ended and before it was sent: it would keep the
- * answer for as long as the connection lasts, and reads that were given up are common. So the next request looks.
+ * answer, even beyond its connection, and reads that were given up are common. So the next request looks, and a socket that closes.
  */
 function letGo(underWay: ReadonlySet<Http2Stream>): void {
   for (const stream of underWay) if (stream.closed && !stream.destroyed) stream.destroy();

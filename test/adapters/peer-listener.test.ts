@@ -74,6 +74,31 @@ test("openPeerListener lets go of an answer that nobody takes any longer, at the
   await until("both answers are closed", DEADLINE_MS, () => closed === 2);
 });
 
+const RESETS = 1_500;
+const skip = "Deno" in globalThis &&
+  "Deno (2.9) holds to nghttp2's own limit of 1,000 resets, whatever it is told";
+
+test(`a connection bears that ${RESETS} requests are given up at once`, { skip }, async () => {
+  await using listener = await open(async (request) => new Response(await request.text()));
+  const session = await dial(listener);
+  try {
+    for (let given = 0; given < RESETS; given++) {
+      const stream = session.request({ ":method": "POST", ":path": "/" });
+      stream.on("error", () => {});
+      stream.close(8);
+      await within(once(stream, "close"), DEADLINE_MS, "it is given up", []);
+    }
+    const last = session.request({ ":method": "POST", ":path": "/" });
+    let text = "";
+    last.setEncoding("utf8").on("data", (part: string) => (text += part));
+    last.end("still here");
+    await within(once(last, "close"), DEADLINE_MS, "another is answered", []);
+    assert.equal(text, "still here");
+  } finally {
+    session.destroy();
+  }
+});
+
 test("PeerListener.close lets requests end, and cuts them when the grace is over", async () => {
   for (const graceMs of [DEADLINE_MS, 100]) {
     let arrived = false;

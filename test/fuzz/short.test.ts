@@ -90,3 +90,19 @@ test("a body that nobody reads keeps no request behind it waiting: seed 7, conne
   assert.deepEqual(failures, []);
   assert.ok(answers >= 38, `wanted 38 answers, got ${answers}`);
 });
+
+// The frames that Deno's own HTTP/2 died of three times in four: src/adapters/goaway-filter.ts keeps them from it.
+for (const time of ["once", "and again"]) {
+  test(`fifty GOAWAY in a row end no process (${time}): seed 20261128, connections from 2126`, async () => {
+    const replayed = {
+      listener: "peer",
+      seed: 20_261_128,
+      from: 2_126,
+      connections: 8,
+      requests: 1_000_000,
+      forMs: FOR_MS,
+    } as const;
+    const { failures } = await runCampaign({ runtime: HERE, ...replayed });
+    assert.deepEqual(failures, []);
+  });
+}

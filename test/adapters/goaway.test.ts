@@ -1,0 +1,104 @@
+/** Clients that say GOAWAY with requests under way, at the listeners that speak HTTP/2, by frames of their own. */
+import { Buffer } from "node:buffer";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { connect, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+import { test } from "node:test";
+import { openCertificateFiles } from "../../src/adapters/certificate-files.ts";
+import { createClock } from "../../src/adapters/clock.ts";
+import { openPeerListener } from "../../src/adapters/peer-listener.ts";
+import { END_HEADERS, END_STREAM, FRAME, frame, greeting, headerBlock } from "../fuzz/h2-frames.ts";
+import { makeCertificate } from "../helpers/certificates.ts";
+import { until, within } from "../helpers/deadline.ts";
+import { QUIET } from "../helpers/memory-node.ts";
+import { temporaryDirectory } from "../helpers/temporary-directory.ts";
+
+const DEADLINE_MS = 10_000;
+const GOAWAY = frame(FRAME.goaway, 0, 0, Buffer.alloc(8));
+const POST = headerBlock({ ":method": "POST", ":path": "/", ":scheme": "http", ":authority": "a.test" });
+
+interface Heard {
+  readonly type: number;
+  readonly stream: number;
+  readonly payload: Buffer;
+}
+
+/** Sees what comes as frames. */
+function listen(socket: Socket): Heard[] {
+  const heard: Heard[] = [];
+  let rest: Buffer = Buffer.alloc(0);
+  socket.on("data", (part: Buffer) => {
+    rest = Buffer.concat([rest, part]);
+    while (rest.length >= 9 && rest.length >= 9 + rest.readUIntBE(0, 3)) {
+      const length = rest.readUIntBE(0, 3);
+      heard.push({ type: rest[3]!, stream: rest.readUInt32BE(5), payload: rest.subarray(9, 9 + length) });
+      rest = rest.subarray(9 + length);
+    }
+  });
+  return heard;
+}
+
+for (const way of ["plain", "TLS"] as const) {
+  test(`a peer's GOAWAY ends nothing that is under way (${way})`, async () => {
+    using directory = temporaryDirectory();
+    const authority = await makeCertificate(directory.path, "authority");
+    const made = await makeCertificate(directory.path, "node", authority);
+    const files = { ...made, caFile: authority.certFile };
+    const [cert, key, ca] = await Promise.all(
+      [files.certFile, files.keyFile, files.caFile].map((file) => readFile(file, "utf8")),
+    );
+    let arrived = 0;
+    const listener = await openPeerListener({
+      fetch: async (request) => {
+        arrived++;
+        return new Response(await request.text());
+      },
+      host: "127.0.0.1",
+      port: 0,
+      certificates: way === "TLS"
+        ? await openCertificateFiles({ ...files, clock: createClock(), log: QUIET })
+        : undefined,
+    });
+    const to = { port: listener.port, host: "127.0.0.1" };
+    const socket = way === "TLS"
+      ? connectTls({ ...to, cert: cert!, key: key!, ca: ca!, ALPNProtocols: ["h2"] })
+      : connect(to);
+    try {
+      const heard = listen(socket);
+      socket.on("error", () => {});
+      await within(once(socket, way === "TLS" ? "secureConnect" : "connect"), DEADLINE_MS, "it is connected");
+      socket.write(
+        Buffer.concat([
+          greeting(),
+          ...[1, 3].map((stream) => frame(FRAME.headers, END_HEADERS, stream, POST)),
+          ...Array.from({ length: 50 }, () => GOAWAY),
+          frame(FRAME.data, END_STREAM, 3, Buffer.from("three")),
+        ]),
+      );
+      await until("both requests arrive", DEADLINE_MS, () => arrived === 2);
+      const answers = (stream: number) =>
+        heard.filter((one) => one.stream === stream && one.type === FRAME.data).map((one) =>
+          String(one.payload)
+        ).join("");
+      await until("the one is answered", DEADLINE_MS, () => answers(3) === "three");
+      socket.write(Buffer.concat([GOAWAY, frame(FRAME.data, END_STREAM, 1, Buffer.from("one"))]));
+      await until(
+        "the other is answered, which was under way all the time",
+        DEADLINE_MS,
+        () => answers(1) === "one",
+      );
+      if (!("Deno" in globalThis)) return; // Node hears of it, and ends the connection here
+      socket.write(
+        Buffer.concat([
+          frame(FRAME.headers, END_HEADERS, 5, POST),
+          frame(FRAME.data, END_STREAM, 5, Buffer.from("five")),
+        ]),
+      );
+      await until("Deno, which must not hear of it, goes on", DEADLINE_MS, () => answers(5) === "five");
+    } finally {
+      socket.destroy();
+      await listener.close({ graceMs: 0 });
+    }
+  });
+}
