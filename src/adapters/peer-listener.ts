@@ -8,7 +8,6 @@ import {
   type Http2ServerRequest,
   type Http2ServerResponse,
   type Http2Session,
-  type Http2Stream,
   type ServerOptions,
 } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
@@ -19,6 +18,7 @@ import { PeerGuard, type PeerLimit, type PeerListenerLimits } from "./peer-guard
 import { SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES } from "./peer-lane.ts";
 import { handshakeRefusal, mutual } from "./peer-tls.ts";
 import { listen } from "./listener-port.ts";
+import { StreamsUnderWay } from "./streams-under-way.ts";
 
 const { NGHTTP2_ENHANCE_YOUR_CALM } = constants;
 /** Requests of one connection at a time: a bound on the bodies in memory, above what our own clients use. */
@@ -73,7 +73,7 @@ export async function openPeerListener(options: PeerListenerOptions): Promise<Pe
   const answer = getRequestListener((request, env) => fetch(request, env as Http2Bindings), {
     overrideGlobalObjects: false,
   });
-  const underWay = new Set<Http2Stream>();
+  const underWay = new StreamsUnderWay();
   const sockets = new Set<Socket>();
   let onIdle: () => void = () => {};
   const limits = { ...LIMITS, ...options.limits };
@@ -95,23 +95,15 @@ export async function openPeerListener(options: PeerListenerOptions): Promise<Pe
     // A stream that was reset: whoever asked is gone, and the handler hears of it from the body.
     incoming.on("error", () => undefined);
     outgoing.on("error", () => undefined);
-    letGo(underWay);
-    underWay.add(incoming.stream);
+    underWay.add(incoming.stream, outgoing, () => onIdle());
     guard.asked(incoming.stream.session, incoming.stream);
-    outgoing.on("close", () => {
-      underWay.delete(incoming.stream);
-      if (underWay.size === 0) onIdle();
-    });
     if (guard.isTooLarge(incoming.rawHeaders)) incoming.stream.close(NGHTTP2_ENHANCE_YOUR_CALM);
     else void answer(incoming, outgoing);
   });
   server.prependListener(certificates ? "secureConnection" : "connection", keepGoawayFrom);
   server.on("connection", (socket: Socket) => {
     sockets.add(socket);
-    socket.on("close", () => {
-      sockets.delete(socket);
-      letGo(underWay);
-    });
+    socket.on("close", () => sockets.delete(socket));
     guard.opened(socket);
   });
   server.on("session", (session) => {
@@ -126,7 +118,7 @@ export async function openPeerListener(options: PeerListenerOptions): Promise<Pe
     port: (server.address() as AddressInfo).port,
     close: async ({ graceMs }) => {
       guard.stop();
-      letGo(underWay);
+      underWay.letGo();
       if (underWay.size > 0) {
         await new Promise<void>((resolve) => {
           const late = setTimeout(resolve, graceMs);
@@ -136,18 +128,11 @@ export async function openPeerListener(options: PeerListenerOptions): Promise<Pe
           };
         });
       }
+      underWay.stop();
       for (const socket of sockets) socket.destroy();
       await new Promise<void>((resolve) => server.close(() => resolve()));
     },
   };
-}
-
-/**
- * Deno (2.9) does not close a stream that was reset after its answer was ended and before it was sent: it would keep the
- * answer, even beyond its connection, and reads that were given up are common. So the next request looks, and a socket that closes.
- */
-function letGo(underWay: ReadonlySet<Http2Stream>): void {
-  for (const stream of underWay) if (stream.closed && !stream.destroyed) stream.destroy();
 }
 
 function secureServer(

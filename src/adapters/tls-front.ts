@@ -12,8 +12,10 @@ import {
 import { createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import type { Certificate, CertificateFiles } from "./certificate-files.ts";
+import { keepGoawayFrom } from "./goaway-filter.ts";
 import { HEADERS_MAX } from "./request-head.ts";
 import { guardSession, type SessionLimits } from "./session-guard.ts";
+import { StreamsUnderWay } from "./streams-under-way.ts";
 
 export interface TlsFrontOptions extends SessionLimits {
   readonly certificates: CertificateFiles;
@@ -44,16 +46,11 @@ const SESSION_WINDOW_BYTES = 1 << 20;
 /** That each header counts for beside its name and value (RFC 9113 section 6.5.2). */
 const PAIR_BYTES = 32;
 
-/**
- * Deno (2.9) may die of a GOAWAY that a client sends (see peer-listener.ts, which the Internet need not reach): anybody
- * could end the node. So there HTTP/1.1 alone is offered.
- */
-const PROTOCOLS = "Deno" in globalThis ? ["http/1.1"] : ["h2", "http/1.1"];
-
 export function openTlsFront(options: TlsFrontOptions): TlsFront {
   const { certificates, http1, handshakeTimeoutMs, maxHeaderBytes } = options;
   const sessions = new Set<ServerHttp2Session>();
   const sockets = new Set<TLSSocket>();
+  const underWay = new StreamsUnderWay();
   const http2 = createHttp2Server({
     // Beyond what is refused with an answer: more is reset without one.
     maxHeaderListPairs: 2 * HEADERS_MAX,
@@ -77,20 +74,24 @@ export function openTlsFront(options: TlsFrontOptions): TlsFront {
     outgoing.on("error", () => undefined);
     // Answers are written as to HTTP/1.1, whose responses know that their connection is gone.
     Object.defineProperty(outgoing, "destroyed", { get: () => outgoing.stream.destroyed });
+    underWay.add(incoming.stream, outgoing);
     void options.onHttp2Request(incoming, outgoing);
   });
 
   const secure = createTlsServer(
     {
       ...secured(certificates.current),
-      ALPNProtocols: PROTOCOLS,
+      ALPNProtocols: ["h2", "http/1.1"],
       handshakeTimeout: handshakeTimeoutMs,
     },
     (socket) => {
       sockets.add(socket);
       socket.on("close", () => sockets.delete(socket));
       socket.on("error", () => socket.destroy());
-      (socket.alpnProtocol === "h2" ? http2 : http1).emit("connection", socket);
+      if (socket.alpnProtocol === "h2") {
+        keepGoawayFrom(socket);
+        http2.emit("connection", socket);
+      } else http1.emit("connection", socket);
     },
   );
   secure.on("tlsClientError", (_error, socket) => socket.destroy());
@@ -101,12 +102,16 @@ export function openTlsFront(options: TlsFrontOptions): TlsFront {
   });
   // It listens by way of this server, and begins to look after its timeouts when it is told.
   server.on("listening", () => http1.emit("listening"));
+  // On Deno (2.9) a server of HTTP that does not listen ends each connection after one answer, as one that closes would.
+  Object.defineProperty(http1, "listening", { get: () => server.listening });
   return {
     server,
     close: async () => {
       // With GOAWAY, after which the requests under way end as they would.
+      underWay.letGo();
       for (const session of sessions) session.close();
       await new Promise<void>((resolve) => server.close(() => resolve()));
+      underWay.stop();
     },
     cut: () => {
       for (const session of sessions) session.destroy();

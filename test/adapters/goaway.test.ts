@@ -7,6 +7,7 @@ import { connect as connectTls } from "node:tls";
 import { test } from "node:test";
 import { openCertificateFiles } from "../../src/adapters/certificate-files.ts";
 import { createClock } from "../../src/adapters/clock.ts";
+import { openHttpListener } from "../../src/adapters/http-listener.ts";
 import { openPeerListener } from "../../src/adapters/peer-listener.ts";
 import { END_HEADERS, END_STREAM, FRAME, frame, greeting, headerBlock } from "../fuzz/h2-frames.ts";
 import { makeCertificate } from "../helpers/certificates.ts";
@@ -39,8 +40,8 @@ function listen(socket: Socket): Heard[] {
   return heard;
 }
 
-for (const way of ["plain", "TLS"] as const) {
-  test(`a peer's GOAWAY ends nothing that is under way (${way})`, async () => {
+for (const way of ["of peers", "of peers, over TLS", "that is public"] as const) {
+  test(`a client's GOAWAY ends nothing that is under way (listener ${way})`, async () => {
     using directory = temporaryDirectory();
     const authority = await makeCertificate(directory.path, "authority");
     const made = await makeCertificate(directory.path, "node", authority);
@@ -48,26 +49,27 @@ for (const way of ["plain", "TLS"] as const) {
     const [cert, key, ca] = await Promise.all(
       [files.certFile, files.keyFile, files.caFile].map((file) => readFile(file, "utf8")),
     );
+    const isSecure = way !== "of peers";
     let arrived = 0;
-    const listener = await openPeerListener({
-      fetch: async (request) => {
+    const certificates = await openCertificateFiles({ ...files, clock: createClock(), log: QUIET });
+    const options = {
+      fetch: async (request: Request) => {
         arrived++;
         return new Response(await request.text());
       },
       host: "127.0.0.1",
       port: 0,
-      certificates: way === "TLS"
-        ? await openCertificateFiles({ ...files, clock: createClock(), log: QUIET })
-        : undefined,
-    });
+      certificates: isSecure ? certificates : undefined,
+    };
+    const listener = await (way === "that is public" ? openHttpListener(options) : openPeerListener(options));
     const to = { port: listener.port, host: "127.0.0.1" };
-    const socket = way === "TLS"
+    const socket = isSecure
       ? connectTls({ ...to, cert: cert!, key: key!, ca: ca!, ALPNProtocols: ["h2"] })
       : connect(to);
     try {
       const heard = listen(socket);
       socket.on("error", () => {});
-      await within(once(socket, way === "TLS" ? "secureConnect" : "connect"), DEADLINE_MS, "it is connected");
+      await within(once(socket, isSecure ? "secureConnect" : "connect"), DEADLINE_MS, "it is connected");
       socket.write(
         Buffer.concat([
           greeting(),

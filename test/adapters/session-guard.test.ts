@@ -19,8 +19,6 @@ import { until, within } from "../helpers/deadline.ts";
 import { QUIET } from "../helpers/memory-node.ts";
 
 const DEADLINE_MS = 10_000;
-/** See src/adapters/tls-front.ts. */
-const skip = "Deno" in globalThis && "on Deno the public listener speaks HTTP/1.1 alone";
 
 interface Opened {
   readonly port: number;
@@ -72,9 +70,7 @@ async function ask(session: ClientHttp2Session, headers: OutgoingHttpHeaders) {
 }
 const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`x${i}`, "1"]));
 
-test("headers over HTTP/2 that are too large or too many get 431, and the next request an answer", {
-  skip,
-}, async () => {
+test("headers over HTTP/2 that are too large or too many get 431, and the next request an answer", async () => {
   await opened({ limits: { maxHeaderBytes: 20_000 } }, async ({ open, limited }) => {
     const session = await open();
     const large = await ask(session, { a: "a".repeat(20_000) });
@@ -100,7 +96,6 @@ async function endsAlthoughItPings(session: ClientHttp2Session, what: string): P
 
 test(
   "a connection on which nothing is asked, or nothing more, is closed although it pings",
-  { skip },
   async () => {
     const limits = { headersTimeoutMs: 300, keepAliveTimeoutMs: 300 };
     let answer!: () => void;
@@ -123,7 +118,7 @@ test(
   },
 );
 
-test("headers over HTTP/2 that never end have their connection closed", { skip }, async () => {
+test("headers over HTTP/2 that never end have their connection closed", async () => {
   await opened({ limits: { headersTimeoutMs: 300 } }, async ({ port }) => {
     const socket = connectTls({ port, host: "127.0.0.1", rejectUnauthorized: false, ALPNProtocols: ["h2"] });
     socket.on("error", () => {});

@@ -21,8 +21,6 @@ import { QUIET } from "../helpers/memory-node.ts";
 
 const DEADLINE_MS = 15_000;
 const GRACE_MS = 400;
-/** See src/adapters/tls-front.ts. */
-const skip = "Deno" in globalThis && "on Deno the public listener speaks HTTP/1.1 alone";
 
 interface Opened {
   readonly session: ClientHttp2Session;
@@ -63,9 +61,7 @@ async function textOf(stream: ClientHttp2Stream): Promise<string> {
   return Buffer.concat(parts).toString();
 }
 
-test("an upload that hardly moves is cut and never taken for whole, one that is fast enough goes on", {
-  skip,
-}, async () => {
+test("an upload that hardly moves is cut and never taken for whole, one that is fast enough goes on", async () => {
   const outcomes = new Map<string, string>();
   await opened({
     limits: { minBytesPerSecond: 2_000, minRateGraceMs: GRACE_MS },
@@ -96,7 +92,7 @@ test("an upload that hardly moves is cut and never taken for whole, one that is 
   });
 });
 
-test("whoever waits for the node is not blamed for it, over HTTP/2 either", { skip }, async () => {
+test("whoever waits for the node is not blamed for it, over HTTP/2 either", async () => {
   let goOn!: () => void;
   const waits = new Promise<void>((resolve) => (goOn = resolve));
   await opened({
@@ -119,7 +115,7 @@ test("whoever waits for the node is not blamed for it, over HTTP/2 either", { sk
   });
 });
 
-test("a stream that nobody reads is cut, another of its connection is not", { skip }, async () => {
+test("a stream that nobody reads is cut, another of its connection is not", async () => {
   const answer = Buffer.alloc(4 << 20, "x");
   await opened({
     limits: { minBytesPerSecond: 8 << 20, minRateGraceMs: GRACE_MS },
@@ -136,7 +132,7 @@ test("a stream that nobody reads is cut, another of its connection is not", { sk
   });
 });
 
-test("one too many is told so over HTTP/2 as well", { skip }, async () => {
+test("one too many is told so over HTTP/2 as well", async () => {
   const overload: Overload = {
     isFull: (method) => method === "PUT",
     isFlood: true,

@@ -67,13 +67,26 @@ test("over TLS the limits are those without it: headers in time, and of a size",
 
 test("a listener that closes ends connections on which nothing is under way, of either version", async () => {
   await opened({}, async (port) => {
-    const offered = "Deno" in globalThis ? [] : [["h2"]]; // see src/adapters/tls-front.ts
-    for (const ALPNProtocols of [...offered, ["http/1.1"], []]) {
+    for (const ALPNProtocols of [["h2"], ["http/1.1"], []]) {
       const socket = connect({ port, host: "127.0.0.1", rejectUnauthorized: false, ALPNProtocols });
       socket.on("error", () => undefined);
       await within(new Promise((resolve) => socket.once("secureConnect", resolve)), 5_000, "a handshake");
       assert.equal(socket.alpnProtocol || "none", ALPNProtocols[0] ?? "none");
     }
+  });
+});
+
+test("a connection over TLS takes one request after another", async () => {
+  await opened({}, async (port) => {
+    const socket = connect({ port, host: "127.0.0.1", rejectUnauthorized: false });
+    let received = "";
+    socket.setEncoding("latin1").on("data", (part: string) => (received += part));
+    socket.on("error", () => undefined);
+    for (let answers = 1; answers <= 3; answers++) {
+      socket.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+      await until(`answer ${answers}`, 5_000, () => received.split("hello").length > answers, [received]);
+    }
+    socket.destroy();
   });
 });
 

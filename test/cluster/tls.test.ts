@@ -17,8 +17,6 @@ import { HERE, runAtoll } from "../helpers/raw-start.ts";
 
 const { admin, reader } = KEYS;
 const AUTHORIZED = { Authorization: bearer(admin) };
-/** See src/adapters/tls-front.ts. */
-const NO_HTTP2 = HERE === "deno" && "on Deno the public listener speaks HTTP/1.1 alone";
 const CONTENT = randomBytes(5_000_000);
 
 let directory: string;
@@ -78,7 +76,7 @@ async function use({ certFile, keyFile }: CertificateFilesMade): Promise<void> {
   }
 }
 
-for (const [version, flag] of [["1.1", "--http1.1"], [NO_HTTP2 ? "1.1" : "2", "--http2"]] as const) {
+for (const [version, flag] of [["1.1", "--http1.1"], ["2", "--http2"]] as const) {
   test(`HTTP/${version}, asked for by ${flag}, stores and reads over TLS, and asks for credentials`, async () => {
     const url = `${node.publicUrl}/docs/by-${flag}`;
     const stored = await ask(flag, "-u", login, "-T", join(directory, "content"), url);
@@ -140,7 +138,6 @@ test("an upload that is cut stores nothing, and a reader that goes away is let g
 
 test(
   "they are over HTTP/2, too, where a connection ends with both under way",
-  { skip: NO_HTTP2 },
   async () => {
     const { publicUrl } = node;
     const session = connectHttp2(publicUrl, { rejectUnauthorized: false });
@@ -186,8 +183,7 @@ test("a new certificate is used from then on, and one that cannot be used is tol
 });
 
 for (const version of ["HTTP/1.1", "HTTP/2"]) {
-  const skip = version === "HTTP/2" && NO_HTTP2;
-  test(`a node that is told to end lets a transfer over ${version} come to its end`, { skip }, async () => {
+  test(`a node that is told to end lets a transfer over ${version} come to its end`, async () => {
     await use(first);
     await using ending = await start(version.replace("/", "-"));
     const { publicUrl } = ending;

@@ -1,11 +1,14 @@
 /** Many connections at once, each with a script of its own, until enough was answered. */
 import type { Buffer } from "node:buffer";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 import { createSeededRandom, type SeededRandom } from "../helpers/fake-random.ts";
 import type { AnswerCounter, Script } from "./script.ts";
 
 export interface AttackOptions {
   readonly port: number;
+  /** TLS is spoken, and HTTP/2 chosen by ALPN. */
+  readonly isSecure: boolean;
   readonly makeScript: (random: SeededRandom) => Script;
   readonly makeCounter: () => AnswerCounter;
   /** The script of connection n follows from it and n alone. */
@@ -42,7 +45,7 @@ export async function attack(options: AttackOptions): Promise<AttackReport> {
       const number = next++;
       const script = options.makeScript(createSeededRandom(seedOf(options.seed, number)));
       const counter = options.makeCounter();
-      const fault = await play(options.port, script, counter, options.signal);
+      const fault = await play(options, script, counter);
       answers += counter.answers;
       bytes += script.bytes.length;
       const wrong = fault ?? counter.wrong;
@@ -60,14 +63,17 @@ function seedOf(seed: number, connection: number): number {
 
 /** What was wrong with how it went. */
 function play(
-  port: number,
+  { port, isSecure, signal }: AttackOptions,
   script: Script,
   counter: AnswerCounter,
-  signal: AbortSignal,
 ): Promise<string | undefined> {
   return new Promise((resolve) => {
     const { bytes, pieces, cuts, requests, tail } = script;
-    const socket = connect({ port, host: "127.0.0.1" });
+    const tcp = connect({ port, host: "127.0.0.1" });
+    const socket: Socket = isSecure
+      ? connectTls({ socket: tcp, rejectUnauthorized: false, ALPNProtocols: ["h2"] })
+      : tcp;
+    tcp.on("error", () => {});
     let isWritten = false;
     let isEnding = false;
     const late = setTimeout(() => {
@@ -96,14 +102,14 @@ function play(
       clearTimeout(late);
       resolve(undefined);
     });
-    socket.on("connect", () => {
+    socket.on(isSecure ? "secureConnect" : "connect", () => {
       const step = Math.max(1, Math.ceil(bytes.length / pieces));
       const write = (at: number): void => {
         if (socket.destroyed) return;
         if (at < bytes.length) {
           socket.write(bytes.subarray(at, at + step));
           setImmediate(write, at + step);
-        } else if (cuts) socket.resetAndDestroy();
+        } else if (cuts) tcp.resetAndDestroy();
         else {
           isWritten = true;
           goOn();

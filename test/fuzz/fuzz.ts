@@ -1,11 +1,11 @@
 /**
- * `npm run fuzz -- --minutes N [--requests N] [--seed S] [--listener public|peer] [--runtime node|deno]`: sends what no
- * client should to real nodes, both listeners of both runtimes in turn unless told otherwise. A crash, a hang of more than
+ * `npm run fuzz -- --minutes N [--requests N] [--seed S] [--listener public|peer|public-http2] [--runtime node|deno]`: sends what no
+ * client should to real nodes, the listeners of both runtimes in turn unless told otherwise. A crash, a hang of more than
  * a second, a 500 and growing memory are failures; each is shown with the line that sends the same bytes again.
  */
 import { parseArgs } from "node:util";
 import type { Runtime } from "../helpers/atoll-process.ts";
-import { type Door, runCampaign } from "./campaign.ts";
+import { type Door, DOORS, runCampaign } from "./campaign.ts";
 
 const PROGRESS_MS = 10_000;
 
@@ -44,7 +44,7 @@ const oneOf = <T extends string>(
 };
 
 const runtimes = oneOf<Runtime>("runtime", ["node", "deno"], values.runtime);
-const listeners = oneOf<Door>("listener", ["public", "peer"], values.listener);
+const listeners = oneOf<Door>("listener", DOORS, values.listener);
 const seed = values.seed === undefined ? Math.floor(Math.random() * 1e9) : number("seed", values.seed);
 const forMs = 60_000 * number("minutes", values.minutes) / (runtimes.length * listeners.length);
 

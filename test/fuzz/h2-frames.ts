@@ -18,6 +18,7 @@ export const END_STREAM = 0x1;
 export const END_HEADERS = 0x4;
 
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+const FRAME_BYTES_MAX = 16_384;
 const INITIAL_WINDOW_SIZE = 4;
 const WINDOW_BYTES = 0x3fffffff;
 
@@ -33,6 +34,16 @@ export function frame(
   head[4] = flags;
   head.writeUInt32BE(stream, 5);
   return Buffer.concat([head, payload]);
+}
+
+/** As few as can be: what a listener takes without having said more is 16 KiB each (section 4.2). */
+export function dataFrames(stream: number, bytes: Buffer, lastFlags: number): Buffer[] {
+  const frames: Buffer[] = [];
+  let at = 0;
+  for (; bytes.length - at > FRAME_BYTES_MAX; at += FRAME_BYTES_MAX) {
+    frames.push(frame(FRAME.data, 0, stream, bytes.subarray(at, at + FRAME_BYTES_MAX)));
+  }
+  return [...frames, frame(FRAME.data, lastFlags, stream, bytes.subarray(at))];
 }
 
 /** With windows so wide that no answer has to wait for leave. */

@@ -8,12 +8,10 @@ import { CALL_PATH, CHUNK_PATH, type PeerSelf, requestHeaders } from "../../src/
 import type { Clock, PeerRequest } from "../../src/ports.ts";
 import { createSeededRandom, type SeededRandom } from "../helpers/fake-random.ts";
 import { exchanges } from "../helpers/peer-messages.ts";
-import { END_HEADERS, END_STREAM, FRAME, frame, greeting, headerBlock } from "./h2-frames.ts";
-import { bendBytes, bendText, randomBytes } from "./mutation.ts";
+import { http2Script, requestFrames } from "./http2-script.ts";
+import { bendBytes, bendText } from "./mutation.ts";
 import type { Script } from "./script.ts";
 
-/** Of one connection; the listener lets 128 be under way. */
-const REQUESTS_MAX = 100;
 const MESSAGES_OF_A_KIND = 60;
 /** Each holds tables of a thousand rows. */
 const LAYOUTS = 3;
@@ -99,53 +97,11 @@ export function createPeerScripts(target: PeerTarget, seed: number): (random: Se
       ":authority": "fuzz.test",
       ...headers,
     };
-    let block = headerBlock(all);
-    if (random.chance(0.002)) block = bendBytes(block, random);
-    if (!body) return [frame(FRAME.headers, END_HEADERS | END_STREAM, stream, block)];
-    const tail = random.chance(0.02) ? bendBytes(body, random) : body;
-    const cut = random.below(tail.length + 1);
-    return [
-      frame(FRAME.headers, END_HEADERS, stream, block),
-      frame(FRAME.data, 0, stream, tail.subarray(0, cut)),
-      frame(FRAME.data, END_STREAM, stream, tail.subarray(cut)),
-    ];
+    return requestFrames(stream, all, body, random);
   }
 
-  return (random) => {
-    const parts = [greeting()];
-    const streams = 1 + random.below(REQUESTS_MAX);
-    let requests = streams;
-    for (let stream = 1; stream < 2 * streams; stream += 2) {
-      parts.push(...(random.chance(0.7) ? call(stream, random) : chunk(stream, random)));
-      if (random.chance(0.02)) {
-        parts.push(frame(FRAME.reset, 0, stream, Buffer.from([0, 0, 0, random.below(14)])));
-        requests--;
-      }
-    }
-    const bytes = Buffer.concat(parts);
-    const isBent = random.chance(0.02);
-    return {
-      bytes: isBent ? bendBytes(bytes, random) : bytes,
-      requests: isBent ? 0 : requests,
-      tail: tailOf(2 * streams + 1, random),
-      cuts: random.chance(0.1),
-      pieces: 1 + random.below(3),
-    };
-  };
-
-  function tailOf(stream: number, random: SeededRandom): Buffer | undefined {
-    switch (random.below(5)) {
-      case 0:
-        return oddFrame(stream, random);
-      case 1:
-        return bendBytes(Buffer.concat(call(stream, random)), random);
-      case 2:
-        return Buffer.concat(call(stream, random)).subarray(0, random.below(300));
-      case 3:
-        return randomBytes(random, random.below(200));
-    }
-    return undefined;
-  }
+  return (random) =>
+    http2Script(random, (stream) => (random.chance(0.7) ? call : chunk)(stream, random), call);
 }
 
 /** Encoded; every third speaks of a layout that is not the ring's. */
@@ -156,13 +112,4 @@ function pool(seed: number): Frame[] {
       fc.sample(exchanges[type], { seed, numRuns: type === "decree-accept" ? LAYOUTS : MESSAGES_OF_A_KIND })
     )
     .map(({ request }, i) => encodeRequest({ request: request as CallRequest, layout: i % 3 === 0 ? 2 : 1 }));
-}
-
-/** Right in its form, wrong in its place. */
-function oddFrame(stream: number, random: SeededRandom): Buffer {
-  const type = random.below(12);
-  const payload = randomBytes(random, random.pick([0, 4, 5, 6, 8, random.below(64)]));
-  const at = random.pick([0, stream, 1, 2, 0x7fffffff, random.below(2 ** 31)]);
-  const odd = frame(type, random.below(256), at, payload);
-  return random.chance(0.3) ? Buffer.concat(Array.from({ length: 50 }, () => odd)) : odd;
 }

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { get } from "node:http";
+import { get as getSecure } from "node:https";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { until, within } from "./deadline.ts";
@@ -232,7 +233,9 @@ function parseListening(line: string): Listening | undefined {
 /** On a connection of its own, so that nothing is left open; undefined when nobody answers. */
 function statusOf(url: string): Promise<number | undefined> {
   return new Promise((resolve) => {
-    const request = get(url, { agent: false, timeout: 2_000 }, (response) => {
+    const ask = url.startsWith("https:") ? getSecure : get;
+    const options = { agent: false, timeout: 2_000, rejectUnauthorized: false } as const;
+    const request = ask(url, options, (response) => {
       response.resume();
       response.once("close", () => resolve(response.statusCode));
     });

@@ -130,9 +130,8 @@ for (const isSecure of [false, true]) {
   });
 }
 
-const skip = "Deno" in globalThis && "on Deno the public listener speaks HTTP/1.1 alone";
 for (const bodyBytes of [MEDIUM_BYTES, 1 << 20]) {
-  test(`a body of ${bodyBytes} bytes is under way over HTTP/2 until it was taken`, { skip }, async () => {
+  test(`a body of ${bodyBytes} bytes is under way over HTTP/2 until it was taken`, async () => {
     await serving({ isSecure: true, body: Buffer.alloc(bodyBytes, "x") }, async ({ url, begun, sent }) => {
       const session = connectHttp2(url, {
         rejectUnauthorized: false,
