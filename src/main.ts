@@ -25,6 +25,7 @@ import { createSecrets } from "./adapters/secrets.ts";
 import { openSqliteCatalog } from "./adapters/sqlite-catalog.ts";
 import { createPeers } from "./adapters/undici-peers.ts";
 import { LoadShedder } from "./core/load-shedder.ts";
+import type { TlsSettings } from "./config-tls.ts";
 import { type Config, helpText, isLoopback, parseConfig } from "./config.ts";
 import { AtollError, isAtollError, messageOf } from "./errors.ts";
 import { limitCounter } from "./http/admission.ts";
@@ -141,8 +142,14 @@ async function serve(config: Config): Promise<void> {
     clock,
     log,
   });
-  const peerCertificates = config.peerTls &&
-    await openCertificateFiles({ ...config.peerTls, clock, log });
+  const openCertificates = async (files: TlsSettings | undefined, listener: "public" | "peer") => {
+    if (!files) return undefined;
+    const opened = await openCertificateFiles({ ...files, clock, log });
+    const help = "When the listener's certificate expires, seconds since the epoch";
+    metrics.gauge("atoll_tls_certificate_expiry_seconds", help, () => opened.expiresMs / 1000, { listener });
+    return opened;
+  };
+  const peerCertificates = await openCertificates(config.peerTls, "peer");
   const peerListener = await openPeerListener({
     certificates: peerCertificates,
     onRefused: (from, message) => refusals.refused(from, { code: "wrong-certificate", message }, from),
@@ -158,13 +165,8 @@ async function serve(config: Config): Promise<void> {
       headers: { "Retry-After": "1", "X-Content-Type-Options": "nosniff" },
     });
   let publicApp: ReturnType<typeof createPublicApp> | undefined;
-  const certificates = config.tls && await openCertificateFiles({ ...config.tls, clock, log });
-  if (certificates) {
-    const help = "When the public listener's certificate expires, seconds since the epoch";
-    metrics.gauge("atoll_tls_certificate_expiry_seconds", help, () => certificates.expiresMs / 1000);
-  }
   const publicListener = await openHttpListener({
-    certificates,
+    certificates: await openCertificates(config.tls, "public"),
     fetch: (request, env) => publicFetch(request, env),
     overload: () => publicApp?.overload,
     read: (env) => publicApp?.read(env),

@@ -166,6 +166,9 @@ test("certificates are renewed while the ring goes on, and a node that starts ag
     ring.nodes[i]!.lines.some((line) => line.includes("another certificate is in use"));
   await until("all have seen it", 20_000, () => isTold(0) && isTold(1) && isTold(2));
   await works("second");
+  const expiry = 'atoll_tls_certificate_expiry_seconds{listener="peer"}';
+  const leftSeconds = await metricOf(ring.nodes[0]!.publicUrl, expiry) - Date.now() / 1_000;
+  assert.ok(Math.abs(leftSeconds - 2 * 86_400) < 3_600, `a certificate of two days has ${leftSeconds} s`);
   await ring.nodes[1]!.kill("SIGTERM");
   await ring.restart(1);
   await until(
