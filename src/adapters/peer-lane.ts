@@ -5,9 +5,10 @@
  * socket's buffers nor, after a lost packet, in TCP.
  */
 import type { LookupFunction } from "node:net";
-import { type buildConnector, errors, H2CClient } from "undici";
+import { buildConnector, errors, H2CClient } from "undici";
 import type { Clock } from "../ports.ts";
 import type { CertificateFiles } from "./certificate-files.ts";
+import { keepGoawayFrom } from "./goaway-filter.ts";
 import { Exchange, type ExchangeAnswer, type ExchangeRequest } from "./peer-exchange.ts";
 import { tlsConnector } from "./peer-tls.ts";
 
@@ -179,18 +180,23 @@ export class PeerLane {
 }
 
 function openClient({ url, streamsMax, lookup, certificates }: LaneOptions): H2CClient {
+  const connect = certificates
+    ? tlsConnector(certificates, CONNECT_TIMEOUT_MS, lookup)
+    : plainConnector(CONNECT_TIMEOUT_MS, lookup);
   const options: H2CClient.Options & {
     initialWindowSize: number;
     connectionWindowSize: number;
     pingInterval: number;
-    connect?: { lookup: LookupFunction } | buildConnector.connector;
+    connect: buildConnector.connector;
   } = {
     maxConcurrentStreams: streamsMax,
     pipelining: streamsMax,
-    connectTimeout: CONNECT_TIMEOUT_MS,
-    ...(certificates
-      ? { connect: tlsConnector(certificates, CONNECT_TIMEOUT_MS, lookup) }
-      : lookup && { connect: { lookup } }),
+    connect: (to, callback) =>
+      connect(to, (...[error, socket]) => {
+        if (error) return callback(error, null);
+        keepGoawayFrom(socket, "client");
+        callback(null, socket);
+      }),
     keepAliveTimeout: IDLE_TIMEOUT_MS,
     headersTimeout: 0,
     bodyTimeout: 0,
@@ -200,4 +206,9 @@ function openClient({ url, streamsMax, lookup, certificates }: LaneOptions): H2C
     pingInterval: 0,
   };
   return new H2CClient(url, options);
+}
+
+function plainConnector(timeoutMs: number, lookup: LookupFunction | undefined): buildConnector.connector {
+  const options = { timeout: timeoutMs, useH2c: true, ...(lookup && { lookup }) };
+  return buildConnector(options);
 }

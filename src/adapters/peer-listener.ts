@@ -34,9 +34,9 @@ const STREAM_RESET_BURST = 10_000;
 const STREAM_RESET_RATE = 1_000;
 
 /**
- * Nobody says GOAWAY to a peer: as a client Deno (2.9) dies of it nearly each time while streams are open (as a server now
- * and then, see goaway-filter.ts), so that a node that stopped took its peers on Deno with it. So connections are ended by
- * their sockets, at a moment when nothing is under way; whoever asks sees the connection end instead of being told.
+ * Nobody says GOAWAY to a peer: a node that stopped took its peers on Deno (2.9) with it, and who has a build without
+ * goaway-filter.ts may still die of it. So connections are ended by their sockets, at a moment when nothing is under way;
+ * whoever asks sees the connection end instead of being told.
  */
 const SAYS_NOTHING = (): void => {};
 
@@ -100,7 +100,9 @@ export async function openPeerListener(options: PeerListenerOptions): Promise<Pe
     if (guard.isTooLarge(incoming.rawHeaders)) incoming.stream.close(NGHTTP2_ENHANCE_YOUR_CALM);
     else void answer(incoming, outgoing);
   });
-  server.prependListener(certificates ? "secureConnection" : "connection", keepGoawayFrom);
+  server.prependListener(certificates ? "secureConnection" : "connection", (socket: Socket) => {
+    keepGoawayFrom(socket, "server");
+  });
   server.on("connection", (socket: Socket) => {
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket));

@@ -89,7 +89,7 @@ export function openTlsFront(options: TlsFrontOptions): TlsFront {
       socket.on("close", () => sockets.delete(socket));
       socket.on("error", () => socket.destroy());
       if (socket.alpnProtocol === "h2") {
-        keepGoawayFrom(socket);
+        keepGoawayFrom(socket, "server");
         http2.emit("connection", socket);
       } else http1.emit("connection", socket);
     },

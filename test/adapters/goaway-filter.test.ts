@@ -25,20 +25,26 @@ function joined(
 
 test("GoawayFilter takes out GOAWAY frames and nothing else, however the bytes are cut", () => {
   fc.assert(
-    fc.property(frames, fc.array(fc.nat({ max: 300 })), (list, places) => {
-      const bytes = Buffer.concat([PREFACE, joined(list)]);
-      const cuts = [0, ...places.filter((at) => at < bytes.length).sort((a, b) => a - b), bytes.length];
-      const filter = new GoawayFilter();
-      const kept = cuts.slice(1).flatMap((end, i) => filter.take(bytes.subarray(cuts[i], end)));
-      const wanted = Buffer.concat([PREFACE, joined(list.filter(({ type }) => type !== FRAME.goaway))]);
-      assert.deepEqual(Buffer.concat(kept), wanted);
-      assert.ok(kept.every(({ length }) => length > 0));
-    }),
+    fc.property(
+      fc.constantFrom("server", "client"),
+      frames,
+      fc.array(fc.nat({ max: 300 })),
+      (end, list, places) => {
+        const preface = end === "server" ? PREFACE : Buffer.alloc(0);
+        const bytes = Buffer.concat([preface, joined(list)]);
+        const cuts = [0, ...places.filter((at) => at < bytes.length).sort((a, b) => a - b), bytes.length];
+        const filter = new GoawayFilter(end);
+        const kept = cuts.slice(1).flatMap((end, i) => filter.take(bytes.subarray(cuts[i], end)));
+        const wanted = Buffer.concat([preface, joined(list.filter(({ type }) => type !== FRAME.goaway))]);
+        assert.deepEqual(Buffer.concat(kept), wanted);
+        assert.ok(kept.every(({ length }) => length > 0));
+      },
+    ),
   );
 });
 
 test("GoawayFilter hands on what came of a frame before the frame is whole", () => {
-  const filter = new GoawayFilter();
+  const filter = new GoawayFilter("server");
   const bytes = Buffer.concat([PREFACE, frame(FRAME.data, 0, 1, Buffer.alloc(100))]);
   assert.deepEqual(Buffer.concat(filter.take(bytes.subarray(0, 50))), bytes.subarray(0, 50));
   assert.deepEqual(Buffer.concat(filter.take(bytes.subarray(50))), bytes.subarray(50));
@@ -46,7 +52,7 @@ test("GoawayFilter hands on what came of a frame before the frame is whole", () 
 
 test("GoawayFilter passes on what no connection of HTTP/2 begins with", () => {
   const bytes = Buffer.from("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-  assert.deepEqual(Buffer.concat(new GoawayFilter().take(bytes)), bytes.subarray(0, 24));
+  assert.deepEqual(Buffer.concat(new GoawayFilter("server").take(bytes)), bytes.subarray(0, 24));
   const zeros = Buffer.alloc(24 + 9);
-  assert.deepEqual(Buffer.concat(new GoawayFilter().take(zeros)), zeros);
+  assert.deepEqual(Buffer.concat(new GoawayFilter("server").take(zeros)), zeros);
 });

@@ -1,14 +1,18 @@
-/** Clients that say GOAWAY with requests under way, at the listeners that speak HTTP/2, by frames of their own. */
+/** GOAWAY, said by frames of our own: to the listeners that speak HTTP/2, with requests under way, and to who asks peers. */
+import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
-import { connect, type Socket } from "node:net";
-import { connect as connectTls } from "node:tls";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { connect as connectTls, createServer as createTlsServer } from "node:tls";
 import { test } from "node:test";
 import { openCertificateFiles } from "../../src/adapters/certificate-files.ts";
 import { createClock } from "../../src/adapters/clock.ts";
 import { openHttpListener } from "../../src/adapters/http-listener.ts";
 import { openPeerListener } from "../../src/adapters/peer-listener.ts";
+import { mutual } from "../../src/adapters/peer-tls.ts";
+import { createRandom } from "../../src/adapters/random.ts";
+import { createPeers } from "../../src/adapters/undici-peers.ts";
 import { END_HEADERS, END_STREAM, FRAME, frame, greeting, headerBlock } from "../fuzz/h2-frames.ts";
 import { makeCertificate } from "../helpers/certificates.ts";
 import { until, within } from "../helpers/deadline.ts";
@@ -101,6 +105,53 @@ for (const way of ["of peers", "of peers, over TLS", "that is public"] as const)
     } finally {
       socket.destroy();
       await listener.close({ graceMs: 0 });
+    }
+  });
+}
+
+for (const way of ["plain", "TLS"] as const) {
+  test(`a server's GOAWAY is kept from Deno's client, and Node's gives up (${way})`, async () => {
+    using directory = temporaryDirectory();
+    const authority = await makeCertificate(directory.path, "authority");
+    const made = await makeCertificate(directory.path, "node", authority);
+    const certificates = await openCertificateFiles({
+      ...made,
+      caFile: authority.certFile,
+      clock: createClock(),
+      log: QUIET,
+    });
+    const sockets: Socket[] = [];
+    const onSocket = (socket: Socket) => {
+      sockets.push(socket);
+      socket.on("error", () => {});
+      socket.resume();
+      socket.write(Buffer.concat([frame(FRAME.settings, 0, 0), GOAWAY, GOAWAY]));
+    };
+    const server = way === "TLS"
+      ? createTlsServer({ ...mutual(certificates), ALPNProtocols: ["h2"] }, onSocket)
+      : createServer(onSocket);
+    server.listen(0, "127.0.0.1");
+    await within(once(server, "listening"), DEADLINE_MS, "the server listens");
+    const peers = createPeers({
+      self: () => ({ nodeId: "caller", ringId: "ring", layoutNumber: 1 }),
+      secret: undefined,
+      certificates: way === "TLS" ? certificates : undefined,
+      clock: createClock(),
+      random: createRandom(),
+    });
+    try {
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+      const call = peers.call(url, { type: "layout" }, { timeoutMs: 500 });
+      // Nobody ever answers: who heard nothing waits for it, who did gives up at once.
+      await assert.rejects(
+        call,
+        "Deno" in globalThis ? /within 500 ms, got none/ : /lost before it answered/,
+      );
+      assert.ok(sockets.length > 0);
+    } finally {
+      await peers.close();
+      for (const socket of sockets) socket.destroy();
+      server.close();
     }
   });
 }
