@@ -19,8 +19,8 @@ export function keepGoawayFrom(socket: Duplex, end: "server" | "client"): void {
   const filter = new GoawayFilter(end);
   const push = socket.push.bind(socket);
   socket.push = (part: unknown, encoding?: BufferEncoding): boolean => {
-    if (!Buffer.isBuffer(part)) return push(part, encoding);
-    const kept = filter.take(part);
+    if (!(part instanceof Uint8Array)) return push(part, encoding);
+    const kept = filter.take(Buffer.from(part.buffer, part.byteOffset, part.length));
     // With nothing left the stream still has to hear that what it asked for came.
     let wantsMore = kept.length > 0 || push(Buffer.alloc(0));
     for (const piece of kept) wantsMore = push(piece);
