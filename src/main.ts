@@ -1,4 +1,4 @@
-/** Wires and runs; the only file that knows the process. */
+/** Wires and runs; the only file that knows the process, beside adapters/process-end.ts. */
 import "./adapters/thread-pool.ts"; // first: see there
 import { totalmem } from "node:os";
 import process from "node:process";
@@ -16,8 +16,9 @@ import { DnsClient } from "./adapters/dns-client.ts";
 import { createEtcdLayoutBoard } from "./adapters/etcd-layout-board.ts";
 import { createHashingBeside } from "./adapters/hash-worker.ts";
 import { openHttpListener } from "./adapters/http-listener.ts";
-import { createJsonLog, type JsonLog } from "./adapters/json-log.ts";
+import { createJsonLog } from "./adapters/json-log.ts";
 import { createOrigin } from "./adapters/undici-origin.ts";
+import { onSignals, outliveSockets } from "./adapters/process-end.ts";
 import { openPeerListener } from "./adapters/peer-listener.ts";
 import { createPeerLookup } from "./adapters/peer-lookup.ts";
 import { createRandom } from "./adapters/random.ts";
@@ -27,7 +28,7 @@ import { createPeers } from "./adapters/undici-peers.ts";
 import { LoadShedder } from "./core/load-shedder.ts";
 import { type Config, helpText, isLoopback, parseConfig } from "./config.ts";
 import type { TlsSettings } from "./config-tls.ts";
-import { AtollError, isAtollError, messageOf } from "./errors.ts";
+import { AtollError, isAtollError } from "./errors.ts";
 import { limitCounter } from "./http/admission.ts";
 import type { Manner } from "./http/credentials.ts";
 import { createPeerApp } from "./http/peer-app.ts";
@@ -367,33 +368,4 @@ function listenerUrl(host: string, port: number, isTls = false): string {
     ? `[${host}]`
     : host;
   return `${isTls ? "https" : "http"}://${reachable}:${port}`;
-}
-
-/**
- * On Deno (2.9) the end of a connection to a peer that was killed can reach undici's socket when nobody listens for its
- * errors any more; that would end this node as well. The calls on it have failed by then. Anything else does end it.
- */
-function outliveSockets(log: JsonLog): void {
-  if (!("Deno" in globalThis)) return;
-  process.on("uncaughtException", (error: Error & { code?: string }) => {
-    if (error.code === "UND_ERR_SOCKET") return log.warn("a connection ended", { reason: error.message });
-    process.stderr.write(`atoll: ${error.stack ?? error.message}\n`);
-    process.exit(1);
-  });
-}
-
-/** The first signal drains, the second ends at once. */
-function onSignals(log: JsonLog, drain: (signal: string) => Promise<void>): void {
-  let begun = false;
-  for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    process.on(signal, () => {
-      if (begun) process.exit(1);
-      begun = true;
-      drain(signal).then(() => process.exit(0), (error: unknown) => {
-        log.error("draining failed", { reason: messageOf(error) });
-        log.flush();
-        process.exit(1);
-      });
-    });
-  }
 }
