@@ -109,8 +109,11 @@ function play(
         if (at < bytes.length) {
           socket.write(bytes.subarray(at, at + step));
           setImmediate(write, at + step);
-        } else if (cuts) tcp.resetAndDestroy();
-        else {
+        } else if (cuts) {
+          // A reset below TLS may leave a handle that is never closed, for which Node (26) then waits in a circle when it ends.
+          if (isSecure) socket.destroy();
+          else socket.resetAndDestroy();
+        } else {
           isWritten = true;
           goOn();
         }
