@@ -3,7 +3,7 @@
  * The first failure stops it, with what the step had to say. `--no-tests` leaves the tests out.
  */
 import { run } from "./project.ts";
-import { testCommand } from "./test-commands.ts";
+import { testCommands } from "./test-commands.ts";
 
 interface Step {
   readonly name: string;
@@ -21,8 +21,8 @@ const checks: readonly Step[] = [
 ];
 
 const tests: readonly Step[] = [
-  { name: "tests on Node", command: testCommand("node", []), show: true },
-  { name: "tests on Deno", command: testCommand("deno", []), show: true },
+  ...testCommands("node").map((command) => ({ name: "tests on Node", command, show: true })),
+  ...testCommands("deno").map((command) => ({ name: "tests on Deno", command, show: true })),
 ];
 
 async function passes(step: Step): Promise<boolean> {
