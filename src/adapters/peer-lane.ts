@@ -209,6 +209,7 @@ function openClient({ url, streamsMax, lookup, certificates }: LaneOptions): H2C
 }
 
 function plainConnector(timeoutMs: number, lookup: LookupFunction | undefined): buildConnector.connector {
+  // That HTTP/2 is spoken without TLS is missing in its types.
   const options = { timeout: timeoutMs, useH2c: true, ...(lookup && { lookup }) };
   return buildConnector(options);
 }

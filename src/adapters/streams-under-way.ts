@@ -8,10 +8,11 @@
 import type { Http2Stream } from "node:http2";
 
 const LOOK_MS = 1_000;
+const MAY_STAY = "Deno" in globalThis;
 
 export class StreamsUnderWay {
   readonly #streams = new Set<Http2Stream>();
-  readonly #looking = setInterval(() => this.letGo(), LOOK_MS).unref();
+  readonly #looking = MAY_STAY ? setInterval(() => this.letGo(), LOOK_MS).unref() : undefined;
 
   get size(): number {
     return this.#streams.size;
@@ -33,7 +34,7 @@ export class StreamsUnderWay {
 
   /** Closes the answers of those that were reset. */
   letGo(): void {
-    if (!("Deno" in globalThis)) return; // each request looks at all the others: not for nothing
+    if (!MAY_STAY) return; // each request looks at all the others: not for nothing
     for (const stream of this.#streams) if (stream.closed && !stream.destroyed) stream.destroy();
   }
 

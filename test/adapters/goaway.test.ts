@@ -13,7 +13,16 @@ import { openPeerListener } from "../../src/adapters/peer-listener.ts";
 import { mutual } from "../../src/adapters/peer-tls.ts";
 import { createRandom } from "../../src/adapters/random.ts";
 import { createPeers } from "../../src/adapters/undici-peers.ts";
-import { END_HEADERS, END_STREAM, FRAME, frame, greeting, headerBlock } from "../fuzz/h2-frames.ts";
+import {
+  END_HEADERS,
+  END_STREAM,
+  FRAME,
+  type Frame,
+  frame,
+  FrameReader,
+  greeting,
+  headerBlock,
+} from "../fuzz/h2-frames.ts";
 import { makeCertificate } from "../helpers/certificates.ts";
 import { until, within } from "../helpers/deadline.ts";
 import { QUIET } from "../helpers/memory-node.ts";
@@ -23,24 +32,11 @@ const DEADLINE_MS = 10_000;
 const GOAWAY = frame(FRAME.goaway, 0, 0, Buffer.alloc(8));
 const POST = headerBlock({ ":method": "POST", ":path": "/", ":scheme": "http", ":authority": "a.test" });
 
-interface Heard {
-  readonly type: number;
-  readonly stream: number;
-  readonly payload: Buffer;
-}
-
-/** Sees what comes as frames. */
-function listen(socket: Socket): Heard[] {
-  const heard: Heard[] = [];
-  let rest: Buffer = Buffer.alloc(0);
-  socket.on("data", (part: Buffer) => {
-    rest = Buffer.concat([rest, part]);
-    while (rest.length >= 9 && rest.length >= 9 + rest.readUIntBE(0, 3)) {
-      const length = rest.readUIntBE(0, 3);
-      heard.push({ type: rest[3]!, stream: rest.readUInt32BE(5), payload: rest.subarray(9, 9 + length) });
-      rest = rest.subarray(9 + length);
-    }
-  });
+/** What comes, as frames. */
+function listen(socket: Socket): Frame[] {
+  const heard: Frame[] = [];
+  const reader = new FrameReader();
+  socket.on("data", (part: Buffer) => void heard.push(...reader.take(part)));
   return heard;
 }
 

@@ -53,7 +53,7 @@ for (const way of ["reset", "destroyed session"] as const) {
   });
 }
 
-test("openPeerListener lets go of an answer that nobody takes any longer, at the next request at the latest", async () => {
+test("openPeerListener lets go of an answer that nobody takes any longer, by the next request or second", async () => {
   let closed = 0;
   await using listener = await open((_request, { outgoing }) => {
     outgoing.on("close", () => closed++);

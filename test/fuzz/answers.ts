@@ -1,13 +1,11 @@
 /** Finds the answers in what a listener sent, without parsing more than it must: the fuzzer has to be faster than the node. */
 import { Buffer } from "node:buffer";
+import { FRAME, FrameReader } from "./h2-frames.ts";
 import type { AnswerCounter } from "./script.ts";
 
 const START = Buffer.from("HTTP/1.1 ");
 /** Of the static table of HPACK (RFC 7541 appendix A): `:status: 500`. */
 const STATUS_500 = 0x8e;
-const HEADERS = 1;
-const RESET = 3;
-const FRAME_HEAD_BYTES = 9;
 
 /** No stored content and no detail holds a status line. */
 export class Http1Answers implements AnswerCounter {
@@ -40,26 +38,20 @@ export class Http1Answers implements AnswerCounter {
 export class Http2Answers implements AnswerCounter {
   answers = 0;
   wrong: string | undefined;
-  #rest: Buffer = Buffer.alloc(0);
+  readonly #frames = new FrameReader();
 
   take(part: Buffer): void {
-    let all = this.#rest.length === 0 ? part : Buffer.concat([this.#rest, part]);
-    while (all.length >= FRAME_HEAD_BYTES) {
-      const length = all.readUIntBE(0, 3);
-      if (all.length < FRAME_HEAD_BYTES + length) break;
-      const payload = all.subarray(FRAME_HEAD_BYTES, FRAME_HEAD_BYTES + length);
-      if (all[3] === RESET) this.answers++;
-      if (all[3] === HEADERS) {
+    for (const { type, payload } of this.#frames.take(part)) {
+      if (type === FRAME.reset) this.answers++;
+      else if (type === FRAME.headers) {
         this.answers++;
         // A change of the table's size may stand before the first field.
         let at = 0;
         while ((payload[at]! & 0xe0) === 0x20) at++;
         if (payload[at] === STATUS_500) this.wrong ??= "status 500";
-      } else if (all[3] === 0 && this.wrong === "status 500") {
+      } else if (type === FRAME.data && this.wrong === "status 500") {
         this.wrong = `status 500: ${payload.toString("utf8", 0, 500)}`;
       }
-      all = all.subarray(FRAME_HEAD_BYTES + length);
     }
-    this.#rest = Buffer.from(all);
   }
 }

@@ -1,7 +1,7 @@
 /**
- * `npm run fuzz -- --minutes N [--requests N] [--seed S] [--listener public|peer|public-http2] [--runtime node|deno]`: sends what no
- * client should to real nodes, the listeners of both runtimes in turn unless told otherwise. A crash, a hang of more than
- * a second, a 500 and growing memory are failures; each is shown with the line that sends the same bytes again.
+ * `npm run fuzz -- --minutes N [--requests N] [--seed S] [--listener public|peer|public-http2] [--runtime node|deno]`:
+ * sends what no client should to real nodes, the listeners of both runtimes in turn unless told otherwise. A crash, a hang
+ * of more than a second, a 500 and growing memory are failures; each is shown with the line that sends the same bytes again.
  */
 import { parseArgs } from "node:util";
 import type { Runtime } from "../helpers/atoll-process.ts";

@@ -18,6 +18,7 @@ export const END_STREAM = 0x1;
 export const END_HEADERS = 0x4;
 
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+const HEAD_BYTES = 9;
 const FRAME_BYTES_MAX = 16_384;
 const INITIAL_WINDOW_SIZE = 4;
 const WINDOW_BYTES = 0x3fffffff;
@@ -44,6 +45,30 @@ export function dataFrames(stream: number, bytes: Buffer, lastFlags: number): Bu
     frames.push(frame(FRAME.data, 0, stream, bytes.subarray(at, at + FRAME_BYTES_MAX)));
   }
   return [...frames, frame(FRAME.data, lastFlags, stream, bytes.subarray(at))];
+}
+
+export interface Frame {
+  readonly type: number;
+  readonly stream: number;
+  readonly payload: Buffer;
+}
+
+/** One direction of a connection, without the preface: the frames that are whole, however the bytes are cut. */
+export class FrameReader {
+  #rest: Buffer = Buffer.alloc(0);
+
+  take(part: Buffer): Frame[] {
+    const frames: Frame[] = [];
+    let all = this.#rest.length === 0 ? part : Buffer.concat([this.#rest, part]);
+    while (all.length >= HEAD_BYTES) {
+      const end = HEAD_BYTES + all.readUIntBE(0, 3);
+      if (all.length < end) break;
+      frames.push({ type: all[3]!, stream: all.readUInt32BE(5), payload: all.subarray(HEAD_BYTES, end) });
+      all = all.subarray(end);
+    }
+    this.#rest = Buffer.from(all);
+    return frames;
+  }
 }
 
 /** With windows so wide that no answer has to wait for leave. */

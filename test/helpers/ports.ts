@@ -9,6 +9,7 @@ const LAST = 32_000;
 const STRETCH = 100;
 
 let left: number[] = [];
+/** Lest they are collected, and closed. */
 const held: Server[] = [];
 
 /** So many distinct ports that are free, and that nobody is given but who asks for them by number. */

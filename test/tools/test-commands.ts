@@ -2,7 +2,10 @@
 
 export type Runtime = "node" | "deno";
 
-/** Test files of cluster and adapters start processes of their own: more at once than cores would only be slower. */
+/**
+ * Test files of cluster and adapters start processes of their own: more at once than cores would only be slower. Deno
+ * takes as many as there are cores.
+ */
 const FILES_AT_ONCE = 2;
 /** A test that hangs fails by its own deadlines; this one is for tests that forgot. */
 const HANG_MS = 300_000;
